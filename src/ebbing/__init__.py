@@ -1,0 +1,2 @@
+"""Machine unlearning by decay, measured against retraining."""
+
