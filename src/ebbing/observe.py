@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-import torch
 from torch import nn
 
 from ebbing.batches import iterate
+from ebbing.errors import InputError
 from ebbing.request import ForgetRequest
-from ebbing.task import Task, evaluation_mode
+from ebbing.task import Task, confidence, correct, entropy, evaluation_mode, margin, modified_entropy
 
 SPLITS = ("forget", "retain", "holdout", "matched")
 
@@ -82,3 +82,59 @@ class Observations:
     def n_models(self) -> int:
         """Number of models observed."""
         return self.forget.n_models
+
+
+def _signals(model: nn.Module, dataset: object, *, task: Task, batch_size: int) -> list[np.ndarray]:
+    """The five signals of one model on one data set, each (n_examples,)."""
+    rows: list[list[np.ndarray]] = [[] for _ in fields(Signals)]
+    for batch in iterate(dataset, batch_size=batch_size):  # type: ignore[arg-type]
+        outputs = task.forward(model, batch)
+        for row, function in zip(rows, _FUNCTIONS, strict=True):
+            row.append(function(outputs).cpu().numpy())
+    return [np.concatenate(row) for row in rows]
+
+
+_FUNCTIONS = (margin, confidence, entropy, modified_entropy, correct)
+
+
+def observe(
+    models: Sequence[nn.Module], request: ForgetRequest, *, task: Task, batch_size: int = 1024
+) -> Observations:
+    """Run every model over every split of a request.
+
+    Args:
+        models: at least one; they are used in evaluation mode and left as they were.
+        request: its ``forget``, ``retain``, ``holdout`` and ``matched`` splits are read.
+        task: turns batches into outputs.
+        batch_size: examples per forward pass.
+
+    Returns:
+        Observations with one row per model, in the order given.
+
+    Raises:
+        InputError: if there is no model, or a model returns values that are not finite.
+    """
+    if not len(models):
+        raise InputError("at least one model is needed to observe, but none was given.")
+    gathered: dict[str, Signals | None] = {}
+    per_model: list[dict[str, list[np.ndarray]]] = []
+    for number, model in enumerate(models):
+        row = {}
+        with evaluation_mode(model):
+            for split in SPLITS:
+                dataset = getattr(request, split)
+                if dataset is not None:
+                    row[split] = _signals(model, dataset, task=task, batch_size=batch_size)
+                    if not np.isfinite(row[split][0]).all():
+                        raise InputError(
+                            f"every model must give finite outputs, but model {number} gives NaN or infinite margins on "
+                            f"{split}. Leave it out, or check the data and the training that made it."
+                        )
+        per_model.append(row)
+    for split in SPLITS:
+        if split in per_model[0]:
+            columns = zip(*(row[split] for row in per_model), strict=True)
+            gathered[split] = Signals(*(np.stack(column) for column in columns))
+        else:
+            gathered[split] = None
+    return Observations(**gathered)  # type: ignore[arg-type]

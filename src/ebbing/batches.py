@@ -1,0 +1,83 @@
+"""Reading data sets in batches: tensors are indexed where they are held, anything else goes through a DataLoader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
+
+from ebbing.errors import InputError
+
+
+def size(dataset: Dataset[Any]) -> int:
+    """Number of records of a map-style data set.
+
+    Raises:
+        InputError: if the data set has no length (an iterable one cannot be asked for record number i).
+    """
+    try:
+        return len(dataset)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputError(
+            f"a data set must have a length and be indexed by position, but {type(dataset).__name__} has no "
+            "length. Wrap it in a map-style torch.utils.data.Dataset."
+        ) from None
+
+
+def held(dataset: Dataset[Any]) -> tuple[tuple[Tensor, ...], Tensor | None] | None:
+    """The tensors behind a data set and the positions it shows of them, where it is held as tensors.
+
+    Returns:
+        ``(tensors, positions)`` for a `TensorDataset` or any nesting of `Subset` around one, with ``positions``
+        (n,) int64 or None for all; None for any other data set.
+    """
+    if type(dataset) is TensorDataset:
+        return dataset.tensors, None
+    if type(dataset) is Subset:
+        below = held(dataset.dataset)
+        if below is None:
+            return None
+        positions = torch.as_tensor(dataset.indices, dtype=torch.int64)
+        tensors, inner = below
+        return tensors, positions if inner is None else inner[positions]
+    return None
+
+
+def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = None) -> Iterator[Any]:
+    """Batches of a data set, the last one possibly smaller.
+
+    Args:
+        dataset: map-style data set.
+        batch_size: records per batch, >= 1.
+        order: (m,) int64 positions to visit in this order; all of them in their own order if None.
+
+    Yields:
+        A tuple of tensors where the data set is held as tensors, else what torch's default collation makes.
+    """
+    source = held(dataset)
+    if source is None:
+        records = dataset if order is None else Subset(dataset, order.tolist())
+        yield from DataLoader(records, batch_size=batch_size)
+        return
+    tensors, positions = source
+    if order is not None:
+        positions = order if positions is None else positions[order]
+    n = len(tensors[0]) if positions is None else len(positions)
+    for start in range(0, n, batch_size):
+        if positions is None:
+            yield tuple(t[start : start + batch_size] for t in tensors)
+        else:
+            index = positions[start : start + batch_size]
+            yield tuple(t.index_select(0, index) for t in tensors)
+
+
+def epoch_orders(n: int, *, examples: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """One random order of ``n`` positions for each epoch, the last cut short, ``examples`` positions altogether."""
+    left = examples
+    while left > 0:
+        order = torch.randperm(n, generator=generator)[:left]
+        left -= len(order)
+        yield order

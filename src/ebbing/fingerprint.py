@@ -1,0 +1,85 @@
+"""Fingerprints: what was computed from what. Content is hashed, never names or dates."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ebbing.batches import held, iterate
+
+
+def _digest() -> Any:
+    return hashlib.blake2b(digest_size=16)
+
+
+def _update(digest: Any, tensor: Tensor) -> None:
+    array = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+
+
+def of_dataset(dataset: Dataset[Any]) -> str:
+    """32 hexadecimal digits of the content of a data set, in its order.
+
+    A data set with a ``fingerprint`` attribute (a string) is taken at its word, so that one that cannot be read
+    twice alike (augmentation) can still be named.
+    """
+    own = getattr(dataset, "fingerprint", None)
+    if isinstance(own, str):
+        return own
+    digest = _digest()
+    source = held(dataset)
+    if source is not None and source[1] is None:
+        for tensor in source[0]:
+            _update(digest, tensor)
+        return str(digest.hexdigest())
+    for batch in iterate(dataset, batch_size=4096 if source else 1):
+        parts = batch.items() if isinstance(batch, Mapping) else enumerate(batch)
+        for name, part in sorted(parts, key=lambda pair: str(pair[0])):
+            digest.update(str(name).encode())
+            if isinstance(part, Mapping):
+                for key in sorted(part):
+                    digest.update(str(key).encode())
+                    _update(digest, torch.as_tensor(part[key]))
+            else:
+                _update(digest, torch.as_tensor(part))
+    return str(digest.hexdigest())
+
+
+def of_model(model: nn.Module) -> str:
+    """32 hexadecimal digits of a model's structure and of every parameter and buffer."""
+    digest = _digest()
+    digest.update(repr(model).encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        _update(digest, tensor)
+    return str(digest.hexdigest())
+
+
+def of_settings(value: Any) -> str:
+    """32 hexadecimal digits of nested settings, see `as_plain`."""
+    text = json.dumps(as_plain(value), sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def as_plain(value: Any) -> Any:
+    """Settings as JSON data: a dataclass becomes a dict with its ``type``, a function its qualified name."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"type": type(value).__name__} | {f.name: as_plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): as_plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_plain(v) for v in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    return f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', type(value).__qualname__)}"

@@ -1,0 +1,36 @@
+"""What happened during a run: examples processed, notes, and the history of turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Journal:
+    """A notebook that training and unlearning write into. Pass one to learn what a run did; nothing reads it back.
+
+    Attributes:
+        examples: examples that went through the model so far, forward passes without a backward one included.
+        notes: sentences for the report, such as a failure that was met.
+        history: one record per epoch of a bout (turn, bout, epoch, accuracies), for methods that have turns.
+        rolled_back: why the run was undone, None if it was not.
+        on_advance: called with the number of examples each time some were processed.
+    """
+
+    examples: int = 0
+    notes: list[str] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    rolled_back: str | None = None
+    on_advance: Callable[[int], None] | None = None
+
+    def advance(self, examples: int) -> None:
+        """Count examples that were processed."""
+        self.examples += examples
+        if self.on_advance is not None:
+            self.on_advance(examples)
+
+    def note(self, sentence: str) -> None:
+        """Add a sentence for the report."""
+        self.notes.append(sentence)

@@ -1,0 +1,19 @@
+"""The first control."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from ebbing.methods.unlearner import Run, Unlearner
+
+
+@dataclass(frozen=True)
+class DoNothing(Unlearner):
+    """The original model as it is: what every audit must be able to tell from retraining."""
+
+    control: ClassVar[bool] = True
+
+    def forget(self, model: nn.Module, run: Run) -> nn.Module:
+        """Return the copy."""
+        return model

@@ -1,0 +1,57 @@
+"""Retraining: the yardstick, in full and at a fraction of its cost."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import nn
+
+from ebbing.errors import InputError
+from ebbing.methods.unlearner import Run, Unlearner
+from ebbing.training import Recipe, fit
+
+
+def reinitialise(model: nn.Module) -> None:
+    """Draw every parameter anew, as each module's own ``reset_parameters`` does, in place.
+
+    Raises:
+        InputError: if a module with parameters of its own has no ``reset_parameters``.
+    """
+    for name, module in model.named_modules():
+        if not list(module.parameters(recurse=False)):
+            continue
+        reset = getattr(module, "reset_parameters", None)
+        if reset is None:
+            raise InputError(
+                f"retraining needs {name!r} ({type(module).__name__}) to have reset_parameters(), but it has none. Give it "
+                "one, or retrain with your own trainer."
+            )
+        reset()
+
+
+@dataclass(frozen=True)
+class Retrain(Unlearner):
+    """A fresh initialisation trained on the retain set by the full recipe: what every method is measured by.
+
+    Attributes:
+        recipe: the original's; on the command line it is filled in.
+    """
+
+    control: ClassVar[bool] = True
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def forget(self, model: nn.Module, run: Run) -> nn.Module:
+        """Start over."""
+        reinitialise(model)
+        fit(model, run.request.retain, self.recipe, task=run.task, generator=run.generator, journal=run.journal)
+        return model
+
+
+@dataclass(frozen=True)
+class RetrainEqualCompute(Retrain):
+    """A fresh initialisation trained on the retain set for as many steps as the method it is compared with.
+
+    Attributes:
+        recipe: by default that of `Ebb`'s repair: the two differ by where they start.
+    """
+
+    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=5, learning_rate=1e-2, schedule="one-cycle"))

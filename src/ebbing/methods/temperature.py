@@ -1,0 +1,45 @@
+"""A control that passes naive attacks."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from ebbing.batches import iterate
+from ebbing.errors import InputError
+from ebbing.methods.unlearner import Run, Unlearner, sample
+from ebbing.task import evaluation_mode
+from ebbing.units import bake, find_units
+
+
+@dataclass(frozen=True)
+class Temperature(Unlearner):
+    """Logits times a constant: less confident everywhere, no prediction changed, nothing forgotten.
+
+    It is also what a fixed forgetting rate on the logits does: the constant is baked into the output layer.
+
+    Attributes:
+        factor: what the logits are multiplied with, in (0, 1].
+    """
+
+    control: ClassVar[bool] = True
+    factor: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Check the factor."""
+        if not 0 < self.factor <= 1:
+            raise InputError(f"`factor` must lie in (0, 1], but is {self.factor}.")
+
+    def forget(self, model: nn.Module, run: Run) -> nn.Module:
+        """Scale the last layer; refuse a model whose last layer is not its logits."""
+        batch = next(iterate(sample(run.request.retain), batch_size=32))
+        output = find_units(model, task=run.task, batch=batch)[-1]
+        with evaluation_mode(model):
+            wanted = self.factor * run.task.forward(model, batch).logits
+            bake(model, [output], {output.name: torch.full((output.size,), self.factor)})
+            found = run.task.forward(model, batch).logits
+        run.journal.advance(2 * len(wanted))
+        if not torch.allclose(found, wanted, rtol=1e-3, atol=1e-4):
+            raise InputError(f"temperature needs the model's last layer to be its logits, but {output.name!r} is not.")
+        return model

@@ -1,0 +1,128 @@
+"""What an unlearning method is, and the guards around every one of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Subset
+
+from ebbing.batches import size
+from ebbing.errors import InputError
+from ebbing.journal import Journal
+from ebbing.request import ForgetRequest
+from ebbing.task import Classification, Task, accuracy
+from ebbing.training import DivergedError, seeded
+
+RETAIN_FLOOR = 0.5
+SAMPLE = 1000
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a method may use while it runs: everything but the holdout.
+
+    Attributes:
+        request: what goes and what stays.
+        task: turns batches into outputs.
+        seed: of the run; torch's global generators are already seeded with it.
+        generator: draws the order of data.
+        journal: counts examples, takes notes and the history of turns.
+    """
+
+    request: ForgetRequest
+    task: Task
+    seed: int
+    generator: torch.Generator
+    journal: Journal
+
+    def accuracy(self, model: nn.Module, dataset: Dataset[Any]) -> float:
+        """Fraction predicted as labelled on the data set, or on a sample of 1,000 of it; counted as processed."""
+        part = sample(dataset)
+        self.journal.advance(size(part))
+        return accuracy(model, part, task=self.task)
+
+
+def sample(dataset: Dataset[Any], n: int = SAMPLE) -> Dataset[Any]:
+    """Up to ``n`` records, evenly spaced, the same at every call."""
+    total = size(dataset)
+    if total <= n:
+        return dataset
+    return Subset(dataset, torch.linspace(0, total - 1, n).long().tolist())
+
+
+class Unlearner(ABC):
+    """An unlearning method: a frozen recipe; the model and the data come with the call.
+
+    Contract: the model passed in is bitwise untouched; the same seed gives the same weights; the holdout and its matched
+    examples are never read; no hook, gate or optimiser state is left in the result.
+
+    Attributes:
+        control: whether the method is there to be seen through or as a yardstick, not to be used.
+        presets: named settings of the method, for the command line.
+    """
+
+    control: ClassVar[bool] = False
+    presets: ClassVar[Mapping[str, Unlearner]] = {}
+
+    def unlearn(
+        self,
+        model: nn.Module,
+        request: ForgetRequest,
+        *,
+        task: Task | None = None,
+        seed: int = 0,
+        journal: Journal | None = None,
+    ) -> nn.Module:
+        """A new model that should no longer show what it learned from the forget set.
+
+        A run that diverges (a loss or weight that is not finite, or a retain accuracy under half of the original's on a
+        sample of 1,000) is rolled back: the result is then a copy of the original, and the journal says so.
+
+        Args:
+            model: the trained model; not changed.
+            request: what goes and what stays.
+            task: turns batches into outputs; `Classification` if None.
+            seed: of everything that is drawn.
+            journal: pass one to learn what the run did.
+
+        Raises:
+            InputError: if the model has weights that are not finite, or the request lacks what the method needs.
+        """
+        if not finite(model):
+            raise InputError("the model's weights must be finite, but some are NaN or infinite. Nothing can be unlearned from it.")
+        journal = journal if journal is not None else Journal()
+        with seeded(seed) as generator:
+            run = Run(request, task or Classification(), seed, generator, journal)
+            before = run.accuracy(model, request.retain)
+            try:
+                result = self.forget(deepcopy(model), run)
+                trouble = None if finite(result) else "its weights are no longer finite"
+            except DivergedError as error:
+                trouble = str(error)
+            if trouble is None:
+                after = run.accuracy(result, request.retain)
+                if after < RETAIN_FLOOR * before:
+                    trouble = f"retain accuracy fell from {before:.1%} to {after:.1%}"
+        if trouble is not None:
+            journal.rolled_back = trouble
+            journal.note(f"Rolled back: {trouble}. The result is the original model.")
+            result = deepcopy(model)
+        for module, like in zip(result.modules(), model.modules(), strict=False):
+            module.training = like.training
+        return result
+
+    @abstractmethod
+    def forget(self, model: nn.Module, run: Run) -> nn.Module:
+        """Change a working copy of the model, or make another, and return it."""
+
+
+def finite(model: nn.Module) -> bool:
+    """Whether every parameter and buffer is finite."""
+    tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
+    return all(bool(torch.isfinite(t).all()) for t in tensors if t.is_floating_point())

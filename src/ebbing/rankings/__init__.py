@@ -1,0 +1,11 @@
+"""Rankings: which units forget first."""
+
+from ebbing.rankings.activation import Activation
+from ebbing.rankings.activation_ratio import ActivationRatio
+from ebbing.rankings.index import Index
+from ebbing.rankings.random import Random
+from ebbing.rankings.ranking import Ranking, ranks
+from ebbing.rankings.taylor import Taylor
+from ebbing.rankings.top_k import TopK
+
+__all__ = ["Activation", "ActivationRatio", "Index", "Random", "Ranking", "Taylor", "TopK", "ranks"]

@@ -1,0 +1,80 @@
+"""What a ranking is: who forgets first."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from scipy import stats
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ebbing.batches import iterate
+from ebbing.request import ForgetRequest
+from ebbing.task import Task, evaluation_mode
+from ebbing.units import UnitGroup, reading
+
+Scores = dict[str, Tensor]
+
+
+class Ranking(ABC):
+    """Scores the units of each group: higher = forget faster.
+
+    Contract: finite scores (n,) for every group; the same seed gives the same scores; weights, hooks and mode of the
+    model are as they were; only the forget and retain sets are read.
+    """
+
+    @abstractmethod
+    def scores(
+        self, model: nn.Module, units: Sequence[UnitGroup], request: ForgetRequest, *, task: Task, seed: int
+    ) -> Scores:
+        """(n,) scores by group name."""
+
+
+def ranks(scores: Tensor) -> Tensor:
+    """(n,) float64 descending ranks in [0, n - 1]: 0 for the highest score; ties share their mean rank.
+
+    Example:
+        >>> ranks(torch.tensor([5.0, 1.0, 5.0, 9.0]))
+        tensor([1.5000, 3.0000, 1.5000, 0.0000], dtype=torch.float64)
+    """
+    return torch.from_numpy(stats.rankdata(-scores.detach().cpu().double().numpy(), method="average") - 1.0)
+
+
+def mean_statistic(
+    model: nn.Module,
+    units: Sequence[UnitGroup],
+    dataset: Dataset[Any],
+    *,
+    task: Task,
+    statistic: str,
+    batch_size: int = 512,
+) -> Scores:
+    """(n,) mean over examples and positions of a function of each unit's activity, in one pass.
+
+    Args:
+        model: used in evaluation mode.
+        units: the groups to read.
+        dataset: read once, in order.
+        task: runs the batches.
+        statistic: "mean" (signed), "abs-mean" or "rms" (the root of the mean square).
+        batch_size: examples per pass.
+
+    Returns:
+        Sums in float64, so that the order of batches hardly matters.
+    """
+    sums = {g.name: torch.zeros(g.size, dtype=torch.float64) for g in units}
+    counts = dict.fromkeys(sums, 0)
+
+    def read(group: UnitGroup, activity: Tensor) -> None:
+        values = activity.abs() if statistic == "abs-mean" else activity**2 if statistic == "rms" else activity
+        sums[group.name] += values.double().sum(dim=(0, 2)).cpu()
+        counts[group.name] += activity.shape[0] * activity.shape[2]
+
+    with reading(model, units, read), evaluation_mode(model):
+        for batch in iterate(dataset, batch_size=batch_size):
+            task.forward(model, batch)
+    means = {name: total / counts[name] for name, total in sums.items()}
+    return {name: m.sqrt() for name, m in means.items()} if statistic == "rms" else means

@@ -1,0 +1,198 @@
+"""What must be forgotten, what stays, and the unseen data that the judge needs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Subset
+
+from ebbing import fingerprint
+from ebbing.batches import size
+from ebbing.errors import InputError
+from ebbing.task import Classification, Task
+
+
+@dataclass(frozen=True)
+class ForgetRequest:
+    """A training set split into what must go and what stays, with unseen data beside it.
+
+    Make one with `from_ids`. The splits are disjoint views of what was passed in; nothing is copied.
+
+    Attributes:
+        dataset: the full training set.
+        forget_ids: (n_f,) int64 positions in ``dataset``, ascending, non-empty.
+        retain_ids: (n_r,) int64 positions in ``dataset``, ascending, non-empty.
+        holdout: unseen data for the audit alone.
+        validation: unseen data that stop rules may look at; None if there is none.
+        matched: unseen examples drawn as the forget set was (same class mix, same label corruption); None if
+            there are none. Without them a membership attack has no fair non-members.
+        validation_matched: the part of ``validation`` drawn as the forget set was.
+        concept: whether whole classes go, so that unseen examples of them are to be forgotten as well.
+        kind: how the records were chosen, a word for the report.
+    """
+
+    dataset: Dataset[Any]
+    forget_ids: Tensor
+    retain_ids: Tensor
+    holdout: Dataset[Any]
+    validation: Dataset[Any] | None = None
+    matched: Dataset[Any] | None = None
+    validation_matched: Dataset[Any] | None = None
+    concept: bool = False
+    kind: str = "ids"
+    description: str = field(default="")
+
+    @cached_property
+    def forget(self) -> Subset[Any]:
+        """The records that must go."""
+        return Subset(self.dataset, self.forget_ids.tolist())
+
+    @cached_property
+    def retain(self) -> Subset[Any]:
+        """The records that stay."""
+        return Subset(self.dataset, self.retain_ids.tolist())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits of the training data and of which of them go and stay."""
+        ids = [self.forget_ids.tolist(), self.retain_ids.tolist()]
+        return fingerprint.of_settings([fingerprint.of_dataset(self.dataset), ids])
+
+    @classmethod
+    def from_ids(
+        cls,
+        dataset: Dataset[Any],
+        ids: Iterable[Hashable],
+        *,
+        holdout: Dataset[Any],
+        validation: Dataset[Any] | None = None,
+        matched: Dataset[Any] | None = None,
+        validation_matched: Dataset[Any] | None = None,
+        keys: Sequence[Hashable] | None = None,
+        exclude: Iterable[Hashable] = (),
+        task: Task | None = None,
+        kind: str = "ids",
+        description: str = "",
+    ) -> ForgetRequest:
+        """A request to forget the records with these ids.
+
+        Where every record of a class goes, the unseen examples of that class are taken out of ``holdout`` and
+        ``validation`` and become ``matched``: utility is then judged on the classes that stay. Otherwise ``matched``,
+        where it is not given, is the largest part of ``holdout`` with the forget set's mix of classes. That is
+        right only if nothing but the class tells the forget set from unseen data: for records with wrong labels
+        pass ``matched`` yourself.
+
+        Args:
+            dataset: the full training set.
+            ids: positions in ``dataset``, or keys where ``keys`` is given; each once.
+            holdout: unseen data for the audit.
+            validation: unseen data for stop rules, disjoint from ``holdout``.
+            matched: unseen examples drawn as the forget set was.
+            validation_matched: the same, out of ``validation``.
+            keys: one key per record of ``dataset``; an id stands for every record with that key.
+            exclude: ids forgotten earlier, kept out of the retain set as well.
+            task: reads the labels; `Classification` if None.
+            kind: how the records were chosen.
+            description: a line for the report.
+
+        Raises:
+            InputError: if ids are empty, unknown, duplicate, out of range, not integers where positions are
+                meant, or leave nothing to retain.
+        """
+        n = size(dataset)
+        forget = _positions(ids, n=n, keys=keys, name="ids")
+        if not len(forget):
+            raise InputError("`ids` must name at least one record, but is empty. Nothing is to be forgotten.")
+        gone = _positions(exclude, n=n, keys=keys, name="exclude")
+        stays = np.ones(n, dtype=bool)
+        stays[forget] = False
+        stays[gone] = False
+        if not stays.any():
+            raise InputError(
+                f"some records must stay, but `ids` and `exclude` name all {n}. To forget everything, train a new model."
+            )
+        task = task or Classification()
+        labels = task.targets(dataset)
+        retain = np.flatnonzero(stays)
+        leaving = sorted(set(labels[forget].tolist()) - set(labels[retain].tolist()))
+        concept = bool(leaving) and set(labels[forget].tolist()) == set(leaving)
+        if concept:
+            holdout, unseen = _part(holdout, leaving, task=task)
+            matched = matched if matched is not None else unseen
+            if validation is not None:
+                validation, unseen = _part(validation, leaving, task=task)
+                validation_matched = validation_matched if validation_matched is not None else unseen
+        else:
+            matched = matched if matched is not None else same_mix(holdout, labels[forget], task=task)
+            if validation is not None and validation_matched is None:
+                validation_matched = same_mix(validation, labels[forget], task=task)
+        for name, data in (("holdout", holdout), ("validation", validation)):
+            if data is not None and size(data) == 0:
+                raise InputError(f"`{name}` must hold at least one example, but is empty (after the forgotten classes).")
+        return cls(
+            dataset,
+            torch.from_numpy(forget),
+            torch.from_numpy(retain),
+            holdout,
+            validation,
+            matched,
+            validation_matched,
+            concept,
+            kind,
+            description,
+        )
+
+
+def _positions(
+    ids: Iterable[Hashable], *, n: int, keys: Sequence[Hashable] | None, name: str
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Ascending positions that ids stand for."""
+    listed = ids.tolist() if isinstance(ids, (Tensor, np.ndarray)) else list(ids)
+    twice = len(listed) - len(set(listed))
+    if twice:
+        raise InputError(f"`{name}` must name each record once, but {twice} of {len(listed)} are repeated. Remove the repeats.")
+    if keys is not None:
+        if len(keys) != n:
+            raise InputError(f"`keys` must hold one key for each of the {n} records, but holds {len(keys)}.")
+        places: dict[Hashable, list[int]] = {}
+        for position, key in enumerate(keys):
+            places.setdefault(key, []).append(position)
+        unknown = [i for i in listed if i not in places]
+        if unknown:
+            raise InputError(f"`{name}` must be among the keys of the data set, but {len(unknown)} are not, {unknown[:5]} first.")
+        listed = [position for i in listed for position in places[i]]
+    wrong = [i for i in listed if isinstance(i, bool) or not isinstance(i, (int, np.integer))]
+    if wrong:
+        raise InputError(f"`{name}` must be whole numbers (positions in the training set), but contains {wrong[:5]}. Pass `keys` for other ids.")
+    outside = [int(i) for i in listed if not 0 <= i < n]
+    if outside:
+        raise InputError(f"`{name}` must lie in [0, {n}), but contains {outside[:5]}. Positions refer to the full training set.")
+    return np.sort(np.asarray(listed, dtype=np.int64))
+
+
+def _part(dataset: Dataset[Any], leaving: list[int], *, task: Task) -> tuple[Subset[Any], Subset[Any] | None]:
+    """What stays of an unseen data set when classes go, and its examples of those classes (None if there are none)."""
+    goes = torch.isin(task.targets(dataset), torch.tensor(leaving))
+    unseen = goes.nonzero().flatten().tolist()
+    return Subset(dataset, (~goes).nonzero().flatten().tolist()), Subset(dataset, unseen) if unseen else None
+
+
+def same_mix(dataset: Dataset[Any], labels: Tensor, *, task: Task) -> Subset[Any] | None:
+    """The largest part of a data set whose mix of classes is that of ``labels``, its first records of each class.
+
+    With share_c = fraction of ``labels`` in class c and have_c records of it, n = min over c of have_c / share_c
+    and floor(n * share_c) records of each class are taken. None if a class is missing altogether.
+    """
+    have = task.targets(dataset)
+    classes, counts = labels.unique(return_counts=True)
+    places = [(have == c).nonzero().flatten() for c in classes]
+    n = min(len(p) * len(labels) / int(k) for p, k in zip(places, counts, strict=True))
+    take = [p[: int(n * int(k) / len(labels) + 1e-9)] for p, k in zip(places, counts, strict=True)]
+    chosen = torch.cat(take).sort().values
+    return Subset(dataset, chosen.tolist()) if len(chosen) else None

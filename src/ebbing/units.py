@@ -1,0 +1,371 @@
+"""What can be decayed: find units, read their activity, gate them, bake the gate into weights, decay to an anchor.
+
+A unit is a row of a `Linear` layer or an output channel of a convolution. Two ways to weaken it:
+
+- a **gate** multiplies its activity in the forward pass; **baking** writes the same into the weights, exactly, and
+  the gate can go. Both are for the zero anchor.
+- **decay** moves its weights toward an anchor: theta = A + phi * (theta_start - A).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ebbing.errors import InputError
+from ebbing.task import Task, evaluation_mode
+from ebbing.training import seeded
+
+log = logging.getLogger(__name__)
+
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
+# a factor on one side of these is the same factor on the other, unit by unit
+TRANSPARENT = (nn.ReLU, nn.LeakyReLU, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity, nn.MaxPool2d, nn.AvgPool2d)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A parameter that has one index per unit along an axis."""
+
+    parameter: str
+    axis: int
+
+
+@dataclass(frozen=True)
+class UnitGroup:
+    """The units of one layer.
+
+    Attributes:
+        name: of the layer's module.
+        kind: "linear" or "conv".
+        size: number of units n.
+        site: name of the module whose output is read and gated, unit by unit; the layer itself, or a normalisation
+            behind it that would undo a gate in front.
+        axis: of that output along which the units lie.
+        baked: slices that a gate becomes: multiplying them by a factor is the gate.
+        slices: every slice that belongs to a unit; these move toward an anchor.
+    """
+
+    name: str
+    kind: str
+    size: int
+    site: str
+    axis: int
+    baked: tuple[Slice, ...]
+    slices: tuple[Slice, ...]
+
+
+Factors = Mapping[str, Tensor]
+FactorFunction = Callable[[UnitGroup, Tensor], Tensor]
+
+
+def find_units(model: nn.Module, *, task: Task, batch: Any, layers: str | Sequence[str] = "all") -> list[UnitGroup]:
+    """The layers of a model that can be decayed faithfully and effectively, in the order they run.
+
+    *Faithful*: the gated forward equals the baked one, checked by running both. *Effective*: the gate changes the
+    output although a normalisation follows; where it does not, the gate moves to that normalisation's scale and shift.
+    Layers that fail either, run more than once, share a parameter with another module, or do not run at all are
+    skipped with a warning.
+
+    Args:
+        model: left as it was.
+        task: runs the model on ``batch``.
+        batch: a few examples, at least 2 (for batch statistics).
+        layers: "all", "linear", "conv", or names of modules.
+
+    Raises:
+        InputError: if a named layer does not exist or is of another kind, or if nothing can be decayed.
+    """
+    wanted = _wanted(model, layers)
+    trace = _trace(model, task=task, batch=batch)
+    owners: dict[int, int] = {}
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            owners[id(parameter)] = owners.get(id(parameter), 0) + 1
+    groups, skipped = [], {}
+    for name in sorted(wanted, key=lambda n: trace.order.get(n, len(trace.order))):
+        layer = model.get_submodule(name)
+        if trace.calls.get(name, 0) != 1:
+            skipped[name] = f"it runs {trace.calls.get(name, 0)} times in one forward pass"
+        elif any(owners[id(p)] > 1 for p in layer.parameters(recurse=False)):
+            skipped[name] = "it shares a parameter with another module"
+        else:
+            group = _usable(model, name, layer, trace, task=task, batch=batch)
+            if isinstance(group, str):
+                skipped[name] = group
+            else:
+                groups.append(group)
+    for name, why in skipped.items():
+        log.warning("layer %r is not decayed: %s.", name, why)
+    if not groups:
+        raise InputError(
+            f"at least one layer must be fit for decay, but of {sorted(wanted) or 'no Linear or Conv layer'} none is: "
+            f"{skipped or 'there are none'}. Name other layers."
+        )
+    return groups
+
+
+def _wanted(model: nn.Module, layers: str | Sequence[str]) -> set[str]:
+    """Names of the layers asked for."""
+    have = {n: m for n, m in model.named_modules() if isinstance(m, LAYERS)}
+    if layers == "all":
+        return set(have)
+    if layers in ("linear", "conv"):
+        return {n for n, m in have.items() if isinstance(m, nn.Linear) == (layers == "linear")}
+    names = [layers] if isinstance(layers, str) else list(layers)
+    unknown = [n for n in names if n not in have]
+    if unknown:
+        raise InputError(
+            f"`layers` must be 'all', 'linear', 'conv' or names among {sorted(have)}, but contains {unknown}."
+        )
+    return set(names)
+
+
+@dataclass
+class _Trace:
+    """What one forward pass showed: how often modules ran, in which order, and who read whose output."""
+
+    calls: dict[str, int]
+    order: dict[str, int]
+    readers: dict[str, list[str]]
+
+
+def _trace(model: nn.Module, *, task: Task, batch: Any) -> _Trace:
+    """Run a batch once and follow tensors from module to module by identity."""
+    trace = _Trace({}, {}, {})
+    made: dict[int, str] = {}
+    alive = []  # an id is only unique while its tensor lives
+    leaves = {n: m for n, m in model.named_modules() if not list(m.children())}
+
+    def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            trace.calls[name] = trace.calls.get(name, 0) + 1
+            trace.order.setdefault(name, len(trace.order))
+            for value in inputs:
+                if isinstance(value, Tensor) and id(value) in made:
+                    trace.readers.setdefault(made[id(value)], []).append(name)
+            if isinstance(output, Tensor):
+                made[id(output)] = name
+                alive.append(output)
+
+        return hook
+
+    with ExitStack() as stack, evaluation_mode(model):
+        for name, module in leaves.items():
+            handle = module.register_forward_hook(watch(name))
+            stack.callback(handle.remove)
+        task.forward(model, batch)
+    return trace
+
+
+def _usable(
+    model: nn.Module, name: str, layer: nn.Module, trace: _Trace, *, task: Task, batch: Any
+) -> UnitGroup | str:
+    """The group of a layer, gated where that is faithful and effective, or why there is none."""
+    weight = layer.weight
+    if not isinstance(weight, nn.Parameter):
+        return "its weight is computed from other parameters"
+    own = [Slice(f"{name}.weight" if name else "weight", 0)]
+    if layer.bias is not None:
+        own.append(Slice(f"{name}.bias" if name else "bias", 0))
+    kind = "linear" if isinstance(layer, nn.Linear) else "conv"
+    axis = -1 if kind == "linear" else 1
+    group = UnitGroup(name, kind, len(weight), name, axis, tuple(own), tuple(own))
+    if not _effective(model, group, task=task, batch=batch):
+        norm = _norm_behind(model, name, trace)
+        scale = None if norm is None else getattr(model.get_submodule(norm), "weight", None)
+        if norm is None or not isinstance(scale, Tensor) or scale.shape != (group.size,):
+            return "a normalisation without a scale of its own for each unit undoes any factor on it"
+        shift = getattr(model.get_submodule(norm), "bias", None)
+        baked = [Slice(f"{norm}.weight", 0)] + ([Slice(f"{norm}.bias", 0)] if shift is not None else [])
+        axis = -1 if isinstance(model.get_submodule(norm), nn.LayerNorm) else 1
+        group = UnitGroup(name, kind, group.size, norm, axis, tuple(baked), (*own, *baked))
+        if not _effective(model, group, task=task, batch=batch):
+            return "normalisation undoes any factor on it, also on its scale and shift"
+    if not _faithful(model, group, task=task, batch=batch):
+        return "a factor on its activity cannot be written into its weights exactly"
+    return group
+
+
+def _norm_behind(model: nn.Module, name: str, trace: _Trace) -> str | None:
+    """The one normalisation that reads a layer, directly or through modules that pass a factor on."""
+    while True:
+        readers = trace.readers.get(name, [])
+        if len(readers) != 1:
+            return None
+        name = readers[0]
+        module = model.get_submodule(name)
+        if isinstance(module, NORMS):
+            return name
+        if not isinstance(module, TRANSPARENT):
+            return None
+
+
+def _outputs(model: nn.Module, *, task: Task, batch: Any, training: bool) -> Tensor:
+    """Logits on a batch, seeded, with buffers (running statistics) restored afterwards."""
+    buffers = {n: b.clone() for n, b in model.named_buffers()}
+    with evaluation_mode(model), seeded(0):
+        model.train(training)
+        logits = task.forward(model, batch).logits
+    with torch.no_grad():
+        for n, b in model.named_buffers():
+            b.copy_(buffers[n])
+    return logits
+
+
+def _far(a: Tensor, b: Tensor, *, tolerance: float) -> bool:
+    """Whether two outputs differ by more than a share of their spread."""
+    scale = float(a.abs().max()) + 1e-12
+    return bool((a - b).abs().max() > tolerance * scale)
+
+
+def _effective(model: nn.Module, group: UnitGroup, *, task: Task, batch: Any) -> bool:
+    """Whether one factor on all units of a group changes the outputs when batch statistics are taken anew."""
+    before = _outputs(model, task=task, batch=batch, training=True)
+    with gated(model, [group], {group.name: torch.full((group.size,), 0.25)}):
+        after = _outputs(model, task=task, batch=batch, training=True)
+    return _far(before, after, tolerance=1e-2)
+
+
+def _faithful(model: nn.Module, group: UnitGroup, *, task: Task, batch: Any) -> bool:
+    """Whether baking gives the outputs of the gate, for factors that differ from unit to unit."""
+    factors = {group.name: torch.linspace(0.1, 0.9, group.size)}
+    with gated(model, [group], factors):
+        wanted = _outputs(model, task=task, batch=batch, training=False)
+    twin = deepcopy(model)
+    bake(twin, [group], factors)
+    return not _far(wanted, _outputs(twin, task=task, batch=batch, training=False), tolerance=1e-4)
+
+
+def _along(factor: Tensor, like: Tensor, axis: int) -> Tensor:
+    """A factor per unit in the shape that multiplies ``like`` along an axis."""
+    shape = [1] * like.ndim
+    shape[axis] = -1
+    return factor.to(like.device, like.dtype).reshape(shape)
+
+
+@contextmanager
+def gated(
+    model: nn.Module, groups: Sequence[UnitGroup], factors: Factors | FactorFunction
+) -> Iterator[None]:
+    """Multiply each unit's activity by its factor in every forward pass inside; the hooks always come off.
+
+    Args:
+        model: gated where it is.
+        groups: units of it.
+        factors: (n,) per group, in [0, 1], or a function of the group and its (examples, n, positions) activity that
+            gives them anew at every pass.
+    """
+    with ExitStack() as stack:
+        for group in groups:
+
+            def hook(module: nn.Module, inputs: Any, output: Tensor, group: UnitGroup = group) -> Tensor:
+                if callable(factors):
+                    factor = factors(group, by_unit(output, group))
+                else:
+                    factor = factors[group.name]
+                return output * _along(factor, output, group.axis)
+
+            handle = model.get_submodule(group.site).register_forward_hook(hook)
+            stack.callback(handle.remove)
+        yield
+
+
+def bake(model: nn.Module, groups: Sequence[UnitGroup], factors: Factors) -> None:
+    """Write a gate into the weights in place: the forward pass then equals the gated one.
+
+    Args:
+        model: changed where it is.
+        groups: units of it.
+        factors: (n,) per group, in [0, 1].
+    """
+    with torch.no_grad():
+        for group in groups:
+            for part in group.baked:
+                parameter = model.get_parameter(part.parameter)
+                parameter.mul_(_along(factors[group.name], parameter, part.axis))
+
+
+Weights = dict[str, Tensor]
+
+
+def weights_of(model: nn.Module, groups: Sequence[UnitGroup]) -> Weights:
+    """Copies of every parameter that belongs to units, by name."""
+    names = {part.parameter for group in groups for part in group.slices}
+    return {name: model.get_parameter(name).detach().clone() for name in sorted(names)}
+
+
+def fresh_anchor(model: nn.Module, groups: Sequence[UnitGroup], *, seed: int) -> Weights:
+    """A fresh initialisation of the units' parameters, as each layer's own ``reset_parameters`` draws it.
+
+    Raises:
+        InputError: if a module with such parameters has no ``reset_parameters``.
+    """
+    twin = deepcopy(model)
+    owners = {part.parameter.rpartition(".")[0] for group in groups for part in group.slices}
+    with seeded(seed):
+        for owner in sorted(owners):
+            module = twin.get_submodule(owner)
+            reset = getattr(module, "reset_parameters", None)
+            if reset is None:
+                raise InputError(
+                    f"the anchor 'fresh' needs {owner!r} ({type(module).__name__}) to have reset_parameters(), but it has "
+                    "none. Give it one, leave it out of `layers`, or use the anchor 'zero'."
+                )
+            reset()
+    return weights_of(twin, groups)
+
+
+def decay(
+    model: nn.Module, groups: Sequence[UnitGroup], factors: Factors, *, start: Weights, anchor: Weights | None
+) -> None:
+    """Set the units to theta = A + phi * (theta_start - A), in place.
+
+    Args:
+        model: changed where it is.
+        groups: units of it.
+        factors: phi, (n,) per group, in [0, 1], absolute from the start of the bout.
+        start: `weights_of` the model at the start of the bout.
+        anchor: A by parameter name; None for zero, which is baking (only the baked slices move, so that the result is
+            the gate's).
+    """
+    with torch.no_grad():
+        for group in groups:
+            for part in group.slices if anchor is not None else group.baked:
+                theta = start[part.parameter]
+                phi = _along(factors[group.name], theta, part.axis)
+                rest = torch.zeros_like(theta) if anchor is None else anchor[part.parameter]
+                model.get_parameter(part.parameter).copy_(rest + phi * (theta - rest))
+
+
+@contextmanager
+def reading(
+    model: nn.Module, groups: Sequence[UnitGroup], read: Callable[[UnitGroup, Tensor], None]
+) -> Iterator[None]:
+    """Call ``read(group, activity)`` with each group's output in every forward pass inside.
+
+    ``activity`` is (examples, n, positions), positions = 1 for a linear layer on vectors.
+    """
+    with ExitStack() as stack:
+        for group in groups:
+
+            def hook(module: nn.Module, inputs: Any, output: Tensor, group: UnitGroup = group) -> None:
+                read(group, by_unit(output, group))
+
+            handle = model.get_submodule(group.site).register_forward_hook(hook)
+            stack.callback(handle.remove)
+        yield
+
+
+def by_unit(output: Tensor, group: UnitGroup) -> Tensor:
+    """(examples, n, positions) view of a module's output."""
+    moved = output.movedim(group.axis, 1)
+    return moved.reshape(moved.shape[0], group.size, -1)

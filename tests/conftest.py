@@ -1,0 +1,25 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)  # the number of threads changes bits, and many of them on few cores crawl
+settings.register_profile("ebbing", deadline=None)  # the time of an example says nothing on a shared machine
+settings.load_profile("ebbing")
+
+
+@pytest.fixture
+def ebbing_data(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder with mnist/ and fashion-mnist/, in $EBBING_DATA for the test."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    if os.environ.get("EBBING_DATA"):
+        return Path(os.environ["EBBING_DATA"])
+    if default.is_dir():
+        monkeypatch.setenv("EBBING_DATA", str(default))
+        return default
+    missing = "needs the MNIST and Fashion-MNIST files: set EBBING_DATA to the folder that holds them"
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{missing} (in CI no data test may be skipped)")
+    pytest.skip(missing)
