@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from torch.utils.data import Dataset
 
 from ebbing import fingerprint
 from ebbing.errors import InputError
+from ebbing.files import write_whole
 from ebbing.journal import Journal
 from ebbing.request import ForgetRequest
 from ebbing.training import Trainer
@@ -42,17 +41,7 @@ class ModelStore:
 
     def put(self, key: str, model: nn.Module, facts: dict[str, str]) -> None:
         """Write a model and facts about it, replacing the entry in one step."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.directory, suffix=".partial")
-        os.close(handle)
-        try:
-            save_model(model, name, metadata=facts)
-            with open(name, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(name, self.path(key))
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_whole(self.path(key), lambda name: save_model(model, name, metadata=facts))
 
     def get(self, key: str, fresh: Callable[[], nn.Module]) -> tuple[nn.Module, dict[str, str]] | None:
         """The model of a key loaded into ``fresh()`` and its facts; None where there is no readable entry."""
@@ -85,7 +74,9 @@ def training_key(trainer: AnyTrainer, dataset: Dataset[Any], *, seed: int) -> st
         ]
     else:
         who = [fingerprint.as_plain(trainer)]
-    return fingerprint.of_settings([*who, fingerprint.of_dataset(dataset), seed, torch.get_num_threads(), torch.__version__])
+    return fingerprint.of_settings(
+        [*who, fingerprint.of_dataset(dataset), seed, torch.get_num_threads(), torch.__version__]
+    )
 
 
 @dataclass(frozen=True)
@@ -98,7 +89,12 @@ class Trained:
 
 
 def train_or_load(
-    trainer: AnyTrainer, dataset: Dataset[Any], *, seed: int, store: ModelStore | None, journal: Journal | None = None
+    trainer: AnyTrainer,
+    dataset: Dataset[Any],
+    *,
+    seed: int,
+    store: ModelStore | None,
+    journal: Journal | None = None,
 ) -> Trained:
     """The model of a trainer, data set and seed: from the store where it is there, else trained and stored."""
     if not isinstance(trainer, Trainer):  # its models can be made, but not loaded again
@@ -144,7 +140,11 @@ class OracleBank(Sequence[nn.Module]):
             )
 
     def train(
-        self, n: int, *, journal: Journal | None = None, on_model: Callable[[int, Trained], None] | None = None
+        self,
+        n: int,
+        *,
+        journal: Journal | None = None,
+        on_model: Callable[[int, Trained], None] | None = None,
     ) -> OracleBank:
         """Train until there are ``n`` models; those that exist are reused. Each is stored as it is finished.
 
@@ -161,7 +161,9 @@ class OracleBank(Sequence[nn.Module]):
         store = None if self.directory is None else ModelStore(Path(self.directory))
         while len(self._trained) < n:
             seed = self.first_seed + len(self._trained)
-            trained = train_or_load(self.trainer, self.request.retain, seed=seed, store=store, journal=journal)
+            trained = train_or_load(
+                self.trainer, self.request.retain, seed=seed, store=store, journal=journal
+            )
             self._trained.append(trained)
             if on_model is not None:
                 on_model(len(self._trained), trained)

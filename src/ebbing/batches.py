@@ -46,6 +46,14 @@ def held(dataset: Dataset[Any]) -> tuple[tuple[Tensor, ...], Tensor | None] | No
     return None
 
 
+def evenly(dataset: Dataset[Any], n: int) -> Dataset[Any]:
+    """At most ``n`` records of a data set, evenly spaced, the same at every call."""
+    total = size(dataset)
+    if total <= n:
+        return dataset
+    return Subset(dataset, torch.linspace(0, total - 1, n, dtype=torch.float64).long().tolist())
+
+
 def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = None) -> Iterator[Any]:
     """Batches of a data set, the last one possibly smaller.
 

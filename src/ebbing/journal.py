@@ -34,3 +34,26 @@ class Journal:
     def note(self, sentence: str) -> None:
         """Add a sentence for the report."""
         self.notes.append(sentence)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a finished run of a method was and took, for the report.
+
+    Attributes:
+        seconds: wall time of the call, everything it computed included; None if not known.
+        examples: examples processed, forward passes included; None if not known.
+        notes: sentences such as a failure that was met.
+        history: see `Journal.history`.
+        settings: of the method, as JSON data.
+        control: whether the method is a control.
+        summary: one line on the method.
+    """
+
+    seconds: float | None = None
+    examples: int | None = None
+    notes: list[str] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    settings: Any = None
+    control: bool = False
+    summary: str = ""

@@ -8,12 +8,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 from torch import nn
 
-from ebbing.batches import iterate
+from ebbing.batches import evenly, iterate
 from ebbing.errors import InputError
 from ebbing.request import ForgetRequest
 from ebbing.task import Task, confidence, correct, entropy, evaluation_mode, margin, modified_entropy
 
 SPLITS = ("forget", "retain", "holdout", "matched")
+RETAIN_SAMPLE = 10_000
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ def observe(
 
     Args:
         models: at least one; they are used in evaluation mode and left as they were.
-        request: its ``forget``, ``retain``, ``holdout`` and ``matched`` splits are read.
+        request: its ``forget``, ``retain``, ``holdout`` and ``matched`` splits are read; of ``retain`` at most 10,000
+            records, evenly spaced.
         task: turns batches into outputs.
         batch_size: examples per forward pass.
 
@@ -122,7 +124,9 @@ def observe(
         row = {}
         with evaluation_mode(model):
             for split in SPLITS:
-                dataset = getattr(request, split)
+                dataset = (
+                    evenly(request.retain, RETAIN_SAMPLE) if split == "retain" else getattr(request, split)
+                )
                 if dataset is not None:
                     row[split] = _signals(model, dataset, task=task, batch_size=batch_size)
                     if not np.isfinite(row[split][0]).all():

@@ -43,7 +43,9 @@ class FixedRate(Rate):
 
     def tau(self, scores: Scores) -> Scores:
         """The same number for every unit."""
-        return {name: torch.full((len(s),), self.decay_time, dtype=torch.float64) for name, s in scores.items()}
+        return {
+            name: torch.full((len(s),), self.decay_time, dtype=torch.float64) for name, s in scores.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ class RankedRate(Rate):
         """Geometric in the rank."""
         ratio = self.slowest / self.fastest
         return {
-            name: self.fastest * ratio ** (ranks(s) / (len(s) - 1)) if len(s) > 1 else torch.tensor([self.fastest]).double()
+            name: self.fastest * ratio ** (ranks(s) / (len(s) - 1))
+            if len(s) > 1
+            else torch.tensor([self.fastest]).double()
             for name, s in scores.items()
         }
 

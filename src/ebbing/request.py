@@ -134,7 +134,9 @@ class ForgetRequest:
                 validation_matched = same_mix(validation, labels[forget], task=task)
         for name, data in (("holdout", holdout), ("validation", validation)):
             if data is not None and size(data) == 0:
-                raise InputError(f"`{name}` must hold at least one example, but is empty (after the forgotten classes).")
+                raise InputError(
+                    f"`{name}` must hold at least one example, but is empty (after the forgotten classes)."
+                )
         return cls(
             dataset,
             torch.from_numpy(forget),
@@ -156,7 +158,9 @@ def _positions(
     listed = ids.tolist() if isinstance(ids, (Tensor, np.ndarray)) else list(ids)
     twice = len(listed) - len(set(listed))
     if twice:
-        raise InputError(f"`{name}` must name each record once, but {twice} of {len(listed)} are repeated. Remove the repeats.")
+        raise InputError(
+            f"`{name}` must name each record once, but {twice} of {len(listed)} are repeated. Remove the repeats."
+        )
     if keys is not None:
         if len(keys) != n:
             raise InputError(f"`keys` must hold one key for each of the {n} records, but holds {len(keys)}.")
@@ -165,14 +169,20 @@ def _positions(
             places.setdefault(key, []).append(position)
         unknown = [i for i in listed if i not in places]
         if unknown:
-            raise InputError(f"`{name}` must be among the keys of the data set, but {len(unknown)} are not, {unknown[:5]} first.")
+            raise InputError(
+                f"`{name}` must be among the keys of the data set, but {len(unknown)} are not, {unknown[:5]} first."
+            )
         listed = [position for i in listed for position in places[i]]
     wrong = [i for i in listed if isinstance(i, bool) or not isinstance(i, (int, np.integer))]
     if wrong:
-        raise InputError(f"`{name}` must be whole numbers (positions in the training set), but contains {wrong[:5]}. Pass `keys` for other ids.")
+        raise InputError(
+            f"`{name}` must be whole numbers (positions in the training set), but contains {wrong[:5]}. Pass `keys` for other ids."
+        )
     outside = [int(i) for i in listed if not 0 <= i < n]
     if outside:
-        raise InputError(f"`{name}` must lie in [0, {n}), but contains {outside[:5]}. Positions refer to the full training set.")
+        raise InputError(
+            f"`{name}` must lie in [0, {n}), but contains {outside[:5]}. Positions refer to the full training set."
+        )
     return np.sort(np.asarray(listed, dtype=np.int64))
 
 

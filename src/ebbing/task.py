@@ -57,19 +57,16 @@ def entropy(outputs: Outputs) -> Tensor:
 def modified_entropy(outputs: Outputs) -> Tensor:
     """(n,) -(1 - p_y) log p_y - sum over j != y of p_j log(1 - p_j), in nats, >= 0.
 
-    log(1 - p_j) is taken from the logits of the other classes, so that p_j = 1 in floating point stays finite.
-    Source: Song and Mittal, arXiv 2003.10595.
+    For the largest p_j, log(1 - p_j) is taken from the logits of the other classes, so that p_j = 1 in floating point
+    stays finite. Source: Song and Mittal, arXiv 2003.10595.
     """
-    logits = outputs.logits
-    log_p = logits.log_softmax(dim=1)
-    n_classes = logits.shape[1]
-    away = torch.eye(n_classes, dtype=torch.bool, device=logits.device)
-    others = logits.unsqueeze(1).masked_fill(away, float("-inf"))  # (n, classes, classes)
-    log_not_p = others.logsumexp(dim=2) - logits.logsumexp(dim=1, keepdim=True)  # (n, classes)
-    p, not_p = log_p.exp(), log_not_p.exp()
+    log_p = outputs.logits.log_softmax(dim=1)
+    top = log_p.argmax(dim=1, keepdim=True)
+    log_not_top = log_p.scatter(1, top, float("-inf")).logsumexp(dim=1, keepdim=True)
+    log_not_p = torch.log1p(-log_p.exp().scatter(1, top, 0.0)).scatter(1, top, log_not_top)
     label = outputs.targets.unsqueeze(1)
-    own = -(not_p.gather(1, label) * log_p.gather(1, label)).squeeze(1)
-    rest = -(p * log_not_p).scatter(1, label, 0.0).sum(dim=1)
+    own = -(log_not_p.gather(1, label).exp() * log_p.gather(1, label)).squeeze(1)
+    rest = -(log_p.exp() * log_not_p).scatter(1, label, 0.0).sum(dim=1)
     return own + rest
 
 

@@ -28,7 +28,16 @@ log = logging.getLogger(__name__)
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
 # a factor on one side of these is the same factor on the other, unit by unit
-TRANSPARENT = (nn.ReLU, nn.LeakyReLU, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity, nn.MaxPool2d, nn.AvgPool2d)
+TRANSPARENT = (
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Identity,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,9 @@ Factors = Mapping[str, Tensor]
 FactorFunction = Callable[[UnitGroup, Tensor], Tensor]
 
 
-def find_units(model: nn.Module, *, task: Task, batch: Any, layers: str | Sequence[str] = "all") -> list[UnitGroup]:
+def find_units(
+    model: nn.Module, *, task: Task, batch: Any, layers: str | Sequence[str] = "all"
+) -> list[UnitGroup]:
     """The layers of a model that can be decayed faithfully and effectively, in the order they run.
 
     *Faithful*: the gated forward equals the baked one, checked by running both. *Effective*: the gate changes the
@@ -253,9 +264,7 @@ def _along(factor: Tensor, like: Tensor, axis: int) -> Tensor:
 
 
 @contextmanager
-def gated(
-    model: nn.Module, groups: Sequence[UnitGroup], factors: Factors | FactorFunction
-) -> Iterator[None]:
+def gated(model: nn.Module, groups: Sequence[UnitGroup], factors: Factors | FactorFunction) -> Iterator[None]:
     """Multiply each unit's activity by its factor in every forward pass inside; the hooks always come off.
 
     Args:

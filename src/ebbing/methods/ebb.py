@@ -7,10 +7,9 @@ from typing import Literal
 
 from torch import nn
 
-from ebbing.batches import iterate
 from ebbing.curves import Exponential, ForgettingCurve
 from ebbing.errors import InputError
-from ebbing.methods.unlearner import Run, Unlearner, sample
+from ebbing.methods.unlearner import Run, Unlearner
 from ebbing.rates import FixedRate, Rate
 from ebbing.training import Recipe, fit
 from ebbing.units import decay, find_units, fresh_anchor, weights_of
@@ -53,7 +52,7 @@ class Ebb(Unlearner):
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Decay, then repair."""
-        batch = next(iterate(sample(run.request.retain), batch_size=32))
+        batch = run.a_batch()
         units = find_units(model, task=run.task, batch=batch)
         start = weights_of(model, units)
         anchor = fresh_anchor(model, units, seed=run.seed) if self.anchor == "fresh" else None
@@ -61,7 +60,16 @@ class Ebb(Unlearner):
             group = [u for u in units if u.kind == kind]
             if group:
                 scores = rate.ranking.scores(model, group, run.request, task=run.task, seed=run.seed)
-                factors = {name: self.curve.factor(self.duration, tau) for name, tau in rate.tau(scores).items()}
+                factors = {
+                    name: self.curve.factor(self.duration, tau) for name, tau in rate.tau(scores).items()
+                }
                 decay(model, group, factors, start=start, anchor=anchor)
-        fit(model, run.request.retain, self.repair, task=run.task, generator=run.generator, journal=run.journal)
+        fit(
+            model,
+            run.request.retain,
+            self.repair,
+            task=run.task,
+            generator=run.generator,
+            journal=run.journal,
+        )
         return model

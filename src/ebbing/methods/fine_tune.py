@@ -20,5 +20,12 @@ class FineTune(Unlearner):
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Train on the retain set."""
-        fit(model, run.request.retain, self.recipe, task=run.task, generator=run.generator, journal=run.journal)
+        fit(
+            model,
+            run.request.retain,
+            self.recipe,
+            task=run.task,
+            generator=run.generator,
+            journal=run.journal,
+        )
         return model

@@ -12,10 +12,10 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ebbing.batches import iterate, size
+from ebbing.batches import evenly, iterate, size
 from ebbing.curves import Exponential, ForgettingCurve
 from ebbing.errors import InputError
-from ebbing.methods.unlearner import Run, Unlearner, sample
+from ebbing.methods.unlearner import SAMPLE, Run, Unlearner
 from ebbing.rankings import Activation
 from ebbing.rates import FixedRate, LinearRate, RankedRate, Rate
 from ebbing.task import cross_entropy, evaluation_mode
@@ -97,7 +97,7 @@ class ForgettingNetwork(Unlearner):
                 "a stop rule needs `validation` examples drawn as the forget set was, but the request has none. Pass "
                 "`validation`, or set stop_within=None for a fixed number of turns."
             )
-        batch = next(iterate(sample(run.request.retain), batch_size=32))
+        batch = run.a_batch()
         units = find_units(model, task=run.task, batch=batch, layers=self.layers)
         before = run.accuracy(model, run.request.retain)
         for turn in range(1, self.turns + 1):
@@ -143,7 +143,9 @@ class ForgettingNetwork(Unlearner):
                 self._record(model, run, turn=turn, bout="unlearning", epoch=t)
         if self.permanent:
             if self.rank_in_batch:
-                raise InputError("factors ranked in each batch differ from batch to batch and cannot be permanent.")
+                raise InputError(
+                    "factors ranked in each batch differ from batch to batch and cannot be permanent."
+                )
             bake(model, units, factors_at(self.unlearning_epochs))
 
     def _ranked_by_batch(self, t: int) -> Callable[[UnitGroup, Tensor], Tensor]:
@@ -176,7 +178,7 @@ class ForgettingNetwork(Unlearner):
 def _validation_auc(model: nn.Module, run: Run, unseen: Dataset[Any]) -> float:
     """Probability that a forgotten record's loss is below an unseen one's, ties counted half, in [0, 1]."""
     losses = []
-    for dataset in (sample(run.request.forget), sample(unseen)):
+    for dataset in (evenly(run.request.forget, SAMPLE), evenly(unseen, SAMPLE)):
         with evaluation_mode(model):
             rows = [cross_entropy(run.task.forward(model, b)) for b in iterate(dataset, batch_size=512)]
         losses.append(torch.cat(rows).cpu().numpy())
@@ -209,7 +211,11 @@ def name_failures(history: list[dict[str, Any]], *, retain_before: float) -> lis
     found = []
     last = history[-1]
     ends = [record for record in history if record["bout"] == "unlearning"]
-    ends = [r for r, after in zip(ends, [*ends[1:], None], strict=True) if after is None or after["turn"] != r["turn"]]
+    ends = [
+        r
+        for r, after in zip(ends, [*ends[1:], None], strict=True)
+        if after is None or after["turn"] != r["turn"]
+    ]
     retain = last["accuracy"]["retain"]
     if retain < retain_before - OVER_FORGETTING:
         found.append(f"Over-forgetting: retain accuracy went from {retain_before:.1%} to {retain:.1%}.")

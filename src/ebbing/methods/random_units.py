@@ -26,7 +26,9 @@ class RandomUnits(Unlearner):
     def __post_init__(self) -> None:
         """Refuse a rate without ranks."""
         if isinstance(self.network.rate, FixedRate):
-            raise InputError("random units need a rate that goes by ranks, but a FixedRate treats all units alike.")
+            raise InputError(
+                "random units need a rate that goes by ranks, but a FixedRate treats all units alike."
+            )
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Run the network with random ranks."""

@@ -42,7 +42,14 @@ class Retrain(Unlearner):
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Start over."""
         reinitialise(model)
-        fit(model, run.request.retain, self.recipe, task=run.task, generator=run.generator, journal=run.journal)
+        fit(
+            model,
+            run.request.retain,
+            self.recipe,
+            task=run.task,
+            generator=run.generator,
+            journal=run.journal,
+        )
         return model
 
 

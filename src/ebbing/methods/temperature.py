@@ -6,9 +6,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from ebbing.batches import iterate
 from ebbing.errors import InputError
-from ebbing.methods.unlearner import Run, Unlearner, sample
+from ebbing.methods.unlearner import Run, Unlearner
 from ebbing.task import evaluation_mode
 from ebbing.units import bake, find_units
 
@@ -33,7 +32,7 @@ class Temperature(Unlearner):
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Scale the last layer; refuse a model whose last layer is not its logits."""
-        batch = next(iterate(sample(run.request.retain), batch_size=32))
+        batch = run.a_batch()
         output = find_units(model, task=run.task, batch=batch)[-1]
         with evaluation_mode(model):
             wanted = self.factor * run.task.forward(model, batch).logits
@@ -41,5 +40,7 @@ class Temperature(Unlearner):
             found = run.task.forward(model, batch).logits
         run.journal.advance(2 * len(wanted))
         if not torch.allclose(found, wanted, rtol=1e-3, atol=1e-4):
-            raise InputError(f"temperature needs the model's last layer to be its logits, but {output.name!r} is not.")
+            raise InputError(
+                f"temperature needs the model's last layer to be its logits, but {output.name!r} is not."
+            )
         return model

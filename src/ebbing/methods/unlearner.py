@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
-from ebbing.batches import size
+from ebbing.batches import evenly, iterate, size
 from ebbing.errors import InputError
 from ebbing.journal import Journal
 from ebbing.request import ForgetRequest
@@ -41,19 +41,15 @@ class Run:
     generator: torch.Generator
     journal: Journal
 
+    def a_batch(self) -> Any:
+        """A few retained examples, to run a model on."""
+        return next(iterate(evenly(self.request.retain, 32), batch_size=32))
+
     def accuracy(self, model: nn.Module, dataset: Dataset[Any]) -> float:
         """Fraction predicted as labelled on the data set, or on a sample of 1,000 of it; counted as processed."""
-        part = sample(dataset)
+        part = evenly(dataset, SAMPLE)
         self.journal.advance(size(part))
         return accuracy(model, part, task=self.task)
-
-
-def sample(dataset: Dataset[Any], n: int = SAMPLE) -> Dataset[Any]:
-    """Up to ``n`` records, evenly spaced, the same at every call."""
-    total = size(dataset)
-    if total <= n:
-        return dataset
-    return Subset(dataset, torch.linspace(0, total - 1, n).long().tolist())
 
 
 class Unlearner(ABC):
@@ -95,7 +91,9 @@ class Unlearner(ABC):
             InputError: if the model has weights that are not finite, or the request lacks what the method needs.
         """
         if not finite(model):
-            raise InputError("the model's weights must be finite, but some are NaN or infinite. Nothing can be unlearned from it.")
+            raise InputError(
+                "the model's weights must be finite, but some are NaN or infinite. Nothing can be unlearned from it."
+            )
         journal = journal if journal is not None else Journal()
         with seeded(seed) as generator:
             run = Run(request, task or Classification(), seed, generator, journal)

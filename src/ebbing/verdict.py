@@ -1,0 +1,177 @@
+"""The rule of the verdict: three figures against bands, fixed before any method is judged and never tuned to one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ebbing.measures import Band, Figures, Reference, left_out, prediction_band, share_removed
+
+JOINT_LEVEL = 0.97
+TESTS = 6  # memory M and W, drift on three splits, utility
+UTILITY_MARGIN = 0.005
+FEWEST_ORACLES = 4
+ORACLES_FOR_GOOD_NEWS = 16
+FEWEST_RECORDS = 5
+FEWEST_MATCHED = 20
+
+UNDER = "under-forgotten"
+OVER = "over-forgotten"
+DAMAGED = "damaged"
+NO_MEMORY = "no-memory-found"
+CONSISTENT = "consistent-with-retraining"
+NO_TRACE = "no-measurable-trace"
+INCONCLUSIVE = "inconclusive"
+
+# from the worst to the best: of several models the worst is reported
+OUTCOMES = (UNDER, OVER, DAMAGED, INCONCLUSIVE, NO_TRACE, NO_MEMORY, CONSISTENT)
+
+RULE = (
+    "Each figure is compared with the t prediction interval over the retrained models, each left out once "
+    f"(levels so that jointly {JOINT_LEVEL:.0%} of held-out retrained models are expected inside). "
+    "Memory M or W outside: under-forgotten or over-forgotten, by the sign of M. "
+    "Memory inside, but holdout accuracy more than 0.5 points (or the band, if wider) below the retrained mean: damaged. "
+    "The original's memory inside as well: no-measurable-trace. "
+    f"Memory and utility inside: no-memory-found; drift inside too: consistent-with-retraining; both need at least "
+    f"{ORACLES_FOR_GOOD_NEWS} retrained models. Fewer than {FEWEST_ORACLES} retrained models, {FEWEST_RECORDS} records or "
+    f"{FEWEST_MATCHED} matched unseen examples: inconclusive."
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the evidence allows to say about one unlearned model.
+
+    Attributes:
+        outcome: one of `OUTCOMES`.
+        reason: the figures behind it, in a sentence or two.
+    """
+
+    outcome: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Outcome and reason."""
+        return f"{self.outcome}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Where one more retrained model is expected to lie.
+
+    Attributes:
+        memory: of M, two-sided.
+        w: of W, an upper end.
+        drift: of T on forget, retain and holdout, upper ends.
+        holdout_accuracy: a lower end, at least half a point under the retrained mean.
+        left_out: the figures of each retrained model against the others.
+    """
+
+    memory: Band
+    w: Band
+    drift: Mapping[str, Band]
+    holdout_accuracy: Band
+    left_out: Sequence[Figures]
+
+    @property
+    def smallest_detectable(self) -> float:
+        """The smallest M > 0 that would have been called memory."""
+        return self.memory.high
+
+
+def bands_of(reference: Reference, *, judged: int = 1) -> Bands:
+    """The bands of a set of retrained models.
+
+    The joint level is shared among the tests, and among the models that are judged together, by Bonferroni:
+    each has level 1 - (1 - .97) / (6 * judged).
+
+    Args:
+        reference: N >= 4 retrained models.
+        judged: how many models are judged as one answer.
+    """
+    found = left_out(reference)
+    level = 1 - (1 - JOINT_LEVEL) / (TESTS * judged)
+    accuracy = prediction_band(np.array([f.holdout_accuracy for f in found]), level=level, side="low")
+    lowest = min(accuracy.low, accuracy.mean - UTILITY_MARGIN)
+    return Bands(
+        prediction_band(np.array([f.m for f in found]), level=level),
+        prediction_band(np.array([f.w for f in found]), level=level, side="high"),
+        {
+            split: prediction_band(np.array([f.drift[split] for f in found]), level=level, side="high")
+            for split in ("forget", "retain", "holdout")
+        },
+        Band(lowest, accuracy.high, accuracy.mean),
+        found,
+    )
+
+
+def too_little(*, oracles: int, records: int, matched: int | None, concept: bool) -> str | None:
+    """Why nothing can be concluded, or None where something can."""
+    if oracles == 0:
+        return "no retrained model to compare with"
+    if oracles < FEWEST_ORACLES:
+        return f"{oracles} retrained models, where at least {FEWEST_ORACLES} are needed"
+    if records < FEWEST_RECORDS:
+        return f"{records} forgotten records, where at least {FEWEST_RECORDS} are needed"
+    if not concept and (matched is None or matched < FEWEST_MATCHED):
+        return f"{matched or 'no'} unseen examples drawn as the forget set was, where at least {FEWEST_MATCHED} are needed"
+    return None
+
+
+def judge(found: Figures, original: Figures, bands: Bands) -> Verdict:
+    """The verdict on one model with enough evidence, see `RULE`."""
+    memory = (
+        f"memory M {found.m:.2f} (band {bands.memory.low:.2f} to {bands.memory.high:.2f}), "
+        f"W {found.w:.2f} (up to {bands.w.high:.2f})"
+    )
+    inside = original.m in bands.memory and original.w in bands.w
+    removed = (
+        ""
+        if inside
+        else f"; {share_removed(found.m, original.m):.0%} of the original's M {original.m:.2f} removed"
+    )
+    if found.m not in bands.memory:
+        return Verdict(UNDER if found.m > 0 else OVER, f"{memory} lies outside{removed}.")
+    if found.w not in bands.w:
+        return Verdict(
+            UNDER,
+            f"mixed: {memory}: M lies inside but W outside, some records are remembered more, others less{removed}.",
+        )
+    accuracy = f"holdout accuracy {found.holdout_accuracy:.2%}, retrained {bands.holdout_accuracy.mean:.2%}"
+    if found.holdout_accuracy not in bands.holdout_accuracy:
+        return Verdict(
+            DAMAGED,
+            f"{memory} lies inside{removed}, but {accuracy} (at least {bands.holdout_accuracy.low:.2%}).",
+        )
+    if inside:
+        return Verdict(
+            NO_TRACE,
+            f"the original's memory M {original.m:.2f} already lies inside its band, so nothing could be shown to have been "
+            f"forgotten. The smallest M that would have been found is {bands.smallest_detectable:.2f}.",
+        )
+    if len(bands.left_out) < ORACLES_FOR_GOOD_NEWS:
+        return Verdict(
+            INCONCLUSIVE,
+            f"{memory} lies inside{removed}, but {len(bands.left_out)} retrained models are too few to say so: at least "
+            f"{ORACLES_FOR_GOOD_NEWS} are needed.",
+        )
+    outside = [s for s, band in bands.drift.items() if found.drift[s] not in band]
+    if outside:
+        drift = ", ".join(f"T on {s} {found.drift[s]:.2f} (up to {bands.drift[s].high:.2f})" for s in outside)
+        return Verdict(
+            NO_MEMORY,
+            f"{memory} lies inside{removed}; {accuracy}; drift outside: {drift}. These tests no longer find what was learned "
+            "from the records, though retraining would not have given this model.",
+        )
+    return Verdict(CONSISTENT, f"{memory} lies inside{removed}; {accuracy}; drift inside.")
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """Of several models' verdicts the worst, said with how many share it."""
+    first = min(verdicts, key=lambda v: OUTCOMES.index(v.outcome))
+    if len(verdicts) == 1:
+        return first
+    same = sum(v.outcome == first.outcome for v in verdicts)
+    return Verdict(first.outcome, f"{same} of {len(verdicts)} models, the first: {first.reason}")
