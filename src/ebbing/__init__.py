@@ -1,53 +1,71 @@
-"""Make a trained PyTorch model forget chosen training data, and measure how far it is from never having seen it."""
+"""Make a trained PyTorch model forget chosen training data, and measure how far it is from never having seen it.
 
+Names are loaded when they are first used, so that the command line can answer ``--help`` without loading torch.
+"""
+
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 __version__ = version("ebbing")
 
-from ebbing.audit import AuditReport, audit
-from ebbing.bank import OracleBank
-from ebbing.errors import DataNotFoundError, InputError
-from ebbing.journal import Journal, RunRecord
-from ebbing.methods import (
-    DoNothing,
-    Ebb,
-    FineTune,
-    ForgettingNetwork,
-    RandomUnits,
-    Retrain,
-    RetrainEqualCompute,
-    Temperature,
-    Unlearner,
-)
-from ebbing.observe import Observations, observe
-from ebbing.request import ForgetRequest
-from ebbing.task import Classification, Task
-from ebbing.training import Recipe, Trainer
-from ebbing.verdict import Verdict
+if TYPE_CHECKING:
+    from ebbing.auditing import AuditReport as AuditReport
+    from ebbing.auditing import audit as audit
+    from ebbing.bank import OracleBank as OracleBank
+    from ebbing.errors import DataNotFoundError as DataNotFoundError
+    from ebbing.errors import InputError as InputError
+    from ebbing.journal import Journal as Journal
+    from ebbing.journal import RunRecord as RunRecord
+    from ebbing.methods import DoNothing as DoNothing
+    from ebbing.methods import Ebb as Ebb
+    from ebbing.methods import FineTune as FineTune
+    from ebbing.methods import ForgettingNetwork as ForgettingNetwork
+    from ebbing.methods import RandomUnits as RandomUnits
+    from ebbing.methods import Retrain as Retrain
+    from ebbing.methods import RetrainEqualCompute as RetrainEqualCompute
+    from ebbing.methods import Temperature as Temperature
+    from ebbing.methods import Unlearner as Unlearner
+    from ebbing.observations import Observations as Observations
+    from ebbing.observations import observe as observe
+    from ebbing.request import ForgetRequest as ForgetRequest
+    from ebbing.task import Classification as Classification
+    from ebbing.task import Task as Task
+    from ebbing.training import Recipe as Recipe
+    from ebbing.training import Trainer as Trainer
+    from ebbing.verdict import Verdict as Verdict
 
-__all__ = [
-    "AuditReport",
-    "Classification",
-    "DataNotFoundError",
-    "DoNothing",
-    "Ebb",
-    "FineTune",
-    "ForgetRequest",
-    "ForgettingNetwork",
-    "InputError",
-    "Journal",
-    "Observations",
-    "OracleBank",
-    "RandomUnits",
-    "Recipe",
-    "Retrain",
-    "RetrainEqualCompute",
-    "RunRecord",
-    "Task",
-    "Temperature",
-    "Trainer",
-    "Unlearner",
-    "Verdict",
-    "audit",
-    "observe",
-]
+_HOMES = {
+    "auditing": ("AuditReport", "audit"),
+    "bank": ("OracleBank",),
+    "errors": ("DataNotFoundError", "InputError"),
+    "journal": ("Journal", "RunRecord"),
+    "methods": (
+        "DoNothing",
+        "Ebb",
+        "FineTune",
+        "ForgettingNetwork",
+        "RandomUnits",
+        "Retrain",
+        "RetrainEqualCompute",
+        "Temperature",
+        "Unlearner",
+    ),
+    "observations": ("Observations", "observe"),
+    "request": ("ForgetRequest",),
+    "task": ("Classification", "Task"),
+    "training": ("Recipe", "Trainer"),
+    "verdict": ("Verdict",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module it lives in."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

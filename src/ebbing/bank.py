@@ -161,9 +161,7 @@ class OracleBank(Sequence[nn.Module]):
         store = None if self.directory is None else ModelStore(Path(self.directory))
         while len(self._trained) < n:
             seed = self.first_seed + len(self._trained)
-            trained = train_or_load(
-                self.trainer, self.request.retain, seed=seed, store=store, journal=journal
-            )
+            trained = train_or_load(self.trainer, self.request.retain, seed=seed, store=store, journal=journal)
             self._trained.append(trained)
             if on_model is not None:
                 on_model(len(self._trained), trained)

@@ -73,9 +73,7 @@ def of_settings(value: Any) -> str:
 def as_plain(value: Any) -> Any:
     """Settings as JSON data: a dataclass becomes a dict with its ``type``, a function its qualified name."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {"type": type(value).__name__} | {
-            f.name: as_plain(getattr(value, f.name)) for f in fields(value)
-        }
+        return {"type": type(value).__name__} | {f.name: as_plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {str(k): as_plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

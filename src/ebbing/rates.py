@@ -43,9 +43,7 @@ class FixedRate(Rate):
 
     def tau(self, scores: Scores) -> Scores:
         """The same number for every unit."""
-        return {
-            name: torch.full((len(s),), self.decay_time, dtype=torch.float64) for name, s in scores.items()
-        }
+        return {name: torch.full((len(s),), self.decay_time, dtype=torch.float64) for name, s in scores.items()}
 
 
 @dataclass(frozen=True)

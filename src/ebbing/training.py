@@ -83,9 +83,7 @@ class Recipe:
         """The learning rate over ``steps`` steps; None where it is constant."""
         if self.schedule == "one-cycle":
             # one step has no cycle: torch divides by the length of each phase
-            return torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, self.learning_rate, total_steps=max(steps, 4)
-            )
+            return torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=max(steps, 4))
         if self.schedule == "cosine":
             return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
         return None
@@ -161,9 +159,7 @@ def fit(
     """
     n = size(dataset)
     if n == 0 or recipe.examples(n) == 0:
-        raise InputError(
-            f"training needs at least one example, but {recipe.epochs} epochs of {n} records hold none."
-        )
+        raise InputError(f"training needs at least one example, but {recipe.epochs} epochs of {n} records hold none.")
     loss = loss or task.loss
     journal = journal or Journal()
     whole, rest = divmod(recipe.examples(n), n)

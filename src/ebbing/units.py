@@ -76,9 +76,7 @@ Factors = Mapping[str, Tensor]
 FactorFunction = Callable[[UnitGroup, Tensor], Tensor]
 
 
-def find_units(
-    model: nn.Module, *, task: Task, batch: Any, layers: str | Sequence[str] = "all"
-) -> list[UnitGroup]:
+def find_units(model: nn.Module, *, task: Task, batch: Any, layers: str | Sequence[str] = "all") -> list[UnitGroup]:
     """The layers of a model that can be decayed faithfully and effectively, in the order they run.
 
     *Faithful*: the gated forward equals the baked one, checked by running both. *Effective*: the gate changes the
@@ -177,9 +175,7 @@ def _trace(model: nn.Module, *, task: Task, batch: Any) -> _Trace:
     return trace
 
 
-def _usable(
-    model: nn.Module, name: str, layer: nn.Module, trace: _Trace, *, task: Task, batch: Any
-) -> UnitGroup | str:
+def _usable(model: nn.Module, name: str, layer: nn.Module, trace: _Trace, *, task: Task, batch: Any) -> UnitGroup | str:
     """The group of a layer, gated where that is faithful and effective, or why there is none."""
     weight = layer.weight
     if not isinstance(weight, nn.Parameter):
@@ -356,9 +352,7 @@ def decay(
 
 
 @contextmanager
-def reading(
-    model: nn.Module, groups: Sequence[UnitGroup], read: Callable[[UnitGroup, Tensor], None]
-) -> Iterator[None]:
+def reading(model: nn.Module, groups: Sequence[UnitGroup], read: Callable[[UnitGroup, Tensor], None]) -> Iterator[None]:
     """Call ``read(group, activity)`` with each group's output in every forward pass inside.
 
     ``activity`` is (examples, n, positions), positions = 1 for a linear layer on vectors.

@@ -116,7 +116,9 @@ def too_little(*, oracles: int, records: int, matched: int | None, concept: bool
     if records < FEWEST_RECORDS:
         return f"{records} forgotten records, where at least {FEWEST_RECORDS} are needed"
     if not concept and (matched is None or matched < FEWEST_MATCHED):
-        return f"{matched or 'no'} unseen examples drawn as the forget set was, where at least {FEWEST_MATCHED} are needed"
+        return (
+            f"{matched or 'no'} unseen examples drawn as the forget set was, where at least {FEWEST_MATCHED} are needed"
+        )
     return None
 
 
@@ -128,9 +130,7 @@ def judge(found: Figures, original: Figures, bands: Bands) -> Verdict:
     )
     inside = original.m in bands.memory and original.w in bands.w
     removed = (
-        ""
-        if inside
-        else f"; {share_removed(found.m, original.m):.0%} of the original's M {original.m:.2f} removed"
+        "" if inside else f"; {share_removed(found.m, original.m):.0%} of the original's M {original.m:.2f} removed"
     )
     if found.m not in bands.memory:
         return Verdict(UNDER if found.m > 0 else OVER, f"{memory} lies outside{removed}.")

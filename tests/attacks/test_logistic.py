@@ -12,9 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from ebbing.attacks import AttackResult, LossLogistic
 
 
-def judge(
-    members: np.ndarray, non_members: np.ndarray, *, seed: int = 0, intervals: bool = False
-) -> AttackResult:
+def judge(members: np.ndarray, non_members: np.ndarray, *, seed: int = 0, intervals: bool = False) -> AttackResult:
     return LossLogistic().judge(members, non_members, seed=seed, intervals=intervals)
 
 
@@ -28,9 +26,7 @@ def test_accuracy_and_auc_equal_scikit_learns_cross_validation(n: int) -> None:
     rng = np.random.default_rng(n)
     members, non_members = losses(rng, n, margin=2.5), losses(rng, n)
     result = judge(members, non_members, seed=5)
-    splits = StratifiedShuffleSplit(
-        10, test_size=0.1, random_state=int(np.random.default_rng(5).integers(2**31))
-    )
+    splits = StratifiedShuffleSplit(10, test_size=0.1, random_state=int(np.random.default_rng(5).integers(2**31)))
     model = make_pipeline(StandardScaler(), LogisticRegression())
     feature, label = np.concatenate((members, non_members))[:, None], np.repeat([1, 0], n)
     for figure, scoring in ((result.accuracy, "accuracy"), (result.auc, "roc_auc")):

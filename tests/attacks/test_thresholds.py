@@ -17,7 +17,7 @@ from ebbing.attacks import (
     bootstrap_auc_interval,
     tpr_at_fpr,
 )
-from ebbing.observe import Observations, Signals
+from ebbing.observations import Observations, Signals
 
 # Few distinct values, so that most examples are full of ties; and any finite value.
 tied = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=40)
@@ -61,9 +61,7 @@ def test_auc_by_hand() -> None:
 
 
 @given(sides, st.integers(0, 40), st.integers(1, 40))
-def test_tpr_at_fpr_equals_brute_force(
-    pair: tuple[list[float], list[float]], numerator: int, denominator: int
-) -> None:
+def test_tpr_at_fpr_equals_brute_force(pair: tuple[list[float], list[float]], numerator: int, denominator: int) -> None:
     members, non_members = map(np.array, pair)
     fpr = min(numerator / denominator, 1.0)
     thresholds = np.concatenate(([-np.inf], members, non_members))
@@ -112,8 +110,7 @@ def test_bootstrap_spread_is_that_of_the_auc_under_the_null() -> None:
     rng = np.random.default_rng(1)
     n, m = 400, 600
     widths = [
-        np.diff(bootstrap_auc_interval(rng.normal(size=n), rng.normal(size=m), seed=seed))[0]
-        for seed in range(10)
+        np.diff(bootstrap_auc_interval(rng.normal(size=n), rng.normal(size=m), seed=seed))[0] for seed in range(10)
     ]
     assert np.mean(widths) == pytest.approx(2 * 1.96 * np.sqrt((n + m + 1) / (12 * n * m)), rel=0.05)
 

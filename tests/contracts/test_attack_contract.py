@@ -10,14 +10,12 @@ import pytest
 
 import ebbing.attacks
 from ebbing.attacks import STANDARD, Attack, AttackResult, LossLogistic
-from ebbing.observe import Observations, Signals
+from ebbing.observations import Observations, Signals
 
 N_CLASSES = 5
 EXPORTED = [getattr(ebbing.attacks, name) for name in ebbing.attacks.__all__]
 ATTACKS = [
-    member()
-    for member in EXPORTED
-    if isinstance(member, type) and issubclass(member, Attack) and member is not Attack
+    member() for member in EXPORTED if isinstance(member, type) and issubclass(member, Attack) and member is not Attack
 ]
 
 pytestmark = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)

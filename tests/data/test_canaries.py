@@ -12,9 +12,7 @@ LABELS = torch.arange(100) % 10
 
 
 @given(data=st.data(), n=st.integers(1, 40), n_classes=st.integers(2, 12), seed=st.integers(0, 2**32))
-def test_exactly_the_given_positions_are_wrong(
-    data: st.DataObject, n: int, n_classes: int, seed: int
-) -> None:
+def test_exactly_the_given_positions_are_wrong(data: st.DataObject, n: int, n_classes: int, seed: int) -> None:
     labels = torch.tensor(data.draw(st.lists(st.integers(0, n_classes - 1), min_size=n, max_size=n)))
     positions = data.draw(st.lists(st.integers(0, n - 1), unique=True))
     before = labels.clone()
@@ -81,9 +79,7 @@ def test_refuses_positions(positions: object, text: str) -> None:
         mislabel(LABELS, positions, n_classes=10, seed=0)
 
 
-@pytest.mark.parametrize(
-    "labels", [LABELS.int(), LABELS.float(), LABELS.reshape(10, 10), torch.tensor(1)], ids=str
-)
+@pytest.mark.parametrize("labels", [LABELS.int(), LABELS.float(), LABELS.reshape(10, 10), torch.tensor(1)], ids=str)
 def test_refuses_labels_of_other_types_and_shapes(labels: torch.Tensor) -> None:
     with pytest.raises(InputError, match=r"`labels` must be int64 of shape \(n,\)"):
         mislabel(labels, [], n_classes=10, seed=0)

@@ -217,9 +217,7 @@ def test_digits_are_a_split_of_the_original() -> None:
         return sorted((*pixels, label) for pixels, label in zip(flat.tolist(), labels.tolist(), strict=True))
 
     images = (torch.cat([train, test]) * 0.375972 + 0.305226) * 16
-    assert rows(images.numpy(), torch.cat([train_labels, test_labels])) == rows(
-        original.images, original.target
-    )
+    assert rows(images.numpy(), torch.cat([train_labels, test_labels])) == rows(original.images, original.target)
 
 
 def test_digits_constants_and_strata() -> None:
@@ -279,9 +277,7 @@ def test_seed_out_of_range(seed: object) -> None:
     ],
 )
 def test_unknown_name_offers_the_nearest(name: str, near: str) -> None:
-    with pytest.raises(
-        InputError, match=f"digits, mnist, fashion-mnist, but is '{name}'. Did you mean '{near}'"
-    ):
+    with pytest.raises(InputError, match=f"digits, mnist, fashion-mnist, but is '{name}'. Did you mean '{near}'"):
         load(name)
 
 

@@ -80,9 +80,7 @@ def method(m: float, outcome: str, reason: str, *, cost: float | None = 0.1, **m
 def sample_methods() -> dict[str, Any]:
     above = "Memory M 6.79 lies above the band [-0.16, 0.18]."
     return {
-        "do-nothing": method(
-            7.34, "under-forgotten", "Memory M 7.34 lies above the band.", cost=None, control=True
-        ),
+        "do-nothing": method(7.34, "under-forgotten", "Memory M 7.34 lies above the band.", cost=None, control=True),
         "fresh-network": method(
             -0.26, "over-forgotten", "Memory M -0.26 lies below the band.", control=True, drift=None
         ),
@@ -184,9 +182,7 @@ def bare_report() -> dict[str, Any]:
     """Everything that may be null is null."""
     nothing = {"accuracy": None, "memory": None, "drift": None, "profile": None}
     reason = "no matched unseen examples: the holdout was not drawn as the forget set was"
-    blind = {
-        "loss": {**dict.fromkeys(("auc", "low", "high", "tpr_at_1pct_fpr", "accuracy")), "reason": reason}
-    }
+    blind = {"loss": {**dict.fromkeys(("auc", "low", "high", "tpr_at_1pct_fpr", "accuracy")), "reason": reason}}
     ebb = {
         **nothing,
         "verdict": {"outcome": "inconclusive", "reason": "no retrained model to compare with"},

@@ -138,9 +138,7 @@ def test_everything_may_be_null(bare):
     assert "nan" not in page.text.split()
 
 
-@pytest.mark.parametrize(
-    "section", ["request", "original", "oracles", "bands", "methods", "provenance", "rule"]
-)
+@pytest.mark.parametrize("section", ["request", "original", "oracles", "bands", "methods", "provenance", "rule"])
 def test_any_section_may_be_null_or_absent(report, section):
     assert "None" not in Page(render({**report, section: None})).text
     del report[section]

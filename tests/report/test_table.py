@@ -150,9 +150,7 @@ def test_intervals_beside_a_figure_are_its_own():
     assert read_auc({"auc": {"mean": 0.6, "low": 0.55, "high": 0.65}, "low": 0, "high": 1}).low == 0.55
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(-0.004, "0.00"), (-0.26, "-0.26"), (7.0, "7.00"), (2e6, "2e+06")]
-)
+@pytest.mark.parametrize(("value", "text"), [(-0.004, "0.00"), (-0.26, "-0.26"), (7.0, "7.00"), (2e6, "2e+06")])
 def test_numbers_are_written_plainly(value, text):
     assert format_number(value, 2) == text
 

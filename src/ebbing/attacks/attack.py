@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 if TYPE_CHECKING:
-    from ebbing.observe import Observations, Signals
+    from ebbing.observations import Observations, Signals
 
 MIN_RECORDS = 20  # below this on either side an AUC says nothing: its null sd is about .09
 MIN_NON_MEMBERS_FOR_TPR = 100  # below this not one false positive fits into 1 %
@@ -104,9 +104,7 @@ class Attack(ABC):
             for members, non_members in zip(member_rows, non_member_rows, strict=True)
         ]
 
-    def judge(
-        self, members: np.ndarray, non_members: np.ndarray, *, seed: int, intervals: bool
-    ) -> AttackResult:
+    def judge(self, members: np.ndarray, non_members: np.ndarray, *, seed: int, intervals: bool) -> AttackResult:
         """The figures of one model, here from thresholds on the score.
 
         Args:

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from ebbing.attacks.attack import MIN_NON_MEMBERS_FOR_TPR, Attack, AttackResult, auc, places, tpr_at_fpr
 
 if TYPE_CHECKING:
-    from ebbing.observe import Signals
+    from ebbing.observations import Signals
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,7 @@ class LossLogistic(Attack):
         with np.errstate(invalid="ignore"):  # a diverged model has NaN margins; `run` reports it
             return -signals.loss
 
-    def judge(
-        self, members: np.ndarray, non_members: np.ndarray, *, seed: int, intervals: bool
-    ) -> AttackResult:
+    def judge(self, members: np.ndarray, non_members: np.ndarray, *, seed: int, intervals: bool) -> AttackResult:
         """The figures of one model, from records held out of the fit.
 
         The interval is the percentile bootstrap over records of the mean AUC itself: each resample draws
@@ -92,9 +90,7 @@ class LossLogistic(Attack):
             fewer than 100 non-members. Everything is None, with the reason, where a loss is infinite.
         """
         if not (np.isfinite(members).all() and np.isfinite(non_members).all()):
-            return AttackResult.missing(
-                "the loss of this model is infinite on some record: no regression fits"
-            )
+            return AttackResult.missing("the loss of this model is infinite on some record: no regression fits")
         rng = np.random.default_rng(seed)
         n = min(len(members), len(non_members))
         folds = self._folds(_subsample(members, n, rng), _subsample(non_members, n, rng), rng)
@@ -115,9 +111,7 @@ class LossLogistic(Attack):
         n = len(members)
         feature = np.concatenate((members, non_members))[:, None]  # (2n, 1)
         label = np.repeat([1, 0], n)
-        splitter = StratifiedShuffleSplit(
-            self.splits, test_size=self.held_out, random_state=int(rng.integers(2**31))
-        )
+        splitter = StratifiedShuffleSplit(self.splits, test_size=self.held_out, random_state=int(rng.integers(2**31)))
         folds = []
         for train, test in splitter.split(feature, label):
             centre, spread = feature[train].mean(), feature[train].std()
@@ -139,9 +133,7 @@ class LossLogistic(Attack):
     def _interval(self, folds: list[_Fold], n: int, rng: np.random.Generator) -> tuple[float, float]:
         """95 % percentile interval of the mean AUC over the folds, by resampling records."""
         orders = [np.argsort(fold.non_members, kind="stable") for fold in folds]
-        spots = [
-            places(fold.members, fold.non_members[order]) for fold, order in zip(folds, orders, strict=True)
-        ]
+        spots = [places(fold.members, fold.non_members[order]) for fold, order in zip(folds, orders, strict=True)]
         areas = []
         for _ in range(self.resamples):
             member_counts = np.bincount(rng.integers(n, size=n), minlength=n)  # (n,) how often each is drawn

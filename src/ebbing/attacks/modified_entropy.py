@@ -10,7 +10,7 @@ from ebbing.attacks.attack import Attack
 if TYPE_CHECKING:
     import numpy as np
 
-    from ebbing.observe import Signals
+    from ebbing.observations import Signals
 
 
 @dataclass(frozen=True)

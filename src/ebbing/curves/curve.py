@@ -29,9 +29,7 @@ class ForgettingCurve(ABC):
         if not 0 <= t < float("inf"):
             raise InputError(f"`t` must be finite and >= 0, but is {t}.")
         if not bool((tau >= 0).all()):
-            raise InputError(
-                f"`tau` must be >= 0 for every unit, but its smallest value is {float(tau.min())}."
-            )
+            raise InputError(f"`tau` must be >= 0 for every unit, but its smallest value is {float(tau.min())}.")
         if t == 0:
             return torch.ones_like(tau)
         return self.left(t / tau)  # tau = 0 gives inf, tau = inf gives 0

@@ -65,9 +65,7 @@ def _as_array(positions: npt.ArrayLike | Tensor) -> npt.NDArray[np.generic]:
 
 def _problems_of_labels(labels: Tensor, n_classes: int) -> list[str]:
     if labels.dtype != torch.int64 or labels.ndim != 1:
-        return [
-            f"`labels` must be int64 of shape (n,), but are {labels.dtype} of shape {tuple(labels.shape)}."
-        ]
+        return [f"`labels` must be int64 of shape (n,), but are {labels.dtype} of shape {tuple(labels.shape)}."]
     outside = sorted(set(labels[(labels < 0) | (labels >= n_classes)].tolist()))
     if outside and n_classes >= 2:
         return [f"`labels` must lie in [0, {n_classes}), but contain {outside[:5]}. Raise `n_classes`."]
@@ -86,12 +84,8 @@ def _problems_of_positions(positions: npt.NDArray[np.generic], n: int) -> list[s
     values, counts = np.unique(positions, return_counts=True)
     outside = [int(value) for value in values if not 0 <= int(value) < n]
     if outside:
-        problems.append(
-            f"`positions` must lie in [0, {n}), but contain {outside[:5]}. They refer to `labels`."
-        )
+        problems.append(f"`positions` must lie in [0, {n}), but contain {outside[:5]}. They refer to `labels`.")
     repeated = values[counts > 1].tolist()
     if repeated:
-        problems.append(
-            f"`positions` must not repeat, but contain {repeated[:5]} more than once. Drop the copies."
-        )
+        problems.append(f"`positions` must not repeat, but contain {repeated[:5]} more than once. Drop the copies.")
     return problems

@@ -70,13 +70,9 @@ def _size_on_disk(file: Path) -> int:
         raise InputError(_unreadable(file, error)) from error
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
-        raise InputError(
-            f"{file}: an IDX file must be a regular file, but this is {kind}. Name the file itself."
-        )
+        raise InputError(f"{file}: an IDX file must be a regular file, but this is {kind}. Name the file itself.")
     if status.st_size == 0:
-        raise InputError(
-            f"{file}: an IDX file has a header of at least 8 bytes, but this one is empty. {_AGAIN}"
-        )
+        raise InputError(f"{file}: an IDX file has a header of at least 8 bytes, but this one is empty. {_AGAIN}")
     return status.st_size
 
 
@@ -92,9 +88,7 @@ def _parse(stream: io.BufferedIOBase, file: Path, *, at_most: int) -> npt.NDArra
     claim = f"{file}: its header says shape {shape}, so {expected} bytes must follow it"
     if expected > at_most:
         raise InputError(f"{claim}, but a file of its size cannot hold more than {at_most}. {_AGAIN}")
-    data = _read_up_to(
-        stream, expected + 1
-    )  # one more, to see the end and have gzip check its checksum there
+    data = _read_up_to(stream, expected + 1)  # one more, to see the end and have gzip check its checksum there
     if len(data) < expected:
         raise InputError(f"{claim}, but only {len(data)} do. {_AGAIN}")
     if len(data) > expected:

@@ -55,9 +55,7 @@ def select(rule: str, bundle: DataBundle, *, seed: int) -> ForgetRequest:
         what = f"{each} records of each class, drawn at random"
     elif name == "class":
         if not value.isdigit() or int(value) >= len(bundle.classes):
-            raise InputError(
-                f"`class:LABEL` needs a label in [0, {len(bundle.classes)}), but the rule is {rule!r}."
-            )
+            raise InputError(f"`class:LABEL` needs a label in [0, {len(bundle.classes)}), but the rule is {rule!r}.")
         ids = (labels == int(value)).nonzero().flatten().numpy()
         what = f"every record of class {bundle.classes[int(value)]!r}"
     else:
@@ -89,9 +87,7 @@ def read_ids(path: str) -> np.ndarray:
         try:
             ids.append(int(word))
         except ValueError:
-            raise InputError(
-                f"{path}, line {number}: an id must be a whole number, but is {word[:40]!r}."
-            ) from None
+            raise InputError(f"{path}, line {number}: an id must be a whole number, but is {word[:40]!r}.") from None
     return np.asarray(ids, dtype=np.int64)
 
 
@@ -115,15 +111,11 @@ def _fraction(rule: str, value: str) -> float:
 def _count(rule: str, fraction: float, n: int) -> int:
     count = round(fraction * n)
     if not 0 < count < n:
-        raise InputError(
-            f"{rule!r} must select at least 1 and fewer than all records, but selects {count} of {n}."
-        )
+        raise InputError(f"{rule!r} must select at least 1 and fewer than all records, but selects {count} of {n}.")
     return count
 
 
-def _balanced(
-    rule: str, labels: Tensor, each: int, n_classes: int, generator: np.random.Generator
-) -> np.ndarray:
+def _balanced(rule: str, labels: Tensor, each: int, n_classes: int, generator: np.random.Generator) -> np.ndarray:
     """The same number of positions of each class."""
     places = [(labels == c).nonzero().flatten().numpy() for c in range(n_classes)]
     fewest = min(len(p) for p in places)

@@ -142,9 +142,7 @@ def fashion_mnist(*, data_dir: str | os.PathLike[str] | None = None) -> DataBund
         DataNotFoundError: If the files are in none of these places.
         InputError: As for `mnist`.
     """
-    return _from_idx(
-        "fashion-mnist", data_dir=data_dir, mean=_FASHION_MEAN, std=_FASHION_STD, classes=_GARMENTS
-    )
+    return _from_idx("fashion-mnist", data_dir=data_dir, mean=_FASHION_MEAN, std=_FASHION_STD, classes=_GARMENTS)
 
 
 def digits() -> DataBundle:
@@ -171,8 +169,7 @@ def digits() -> DataBundle:
         random_state=_DIGITS_SPLIT_SEED,
     )
     train, test = (
-        _as_tensors(images[part], labels[part], mean=_DIGITS_MEAN, std=_DIGITS_STD)
-        for part in map(np.sort, parts)
+        _as_tensors(images[part], labels[part], mean=_DIGITS_MEAN, std=_DIGITS_STD) for part in map(np.sort, parts)
     )
     return DataBundle("digits", train, test, _NUMERALS)
 
@@ -207,9 +204,7 @@ def _read_pair(
             f"the {len(images)} images of {images_file}."
         )
     if labels.max() >= n_classes:
-        problems.append(
-            f"{labels_file}: labels must lie in [0, {n_classes - 1}], but contain {labels.max()}."
-        )
+        problems.append(f"{labels_file}: labels must lie in [0, {n_classes - 1}], but contain {labels.max()}.")
     if problems:
         raise InputError("\n".join([*problems, "Take the files of one data set, as they were published."]))
     return images, labels
@@ -228,9 +223,7 @@ def _as_tensors(
 def _cut(bundle: DataBundle, *, train_size: int, seed: int) -> DataBundle:
     n = len(bundle.train)
     if train_size > n:
-        raise InputError(
-            f"`train_size` must lie in [1, {n}] for {bundle.name}, but is {train_size}. None keeps all."
-        )
+        raise InputError(f"`train_size` must lie in [1, {n}] for {bundle.name}, but is {train_size}. None keeps all.")
     kept = torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(n)[:train_size]))
     return replace(bundle, train=TensorDataset(*(tensor[kept] for tensor in bundle.train.tensors)))
 

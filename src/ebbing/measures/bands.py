@@ -47,9 +47,7 @@ def prediction_band(values: np.ndarray, *, level: float, side: str = "both") -> 
     q = (1 + level) / 2 if side == "both" else level
     mean = float(values.mean())
     reach = float(stats.t.ppf(q, n - 1)) * float(values.std(ddof=1)) * math.sqrt(1 + 1 / n)
-    return Band(
-        -math.inf if side == "high" else mean - reach, math.inf if side == "low" else mean + reach, mean
-    )
+    return Band(-math.inf if side == "high" else mean - reach, math.inf if side == "low" else mean + reach, mean)
 
 
 def mean_interval(values: np.ndarray, *, level: float = 0.95) -> tuple[float, float, float]:

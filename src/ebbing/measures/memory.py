@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ebbing.observe import Observations
+from ebbing.observations import Observations
 
 SD_FLOOR = 0.1
 

@@ -11,6 +11,7 @@ from ebbing.curves import Exponential, ForgettingCurve
 from ebbing.errors import InputError
 from ebbing.methods.unlearner import Run, Unlearner
 from ebbing.rates import FixedRate, Rate
+from ebbing.request import ForgetRequest
 from ebbing.training import Recipe, fit
 from ebbing.units import decay, find_units, fresh_anchor, weights_of
 
@@ -50,6 +51,10 @@ class Ebb(Unlearner):
         if self.anchor not in ("fresh", "zero"):
             raise InputError(f"`anchor` must be 'fresh' or 'zero', but is {self.anchor!r}.")
 
+    def expected_examples(self, request: ForgetRequest) -> int:
+        """Those of the training on the retain set."""
+        return self.repair.examples(len(request.retain))
+
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Decay, then repair."""
         batch = run.a_batch()
@@ -60,9 +65,7 @@ class Ebb(Unlearner):
             group = [u for u in units if u.kind == kind]
             if group:
                 scores = rate.ranking.scores(model, group, run.request, task=run.task, seed=run.seed)
-                factors = {
-                    name: self.curve.factor(self.duration, tau) for name, tau in rate.tau(scores).items()
-                }
+                factors = {name: self.curve.factor(self.duration, tau) for name, tau in rate.tau(scores).items()}
                 decay(model, group, factors, start=start, anchor=anchor)
         fit(
             model,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from ebbing.methods.unlearner import Run, Unlearner
+from ebbing.request import ForgetRequest
 from ebbing.training import Recipe, fit
 
 
@@ -17,6 +18,10 @@ class FineTune(Unlearner):
     """
 
     recipe: Recipe = field(default_factory=lambda: Recipe(epochs=5, learning_rate=1e-2, schedule="one-cycle"))
+
+    def expected_examples(self, request: ForgetRequest) -> int:
+        """Those of the training on the retain set."""
+        return self.recipe.examples(len(request.retain))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Train on the retain set."""

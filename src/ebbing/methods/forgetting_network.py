@@ -18,6 +18,7 @@ from ebbing.errors import InputError
 from ebbing.methods.unlearner import SAMPLE, Run, Unlearner
 from ebbing.rankings import Activation
 from ebbing.rates import FixedRate, LinearRate, RankedRate, Rate
+from ebbing.request import ForgetRequest
 from ebbing.task import cross_entropy, evaluation_mode
 from ebbing.training import Recipe, fit
 from ebbing.units import UnitGroup, bake, find_units, gated
@@ -90,6 +91,16 @@ class ForgettingNetwork(Unlearner):
         if problems:
             raise InputError("forgetting network: " + "; ".join(problems) + ".")
 
+    def expected_examples(self, request: ForgetRequest) -> int:
+        """Those of all turns' training; a stop rule may end earlier."""
+        sizes = {"nothing": 0, "forget": len(request.forget), "retain": len(request.retain)}
+        sizes["all"] = sizes["forget"] + sizes["retain"]
+        learning, unlearning = self.learning.epochs, float(self.unlearning_epochs)
+        if self.nested:
+            learning, unlearning = learning * (learning + 1) / 2, unlearning * (unlearning + 1) / 2
+        turn = learning * sizes[self.learning_trains] + unlearning * sizes[self.unlearning_trains]
+        return round(self.turns * turn)
+
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Alternate the bouts."""
         if self.stop_within is not None and run.request.validation_matched is None:
@@ -143,9 +154,7 @@ class ForgettingNetwork(Unlearner):
                 self._record(model, run, turn=turn, bout="unlearning", epoch=t)
         if self.permanent:
             if self.rank_in_batch:
-                raise InputError(
-                    "factors ranked in each batch differ from batch to batch and cannot be permanent."
-                )
+                raise InputError("factors ranked in each batch differ from batch to batch and cannot be permanent.")
             bake(model, units, factors_at(self.unlearning_epochs))
 
     def _ranked_by_batch(self, t: int) -> Callable[[UnitGroup, Tensor], Tensor]:
@@ -211,11 +220,7 @@ def name_failures(history: list[dict[str, Any]], *, retain_before: float) -> lis
     found = []
     last = history[-1]
     ends = [record for record in history if record["bout"] == "unlearning"]
-    ends = [
-        r
-        for r, after in zip(ends, [*ends[1:], None], strict=True)
-        if after is None or after["turn"] != r["turn"]
-    ]
+    ends = [r for r, after in zip(ends, [*ends[1:], None], strict=True) if after is None or after["turn"] != r["turn"]]
     retain = last["accuracy"]["retain"]
     if retain < retain_before - OVER_FORGETTING:
         found.append(f"Over-forgetting: retain accuracy went from {retain_before:.1%} to {retain:.1%}.")

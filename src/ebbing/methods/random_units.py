@@ -10,6 +10,7 @@ from ebbing.methods.forgetting_network import ForgettingNetwork
 from ebbing.methods.unlearner import Run, Unlearner
 from ebbing.rankings import Random
 from ebbing.rates import FixedRate
+from ebbing.request import ForgetRequest
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,11 @@ class RandomUnits(Unlearner):
     def __post_init__(self) -> None:
         """Refuse a rate without ranks."""
         if isinstance(self.network.rate, FixedRate):
-            raise InputError(
-                "random units need a rate that goes by ranks, but a FixedRate treats all units alike."
-            )
+            raise InputError("random units need a rate that goes by ranks, but a FixedRate treats all units alike.")
+
+    def expected_examples(self, request: ForgetRequest) -> int:
+        """Those of the network."""
+        return self.network.expected_examples(request)
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Run the network with random ranks."""

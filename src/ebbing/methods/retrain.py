@@ -7,6 +7,7 @@ from torch import nn
 
 from ebbing.errors import InputError
 from ebbing.methods.unlearner import Run, Unlearner
+from ebbing.request import ForgetRequest
 from ebbing.training import Recipe, fit
 
 
@@ -38,6 +39,10 @@ class Retrain(Unlearner):
 
     control: ClassVar[bool] = True
     recipe: Recipe = field(default_factory=Recipe)
+
+    def expected_examples(self, request: ForgetRequest) -> int:
+        """Those of the training on the retain set."""
+        return self.recipe.examples(len(request.retain))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Start over."""

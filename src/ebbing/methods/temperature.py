@@ -40,7 +40,5 @@ class Temperature(Unlearner):
             found = run.task.forward(model, batch).logits
         run.journal.advance(2 * len(wanted))
         if not torch.allclose(found, wanted, rtol=1e-3, atol=1e-4):
-            raise InputError(
-                f"temperature needs the model's last layer to be its logits, but {output.name!r} is not."
-            )
+            raise InputError(f"temperature needs the model's last layer to be its logits, but {output.name!r} is not.")
         return model

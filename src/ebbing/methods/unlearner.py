@@ -115,6 +115,10 @@ class Unlearner(ABC):
             module.training = like.training
         return result
 
+    def expected_examples(self, request: ForgetRequest) -> int | None:
+        """About how many examples a run will process, for progress and estimates; None if it cannot be said."""
+        return None
+
     @abstractmethod
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Change a working copy of the model, or make another, and return it."""

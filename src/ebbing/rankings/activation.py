@@ -29,9 +29,7 @@ class Activation(Ranking):
     def __post_init__(self) -> None:
         """Check the statistic."""
         if self.statistic not in STATISTICS:
-            raise InputError(
-                f"`statistic` must be one of {', '.join(STATISTICS)}, but is {self.statistic!r}."
-            )
+            raise InputError(f"`statistic` must be one of {', '.join(STATISTICS)}, but is {self.statistic!r}.")
 
     def scores(
         self, model: nn.Module, units: Sequence[UnitGroup], request: ForgetRequest, *, task: Task, seed: int

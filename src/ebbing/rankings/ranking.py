@@ -69,9 +69,7 @@ def mean_statistic(
     counts = dict.fromkeys(sums, 0)
 
     def read(group: UnitGroup, activity: Tensor) -> None:
-        values = (
-            activity.abs() if statistic == "abs-mean" else activity**2 if statistic == "rms" else activity
-        )
+        values = activity.abs() if statistic == "abs-mean" else activity**2 if statistic == "rms" else activity
         sums[group.name] += values.double().sum(dim=(0, 2)).cpu()
         counts[group.name] += activity.shape[0] * activity.shape[2]
 

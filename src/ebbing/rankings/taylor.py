@@ -39,9 +39,7 @@ class Taylor(Ranking):
                 with torch.enable_grad():
                     outputs = task.forward(model, batch)
                     # summed, so that each example's gradient is its own
-                    gradients = torch.autograd.grad(
-                        cross_entropy(outputs).sum(), [seen[g.name] for g in units]
-                    )
+                    gradients = torch.autograd.grad(cross_entropy(outputs).sum(), [seen[g.name] for g in units])
                 for group, gradient in zip(units, gradients, strict=True):
                     change = (seen[group.name] * gradient).sum(dim=2)  # (examples, n)
                     sums[group.name] += change.detach().double().square().sum(dim=0).cpu()

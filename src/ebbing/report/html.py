@@ -46,9 +46,7 @@ def render(report: Mapping[str, Any]) -> str:
         plot is a `<figure class="plot">`.
     """
     source = files("ebbing.report").joinpath("template.html.j2").read_text(encoding="utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["minus"] = _minus
     rows = comparison_rows(report)
     methods = mapping(dig(report, "methods"))
@@ -60,9 +58,7 @@ def render(report: Mapping[str, Any]) -> str:
         fingerprint=dig(report, "request", "fingerprint"),
         verdicts=[_verdict(row, method) for row, method in zip(judged, methods.values(), strict=True)],
         columns=COLUMNS,
-        rows=[
-            (row, outcome_of({"verdict": {"outcome": row.outcome}}) if row.outcome else None) for row in rows
-        ],
+        rows=[(row, outcome_of({"verdict": {"outcome": row.outcome}}) if row.outcome else None) for row in rows],
         footnotes=footnotes(report),
         # The only text that is not escaped here: matplotlib escapes the names it is given.
         plots=[(plot, Markup(plot.svg)) for plot in draw_plots(report)],

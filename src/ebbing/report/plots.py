@@ -226,9 +226,7 @@ def _distribution(subjects: Sequence[_Subject]) -> Plot | None:
     if not shown:
         return None
     matched = any(_quantiles(dig(s.data, "profile"), "z_matched") for s in shown)
-    caption = (
-        "Margins of the forget set after the affine map, in standard deviations of the retrained models: "
-    )
+    caption = "Margins of the forget set after the affine map, in standard deviations of the retrained models: "
     caption += "median, middle half and 5 to 95 % of the records."
     caption += " Grey: unseen records drawn as the forget set was." if matched else ""
     caption += _left_out(subjects, shown, "a profile")
@@ -257,9 +255,7 @@ def _strip(axes: Axes, quantiles: Sequence[float], height: float, colour: str, *
     width = 6.0 if thick else 3.0
     level = [height, height]
     axes.plot([low, high], level, color=colour, linewidth=1, solid_capstyle="butt")
-    axes.plot(
-        [quarter, three_quarters], level, color=colour, linewidth=width, alpha=0.55, solid_capstyle="butt"
-    )
+    axes.plot([quarter, three_quarters], level, color=colour, linewidth=width, alpha=0.55, solid_capstyle="butt")
     axes.plot([middle], [height], marker="|", color=colour, markersize=width + 4, markeredgewidth=2)
 
 
@@ -271,9 +267,7 @@ def _history(subject: _Subject, index: int) -> Plot:
     title = f"Learning and unlearning: {subject.label}"
     caption = "Accuracy on the forget set and on the data that stays, and the validation attack's AUC, "
     caption += "epoch by epoch. Shaded: unlearning."
-    return draw(
-        f"history-{index}", title, caption, height=2.4, paint=partial(_paint_history, entries=entries)
-    )
+    return draw(f"history-{index}", title, caption, height=2.4, paint=partial(_paint_history, entries=entries))
 
 
 def _paint_history(axes: Axes, *, entries: Sequence[Any]) -> None:

@@ -151,9 +151,7 @@ def _memory_cell(memory: object) -> Cell:
 
 
 def _drift_cell(drift: object) -> Cell:
-    forget, holdout = (
-        format_estimate(read_estimate(dig(drift, split)), 2) for split in ("forget", "holdout")
-    )
+    forget, holdout = (format_estimate(read_estimate(dig(drift, split)), 2) for split in ("forget", "holdout"))
     if forget.text == holdout.text == DASH:
         return Cell(DASH)
     half = f"{forget.half or DASH}/{holdout.half or DASH}" if forget.half or holdout.half else ""
@@ -208,9 +206,7 @@ def footnotes(report: Report) -> list[str]:
     elif dig(report, "bands") is None:
         notes.append("The report has no bands, so no figure can be called inside or outside.")
     if dig(report, "request", "matched") is None:
-        notes.append(
-            "The request has no matched unseen examples: nothing unseen was drawn as the forget set was."
-        )
+        notes.append("The request has no matched unseen examples: nothing unseen was drawn as the forget set was.")
     subjects = {"original": dig(report, "original"), **mapping(dig(report, "methods"))}
     reasons: dict[str, list[str]] = {}
     for name, subject in subjects.items():

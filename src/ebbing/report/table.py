@@ -37,9 +37,7 @@ OUTCOMES: Mapping[str, Outcome] = {
     "under-forgotten": Outcome(
         "under-forgotten", "It still remembers the forget set more than retrained models do.", "bad"
     ),
-    "over-forgotten": Outcome(
-        "over-forgotten", "It treats the forget set worse than models that never saw it.", "bad"
-    ),
+    "over-forgotten": Outcome("over-forgotten", "It treats the forget set worse than models that never saw it.", "bad"),
     "damaged": Outcome("damaged", "It gets unseen data wrong that retrained models get right.", "bad"),
     "no-memory-found": Outcome(
         "no memory found",

@@ -23,7 +23,7 @@ from ebbing.errors import InputError
 from ebbing.files import write_text
 from ebbing.journal import RunRecord
 from ebbing.measures import Figures, Reference, bootstrap_memory, figures, share_removed, tug_of_war
-from ebbing.observe import Observations, observe
+from ebbing.observations import Observations, observe
 from ebbing.report import render, verdict_lines
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification, Task
@@ -149,9 +149,7 @@ def audit(
 class _Judge:
     """What all methods of one audit are held against."""
 
-    def __init__(
-        self, request: ForgetRequest, before: Observations, retrained: Observations | None, seed: int
-    ) -> None:
+    def __init__(self, request: ForgetRequest, before: Observations, retrained: Observations | None, seed: int) -> None:
         self.request, self.before, self.retrained, self.seed = request, before, retrained, seed
         matched = None if before.matched is None else before.matched.n_examples
         self.lacking = verdict.too_little(
@@ -219,9 +217,7 @@ class _Judge:
         if self.retrained is None:
             return None
         retrained = {s: float(getattr(self.retrained, s).accuracy.mean()) for s in JUDGED_SPLITS}
-        rows = [
-            {s: float(getattr(models, s).accuracy[i]) for s in JUDGED_SPLITS} for i in range(models.n_models)
-        ]
+        rows = [{s: float(getattr(models, s).accuracy[i]) for s in JUDGED_SPLITS} for i in range(models.n_models)]
         return _spread([tug_of_war(row, retrained) for row in rows])
 
     def removed(self, after: Observations) -> Any:
@@ -246,9 +242,7 @@ class _Judge:
         if max(changes) == 0.0:
             return ["No-op: every output is the original's."]
         if max(changes) < NO_OP:
-            return [
-                f"No-op, almost: margins differ from the original's by {max(changes):.1%} of their spread."
-            ]
+            return [f"No-op, almost: margins differ from the original's by {max(changes):.1%} of their spread."]
         return []
 
     def describe_oracles(self, oracles: Sequence[nn.Module]) -> dict[str, Any]:
@@ -268,9 +262,7 @@ class _Judge:
             return described
         described["accuracy"] = {s: _range(getattr(self.retrained, s).accuracy) for s in JUDGED_SPLITS}
         described["attacks"] = {
-            attack.name: {
-                "auc": _range([r.auc for r in attack.run(self.retrained, seed=self.seed, intervals=False)])
-            }
+            attack.name: {"auc": _range([r.auc for r in attack.run(self.retrained, seed=self.seed, intervals=False)])}
             for attack in STANDARD
         }
         bands = self.bands_for(1)
@@ -362,9 +354,7 @@ def _cost(record: RunRecord, oracles: Sequence[nn.Module], request: ForgetReques
     known = record.seconds is not None and retraining
     return {
         "seconds": record.seconds,
-        "ratio_to_retraining": record.seconds / retraining
-        if known and record.seconds and retraining
-        else None,
+        "ratio_to_retraining": record.seconds / retraining if known and record.seconds and retraining else None,
         "examples_ratio": record.examples / examples if record.examples is not None and examples else None,
     }
 

@@ -98,9 +98,7 @@ def _signals(model: nn.Module, dataset: object, *, task: Task, batch_size: int) 
 _FUNCTIONS = (margin, confidence, entropy, modified_entropy, correct)
 
 
-def observe(
-    models: Sequence[nn.Module], request: ForgetRequest, *, task: Task, batch_size: int = 1024
-) -> Observations:
+def observe(models: Sequence[nn.Module], request: ForgetRequest, *, task: Task, batch_size: int = 1024) -> Observations:
     """Run every model over every split of a request.
 
     Args:
@@ -124,9 +122,7 @@ def observe(
         row = {}
         with evaluation_mode(model):
             for split in SPLITS:
-                dataset = (
-                    evenly(request.retain, RETAIN_SAMPLE) if split == "retain" else getattr(request, split)
-                )
+                dataset = evenly(request.retain, RETAIN_SAMPLE) if split == "retain" else getattr(request, split)
                 if dataset is not None:
                     row[split] = _signals(model, dataset, task=task, batch_size=batch_size)
                     if not np.isfinite(row[split][0]).all():

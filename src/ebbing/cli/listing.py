@@ -1,0 +1,38 @@
+"""``ebbing methods``: what there is."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from ebbing import curves, methods, models, rankings, rates
+from ebbing.attacks import STANDARD
+from ebbing.cli.names import members
+
+
+def _summary(piece: object) -> str:
+    return (piece.__doc__ or "").strip().partition("\n")[0]
+
+
+def print_listing() -> None:
+    """Print a table of each family."""
+    console = Console()
+    table = Table("name", "presets", "", "what it is", title="methods", title_justify="left")
+    for name, method in members(methods, methods.Unlearner).items():
+        table.add_row(name, ", ".join(method.presets), "control" if method.control else "", _summary(method))
+    console.print(table)
+    families = {
+        "curves": members(curves, curves.ForgettingCurve),
+        "rankings": members(rankings, rankings.Ranking),
+        "rates": members(rates, rates.Rate),
+        "networks": members(models),
+    }
+    for title, family in families.items():
+        table = Table("name", "what it is", title=title, title_justify="left")
+        for name, piece in family.items():
+            table.add_row(name, _summary(piece))
+        console.print(table)
+    table = Table("name", "what it is", title="attacks", title_justify="left")
+    for attack in STANDARD:
+        table.add_row(attack.name, _summary(type(attack)))
+    console.print(table)
