@@ -6,7 +6,6 @@ import json
 import math
 import os
 import platform
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,24 +15,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from ebbing import __version__, verdict
-from ebbing.attacks import STANDARD
+from ebbing import __version__
 from ebbing.bank import OracleBank
 from ebbing.errors import InputError
+from ebbing.evidence import Judge
 from ebbing.files import write_text
 from ebbing.journal import RunRecord
-from ebbing.measures import Figures, Reference, bootstrap_memory, figures, share_removed, tug_of_war
-from ebbing.observations import Observations, observe
+from ebbing.observations import observe
 from ebbing.report import render, verdict_lines
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification, Task
 from ebbing.training import Trainer
-from ebbing.verdict import RULE, Bands, Verdict
+from ebbing.verdict import RULE, Verdict
 
 SCHEMA = "ebbing.report/1"
-JUDGED_SPLITS = ("forget", "retain", "holdout")
-QUANTILES = np.linspace(0, 1, 21)
-NO_OP = 0.05
 
 Models = nn.Module | Sequence[nn.Module]
 
@@ -115,7 +110,7 @@ def audit(
         raise InputError("`unlearned` must hold at least one model to judge, but is empty.")
     before = observe(_listed(original), request, task=task)
     retrained = observe(list(oracles), request, task=task) if len(oracles) else None
-    judge = _Judge(request, before, retrained, seed)
+    judge = Judge(request, before, retrained, seed)
     blocks, verdicts = {}, {}
     for name, models in methods.items():
         record = (records or {}).get(name, RunRecord())
@@ -137,7 +132,7 @@ def audit(
         "schema": SCHEMA,
         "request": _describe_request(request),
         "original": judge.describe(before),
-        "oracles": judge.describe_oracles(oracles),
+        "oracles": judge.describe_oracles(seconds=oracles.seconds if isinstance(oracles, OracleBank) else []),
         "bands": judge.describe_bands(),
         "methods": blocks,
         "rule": {"text": RULE},
@@ -146,203 +141,8 @@ def audit(
     return AuditReport(_plain(data), verdicts)
 
 
-class _Judge:
-    """What all methods of one audit are held against."""
-
-    def __init__(self, request: ForgetRequest, before: Observations, retrained: Observations | None, seed: int) -> None:
-        self.request, self.before, self.retrained, self.seed = request, before, retrained, seed
-        matched = None if before.matched is None else before.matched.n_examples
-        self.lacking = verdict.too_little(
-            oracles=0 if retrained is None else retrained.n_models,
-            records=before.forget.n_examples,
-            matched=matched,
-            concept=request.concept,
-        )
-        enough = retrained is not None and retrained.n_models >= verdict.FEWEST_ORACLES
-        self.reference = Reference(retrained, request.concept) if enough and retrained is not None else None
-        self.bands: dict[int, Bands] = {}
-        self.original = self.figures(before)
-
-    def figures(self, models: Observations) -> list[Figures]:
-        """The figures of each model; none without a reference."""
-        if self.reference is None:
-            return []
-        return [figures(models[[i]], self.reference) for i in range(models.n_models)]
-
-    def bands_for(self, judged: int) -> Bands | None:
-        """The bands where ``judged`` models give one answer."""
-        if self.reference is None:
-            return None
-        if judged not in self.bands:
-            self.bands[judged] = verdict.bands_of(self.reference, judged=judged)
-        return self.bands[judged]
-
-    def verdict(self, after: Observations) -> Verdict:
-        """The worst of the models' verdicts, or why there can be none."""
-        bands = self.bands_for(after.n_models)
-        if self.lacking is not None or bands is None:
-            return Verdict(verdict.INCONCLUSIVE, f"{self.lacking}.")
-        loudest = max(self.original, key=lambda f: abs(f.m))
-        return verdict.worst([verdict.judge(f, loudest, bands) for f in self.figures(after)])
-
-    def describe(self, models: Observations) -> dict[str, Any]:
-        """Accuracy, memory, drift, attacks, ToW and quantiles of z."""
-        found = self.figures(models)
-        accuracy = {s: _spread(getattr(models, s).accuracy) for s in JUDGED_SPLITS}
-        drift = {s: _spread([f.drift[s] for f in found]) for s in JUDGED_SPLITS} if found else None
-        return {
-            "accuracy": accuracy,
-            "memory": self._memory(found),
-            "drift": drift,
-            "attacks": _attacks(models, seed=self.seed),
-            "tow": self._tow(models),
-            "profile": _profile(found),
-        }
-
-    def _memory(self, found: list[Figures]) -> dict[str, Any] | None:
-        if not found or math.isnan(found[0].m):
-            return None
-        if len(found) == 1:
-            low, high = bootstrap_memory(found[0], seed=self.seed)
-        else:
-            low, high = min(f.m for f in found), max(f.m for f in found)
-        return {
-            "m": _spread([f.m for f in found]),
-            "w": _spread([f.w for f in found]),
-            "low": low,
-            "high": high,
-        }
-
-    def _tow(self, models: Observations) -> Any:
-        if self.retrained is None:
-            return None
-        retrained = {s: float(getattr(self.retrained, s).accuracy.mean()) for s in JUDGED_SPLITS}
-        rows = [{s: float(getattr(models, s).accuracy[i]) for s in JUDGED_SPLITS} for i in range(models.n_models)]
-        return _spread([tug_of_war(row, retrained) for row in rows])
-
-    def removed(self, after: Observations) -> Any:
-        """Share of the original's memory that is gone; null where the original's lies inside the band."""
-        bands = self.bands_for(1)
-        found = self.figures(after)
-        if bands is None or not found or math.isnan(found[0].m):
-            return None
-        m_original = statistics.fmean(f.m for f in self.original)
-        if m_original in bands.memory:
-            return None
-        return _spread([share_removed(f.m, m_original) for f in found])
-
-    def notes(self, after: Observations) -> list[str]:
-        """A no-op is named: outputs that hardly differ from the original's."""
-        if after.n_models != self.before.n_models:
-            return []
-        changes = []
-        for split in ("forget", "holdout"):
-            a, b = getattr(after, split).margin, getattr(self.before, split).margin
-            changes.append(float(np.abs(a - b).mean() / (b.std() + 1e-12)))
-        if max(changes) == 0.0:
-            return ["No-op: every output is the original's."]
-        if max(changes) < NO_OP:
-            return [f"No-op, almost: margins differ from the original's by {max(changes):.1%} of their spread."]
-        return []
-
-    def describe_oracles(self, oracles: Sequence[nn.Module]) -> dict[str, Any]:
-        """The retrained models, each left out once where it is judged by the others."""
-        seconds = oracles.seconds if isinstance(oracles, OracleBank) else []
-        described: dict[str, Any] = {
-            "count": len(oracles),
-            "accuracy": None,
-            "memory": None,
-            "drift": None,
-            "attacks": None,
-            "seconds": statistics.median(seconds) if seconds else None,
-            "seconds_each": seconds or None,
-            "profile": None,
-        }
-        if self.retrained is None:
-            return described
-        described["accuracy"] = {s: _range(getattr(self.retrained, s).accuracy) for s in JUDGED_SPLITS}
-        described["attacks"] = {
-            attack.name: {"auc": _range([r.auc for r in attack.run(self.retrained, seed=self.seed, intervals=False)])}
-            for attack in STANDARD
-        }
-        bands = self.bands_for(1)
-        if bands is not None:
-            found = list(bands.left_out)
-            described["drift"] = {s: _range([f.drift[s] for f in found]) for s in JUDGED_SPLITS}
-            if not math.isnan(found[0].m):
-                described["memory"] = {"m": _range([f.m for f in found]), "w": _range([f.w for f in found])}
-            described["profile"] = _profile(found)
-        return described
-
-    def describe_bands(self) -> dict[str, Any] | None:
-        """The bands for one judged model."""
-        bands = self.bands_for(1)
-        if bands is None:
-            return None
-        known = not math.isnan(bands.memory.mean)
-        return {
-            "memory": {"low": bands.memory.low, "high": bands.memory.high} if known else None,
-            "w": {"high": bands.w.high} if known else None,
-            "drift": {s: {"high": b.high} for s, b in bands.drift.items()},
-            "holdout_accuracy": {"low": bands.holdout_accuracy.low},
-            "smallest_detectable_m": bands.smallest_detectable if known else None,
-        }
-
-
 def _listed(models: Models) -> list[nn.Module]:
     return [models] if isinstance(models, nn.Module) else list(models)
-
-
-def _range(values: Sequence[float | None] | np.ndarray) -> dict[str, float] | None:
-    """Mean, smallest and largest of several models' figures; None if any is missing."""
-    known = [float(v) for v in values if v is not None]
-    if len(known) < len(values) or not known:
-        return None
-    return {"mean": statistics.fmean(known), "low": min(known), "high": max(known)}
-
-
-def _spread(values: Sequence[float] | np.ndarray) -> Any:
-    """The figure of one model, or the range of several."""
-    return float(values[0]) if len(values) == 1 else _range(values)
-
-
-def _attacks(models: Observations, *, seed: int) -> dict[str, Any]:
-    """Every standard attack by name."""
-    found = {}
-    for attack in STANDARD:
-        results = attack.run(models, seed=seed)
-        first = results[0]
-        if len(results) == 1:
-            found[attack.name] = {
-                "auc": first.auc,
-                "low": first.low,
-                "high": first.high,
-                "tpr_at_1pct_fpr": first.tpr_at_1pct_fpr,
-                "accuracy": first.accuracy,
-                "reason": first.reason,
-            }
-        else:
-            auc = _range([r.auc for r in results])
-            found[attack.name] = {
-                "auc": auc,
-                "low": auc and auc["low"],
-                "high": auc and auc["high"],
-                "tpr_at_1pct_fpr": _range([r.tpr_at_1pct_fpr for r in results]),
-                "accuracy": _range([r.accuracy for r in results]),
-                "reason": first.reason,
-            }
-    return found
-
-
-def _profile(found: list[Figures]) -> dict[str, Any] | None:
-    """Quantiles of z after the map, pooled over models."""
-    if not found:
-        return None
-    matched = [f.z_matched for f in found if f.z_matched is not None]
-    return {
-        "z_forget": np.quantile(np.concatenate([f.z_forget for f in found]), QUANTILES).tolist(),
-        "z_matched": np.quantile(np.concatenate(matched), QUANTILES).tolist() if matched else None,
-    }
 
 
 def _cost(record: RunRecord, oracles: Sequence[nn.Module], request: ForgetRequest) -> dict[str, float | None]:

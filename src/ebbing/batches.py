@@ -68,7 +68,8 @@ def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = No
     source = held(dataset)
     if source is None:
         records = dataset if order is None else Subset(dataset, order.tolist())
-        yield from DataLoader(records, batch_size=batch_size)
+        # a generator of its own: without one the loader draws from the global one
+        yield from DataLoader(records, batch_size=batch_size, generator=torch.Generator())
         return
     tensors, positions = source
     if order is not None:

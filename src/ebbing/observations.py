@@ -39,12 +39,14 @@ class Signals:
     @property
     def loss(self) -> np.ndarray:
         """Cross entropy in nats, log(1 + exp(-margin)): the margin is the log-odds of the label."""
-        return np.logaddexp(0.0, -self.margin)
+        loss: np.ndarray = np.logaddexp(0.0, -self.margin)
+        return loss
 
     @property
     def accuracy(self) -> np.ndarray:
         """(n_models,) fraction of examples predicted as labelled."""
-        return self.correct.mean(axis=1)
+        rates: np.ndarray = self.correct.mean(axis=1)
+        return rates
 
     @property
     def n_models(self) -> int:

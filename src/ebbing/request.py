@@ -155,7 +155,7 @@ def _positions(
     ids: Iterable[Hashable], *, n: int, keys: Sequence[Hashable] | None, name: str
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Ascending positions that ids stand for."""
-    listed = ids.tolist() if isinstance(ids, (Tensor, np.ndarray)) else list(ids)
+    listed: list[Any] = ids.tolist() if isinstance(ids, (Tensor, np.ndarray)) else list(ids)
     twice = len(listed) - len(set(listed))
     if twice:
         raise InputError(
@@ -176,7 +176,8 @@ def _positions(
     wrong = [i for i in listed if isinstance(i, bool) or not isinstance(i, (int, np.integer))]
     if wrong:
         raise InputError(
-            f"`{name}` must be whole numbers (positions in the training set), but contains {wrong[:5]}. Pass `keys` for other ids."
+            f"`{name}` must be whole numbers (positions in the training set), but contains {wrong[:5]}. "
+            "Pass `keys` for other ids."
         )
     outside = [int(i) for i in listed if not 0 <= i < n]
     if outside:
@@ -200,7 +201,7 @@ def same_mix(dataset: Dataset[Any], labels: Tensor, *, task: Task) -> Subset[Any
     and floor(n * share_c) records of each class are taken. None if a class is missing altogether.
     """
     have = task.targets(dataset)
-    classes, counts = labels.unique(return_counts=True)
+    classes, counts = torch.unique(labels, return_counts=True)
     places = [(have == c).nonzero().flatten() for c in classes]
     n = min(len(p) * len(labels) / int(k) for p, k in zip(places, counts, strict=True))
     take = [p[: int(n * int(k) / len(labels) + 1e-9)] for p, k in zip(places, counts, strict=True)]

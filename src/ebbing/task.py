@@ -40,8 +40,9 @@ def cross_entropy(outputs: Outputs) -> Tensor:
 def margin(outputs: Outputs) -> Tensor:
     """(n,) logit of the label minus logsumexp of the other logits: the log-odds of the label."""
     label = outputs.targets.unsqueeze(1)
-    others = outputs.logits.scatter(1, label, float("-inf")).logsumexp(dim=1)
-    return outputs.logits.gather(1, label).squeeze(1) - others
+    others: Tensor = outputs.logits.scatter(1, label, float("-inf")).logsumexp(dim=1)
+    own: Tensor = outputs.logits.gather(1, label).squeeze(1)
+    return own - others
 
 
 def confidence(outputs: Outputs) -> Tensor:
@@ -51,7 +52,8 @@ def confidence(outputs: Outputs) -> Tensor:
 
 def entropy(outputs: Outputs) -> Tensor:
     """(n,) entropy of the predicted distribution in nats, in [0, log classes]."""
-    return torch.special.entr(outputs.logits.softmax(dim=1)).sum(dim=1)
+    values: Tensor = torch.special.entr(outputs.logits.softmax(dim=1)).sum(dim=1)
+    return values
 
 
 def modified_entropy(outputs: Outputs) -> Tensor:
@@ -72,7 +74,8 @@ def modified_entropy(outputs: Outputs) -> Tensor:
 
 def correct(outputs: Outputs) -> Tensor:
     """(n,) bool, whether the largest logit is the label's."""
-    return outputs.logits.argmax(dim=1) == outputs.targets
+    right: Tensor = outputs.logits.argmax(dim=1) == outputs.targets
+    return right
 
 
 class Task(ABC):

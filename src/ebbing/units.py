@@ -273,10 +273,7 @@ def gated(model: nn.Module, groups: Sequence[UnitGroup], factors: Factors | Fact
         for group in groups:
 
             def hook(module: nn.Module, inputs: Any, output: Tensor, group: UnitGroup = group) -> Tensor:
-                if callable(factors):
-                    factor = factors(group, by_unit(output, group))
-                else:
-                    factor = factors[group.name]
+                factor = factors(group, by_unit(output, group)) if callable(factors) else factors[group.name]
                 return output * _along(factor, output, group.axis)
 
             handle = model.get_submodule(group.site).register_forward_hook(hook)
@@ -353,15 +350,16 @@ def decay(
 
 @contextmanager
 def reading(model: nn.Module, groups: Sequence[UnitGroup], read: Callable[[UnitGroup, Tensor], None]) -> Iterator[None]:
-    """Call ``read(group, activity)`` with each group's output in every forward pass inside.
+    """Call ``read(group, output)`` with what each group's site returns in every forward pass inside.
 
-    ``activity`` is (examples, n, positions), positions = 1 for a linear layer on vectors.
+    The output is the very tensor that the model goes on with, so that a gradient can be taken by it; `by_unit` shows it
+    as (examples, n, positions).
     """
     with ExitStack() as stack:
         for group in groups:
 
             def hook(module: nn.Module, inputs: Any, output: Tensor, group: UnitGroup = group) -> None:
-                read(group, by_unit(output, group))
+                read(group, output)
 
             handle = model.get_submodule(group.site).register_forward_hook(hook)
             stack.callback(handle.remove)

@@ -8,7 +8,7 @@ import sys
 import traceback
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from typer.exceptions import Abort, TyperException
@@ -62,26 +62,24 @@ def methods() -> None:
 @app.command()
 def run(
     dataset: Annotated[str, typer.Option(help="digits, mnist or fashion-mnist.")] = "digits",
-    data_dir: Annotated[Optional[Path], typer.Option(help="Where the IDX files are.")] = None,
-    train_size: Annotated[Optional[int], typer.Option(help="Keep so many training records, drawn by the seed.")] = None,
-    model: Annotated[Optional[str], typer.Option(help="The network; by default the data set's.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
+    train_size: Annotated[int | None, typer.Option(help="Keep so many training records, drawn by the seed.")] = None,
+    model: Annotated[str | None, typer.Option(help="The network; by default the data set's.")] = None,
     recipe: Annotated[
-        Optional[list[str]], typer.Option(help="key=value of the training, such as epochs=10; repeatable.")
+        list[str] | None, typer.Option(help="key=value of the training, such as epochs=10; repeatable.")
     ] = None,
     forget: Annotated[
         str, typer.Option(help="random:0.1, balanced:0.05, class:3, mislabelled:0.05, or a file of ids.")
     ] = "random:0.1",
-    method: Annotated[Optional[list[str]], typer.Option(help="name[:preset][@label]; repeatable; default ebb.")] = None,
-    settings: Annotated[
-        Optional[list[str]], typer.Option("--set", help="[method.]field[.sub]=value; repeatable.")
-    ] = None,
+    method: Annotated[list[str] | None, typer.Option(help="name[:preset][@label]; repeatable; default ebb.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="[method.]field[.sub]=value; repeatable.")] = None,
     oracles: Annotated[int, typer.Option(help="How many retrained models to compare with.", min=0)] = 16,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
     out: Annotated[Path, typer.Option(help="Where weights and the report go; a rerun goes on there.")] = Path(
         "runs/run"
     ),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    threads: Annotated[Optional[int], typer.Option(help="Of torch; by default torch's own choice.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="Of torch; by default torch's own choice.", min=1)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes.")] = False,
 ) -> None:
     """Train, forget, retrain references, and judge: the whole comparison on one data set."""

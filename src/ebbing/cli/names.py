@@ -27,7 +27,7 @@ def spelled(name: str) -> str:
 
 def members(family: ModuleType, base: type | None = None) -> dict[str, Any]:
     """What a folder exports, by command-line name: the concrete subclasses of ``base``, or its functions."""
-    found = {}
+    found: dict[str, Any] = {}
     for name in family.__all__:
         member = getattr(family, name)
         if base is None:

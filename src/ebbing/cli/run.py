@@ -245,7 +245,7 @@ def _print_plan(study: Study, console: Console) -> None:
     """What would be done, and how long it takes by a short trial of the training loop."""
     request, recipe = study.request, study.trainer.recipe
     speed = _examples_per_second(study.trainer, study)
-    plan = [("original", recipe.examples(len(request.dataset)))]  # type: ignore[arg-type]
+    plan: list[tuple[str, int | None]] = [("original", recipe.examples(len(request.dataset)))]  # type: ignore[arg-type]
     plan += [(name, method.expected_examples(request)) for name, method in study.methods.items()]
     plan += [(f"{study.oracles} retrained models", study.oracles * recipe.examples(len(request.retain)))]
     console.print(

@@ -95,10 +95,13 @@ def load(
     if train_size is not None:
         _check_integer("train_size", train_size, least=1)
         _check_integer("seed", seed, least=0)
-    if name == "digits":
-        bundle = digits()
-    else:
-        bundle = mnist(data_dir=data_dir) if name == "mnist" else fashion_mnist(data_dir=data_dir)
+    bundle = (
+        digits()
+        if name == "digits"
+        else mnist(data_dir=data_dir)
+        if name == "mnist"
+        else fashion_mnist(data_dir=data_dir)
+    )
     return bundle if train_size is None else _cut(bundle, train_size=train_size, seed=seed)
 
 

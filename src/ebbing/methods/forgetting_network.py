@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -242,7 +243,7 @@ def name_failures(history: list[dict[str, Any]], *, retain_before: float) -> lis
 
 def _swings(values: list[float]) -> bool:
     """Whether the last three steps alternate in direction, each by more than the threshold."""
-    steps = [b - a for a, b in zip(values, values[1:], strict=False)][-3:]
+    steps = [b - a for a, b in itertools.pairwise(values)][-3:]
     big = len(steps) == 3 and all(abs(s) > SWING for s in steps)
     return big and steps[0] * steps[1] < 0 and steps[1] * steps[2] < 0
 

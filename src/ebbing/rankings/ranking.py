@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from ebbing.batches import iterate
 from ebbing.request import ForgetRequest
 from ebbing.task import Task, evaluation_mode
-from ebbing.units import UnitGroup, reading
+from ebbing.units import UnitGroup, by_unit, reading
 
 Scores = dict[str, Tensor]
 
@@ -68,7 +68,8 @@ def mean_statistic(
     sums = {g.name: torch.zeros(g.size, dtype=torch.float64) for g in units}
     counts = dict.fromkeys(sums, 0)
 
-    def read(group: UnitGroup, activity: Tensor) -> None:
+    def read(group: UnitGroup, output: Tensor) -> None:
+        activity = by_unit(output, group)  # (examples, n, positions)
         values = activity.abs() if statistic == "abs-mean" else activity**2 if statistic == "rms" else activity
         sums[group.name] += values.double().sum(dim=(0, 2)).cpu()
         counts[group.name] += activity.shape[0] * activity.shape[2]

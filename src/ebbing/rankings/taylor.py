@@ -12,7 +12,7 @@ from ebbing.batches import iterate
 from ebbing.rankings.ranking import Ranking, Scores
 from ebbing.request import ForgetRequest
 from ebbing.task import Task, cross_entropy, evaluation_mode
-from ebbing.units import UnitGroup, reading
+from ebbing.units import UnitGroup, by_unit, reading
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Taylor(Ranking):
         sums = {g.name: torch.zeros(g.size, dtype=torch.float64) for g in units}
         seen: dict[str, Tensor] = {}
 
-        def read(group: UnitGroup, activity: Tensor) -> None:
-            seen[group.name] = activity
+        def read(group: UnitGroup, output: Tensor) -> None:
+            seen[group.name] = output
 
         n = 0
         with reading(model, units, read), evaluation_mode(model):
@@ -41,7 +41,7 @@ class Taylor(Ranking):
                     # summed, so that each example's gradient is its own
                     gradients = torch.autograd.grad(cross_entropy(outputs).sum(), [seen[g.name] for g in units])
                 for group, gradient in zip(units, gradients, strict=True):
-                    change = (seen[group.name] * gradient).sum(dim=2)  # (examples, n)
+                    change = by_unit(seen[group.name] * gradient, group).sum(dim=2)  # (examples, n)
                     sums[group.name] += change.detach().double().square().sum(dim=0).cpu()
                 n += len(outputs.targets)
         return {name: total / n for name, total in sums.items()}
