@@ -11,6 +11,7 @@ from ebbing.data import load
 from ebbing.data.selection import select
 from ebbing.models import digits_mlp
 from ebbing.task import accuracy
+from ebbing.testing import check_curve
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Savings(ForgettingCurve):
 
 def main() -> None:
     """What is left after some times, and what that does to a model."""
+    check_curve(Savings())
     curves = {"exponential": Exponential(), "power law": PowerLaw(), "savings": Savings()}
     tau = torch.tensor([0.5])  # unlearning epochs
     print("what is left of a unit with tau = 0.5 after 0, 1, 4 and 16 unlearning epochs, then accuracy")

@@ -13,6 +13,7 @@ from ebbing.data import load
 from ebbing.data.selection import select
 from ebbing.methods import Run
 from ebbing.models import digits_mlp
+from ebbing.testing import check_unlearner
 from ebbing.training import fit
 
 
@@ -34,7 +35,7 @@ class Blur(eb.Unlearner):
             raise eb.InputError(f"`strength` must be finite and >= 0, but is {self.strength}.")
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
-        """Blur, then repair; `model` is a working copy, and torch's generators are already seeded."""
+        """Blur, then repair; `model` is a working copy, and torch's own generators are already seeded."""
         with torch.no_grad():
             for theta in model.parameters():
                 theta.add_(torch.randn_like(theta), alpha=self.strength * float(theta.std()))
@@ -43,7 +44,8 @@ class Blur(eb.Unlearner):
 
 
 def main() -> None:
-    """Judge it beside a model that nothing was done to, and beside the same training without noise."""
+    """Check it, then judge it beside the same training without noise and a model that nothing was done to."""
+    check_unlearner(Blur())  # the input untouched, the same seed the same weights, the holdout never read, ...
     request = select("mislabelled:0.05", load("digits"), seed=0)
     trainer = eb.Trainer(digits_mlp, eb.Recipe(epochs=100, learning_rate=3e-3))
     model = trainer(request.dataset, seed=0)

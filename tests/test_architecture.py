@@ -16,10 +16,10 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
     *("errors", "files", "batches", "fingerprint", "task", "request", "journal", "training"),
     *("units", "curves", "rankings", "rates", "methods", "models", "data"),
-    *("observations", "attacks", "measures", "bank", "report", "verdict", "auditing"),
+    *("observations", "attacks", "measures", "bank", "report", "verdict", "evidence", "auditing"),
     *("study", "executors", "cli", "testing"),
 )
-JUDGE = {"observations", "attacks", "measures", "report", "verdict", "auditing"}
+JUDGE = {"observations", "attacks", "measures", "report", "verdict", "evidence", "auditing"}
 
 
 def layer_of(path):

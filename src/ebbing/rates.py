@@ -75,7 +75,7 @@ class RankedRate(Rate):
         return {
             name: self.fastest * ratio ** (ranks(s) / (len(s) - 1))
             if len(s) > 1
-            else torch.tensor([self.fastest]).double()
+            else torch.tensor([self.fastest], dtype=torch.float64)
             for name, s in scores.items()
         }
 

@@ -180,7 +180,7 @@ def fit(
                     scheduler.step()
                 journal.advance(len(outputs.targets))
             if not torch.isfinite(value):
-                raise DivergedError(f"the loss is {float(value)} after epoch {epoch}")
+                raise DivergedError(f"the loss is {value.item()} after epoch {epoch}")
             if on_epoch is not None:
                 on_epoch(epoch)
     model.eval()

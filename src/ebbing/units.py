@@ -81,6 +81,7 @@ def find_units(model: nn.Module, *, task: Task, batch: Any, layers: str | Sequen
 
     *Faithful*: the gated forward equals the baked one, checked by running both. *Effective*: the gate changes the
     output although a normalisation follows; where it does not, the gate moves to that normalisation's scale and shift.
+    (One that follows further on may undo a factor that all units share, but not factors that differ from unit to unit.)
     Layers that fail either, run more than once, share a parameter with another module, or do not run at all are
     skipped with a warning.
 
@@ -186,16 +187,22 @@ def _usable(model: nn.Module, name: str, layer: nn.Module, trace: _Trace, *, tas
     kind = "linear" if isinstance(layer, nn.Linear) else "conv"
     axis = -1 if kind == "linear" else 1
     group = UnitGroup(name, kind, len(weight), name, axis, tuple(own), tuple(own))
-    if not _effective(model, group, task=task, batch=batch):
+    # one factor for all units is what a normalisation over them undoes; one further on leaves factors that differ alone
+    one, differing = torch.full((group.size,), 0.25), torch.linspace(0.1, 0.9, group.size)
+    norm = None
+    if not _effective(model, group, one, task=task, batch=batch):
         norm = _norm_behind(model, name, trace)
-        scale = None if norm is None else getattr(model.get_submodule(norm), "weight", None)
-        if norm is None or not isinstance(scale, Tensor) or scale.shape != (group.size,):
+        if norm is None and not _effective(model, group, differing, task=task, batch=batch):
+            return "a normalisation that is no module right behind it undoes any factor on it"
+    if norm is not None:
+        scale = getattr(model.get_submodule(norm), "weight", None)
+        if not isinstance(scale, Tensor) or scale.shape != (group.size,):
             return "a normalisation without a scale of its own for each unit undoes any factor on it"
         shift = getattr(model.get_submodule(norm), "bias", None)
         baked = [Slice(f"{norm}.weight", 0)] + ([Slice(f"{norm}.bias", 0)] if shift is not None else [])
         axis = -1 if isinstance(model.get_submodule(norm), nn.LayerNorm) else 1
         group = UnitGroup(name, kind, group.size, norm, axis, tuple(baked), (*own, *baked))
-        if not _effective(model, group, task=task, batch=batch):
+        if not _effective(model, group, differing, task=task, batch=batch):
             return "normalisation undoes any factor on it, also on its scale and shift"
     if not _faithful(model, group, task=task, batch=batch):
         return "a factor on its activity cannot be written into its weights exactly"
@@ -234,10 +241,10 @@ def _far(a: Tensor, b: Tensor, *, tolerance: float) -> bool:
     return bool((a - b).abs().max() > tolerance * scale)
 
 
-def _effective(model: nn.Module, group: UnitGroup, *, task: Task, batch: Any) -> bool:
-    """Whether one factor on all units of a group changes the outputs when batch statistics are taken anew."""
+def _effective(model: nn.Module, group: UnitGroup, factor: Tensor, *, task: Task, batch: Any) -> bool:
+    """Whether factors (n,) on the units of a group change the outputs when batch statistics are taken anew."""
     before = _outputs(model, task=task, batch=batch, training=True)
-    with gated(model, [group], {group.name: torch.full((group.size,), 0.25)}):
+    with gated(model, [group], {group.name: factor}):
         after = _outputs(model, task=task, batch=batch, training=True)
     return _far(before, after, tolerance=1e-2)
 

@@ -138,8 +138,10 @@ def _methods(options: Options, recipe: Recipe) -> dict[str, Unlearner]:
             has = f"It has {', '.join(kind.presets)}." if kind.presets else "It has no presets."
             raise InputError(f"--method {name!r} has no preset {preset!r}. {has}")
         method = kind.presets[preset] if preset else kind()
-        if kind is methods.Retrain:
-            method = methods.Retrain(recipe=recipe)
+        if type(method) is methods.Retrain:
+            method = replace(method, recipe=recipe)
+        elif isinstance(method, methods.Ebb):
+            method = replace(method, training=recipe)
         label = label or spec
         if label in chosen:
             raise InputError(f"--method: the label {label!r} is given twice. Add @label to tell them apart.")

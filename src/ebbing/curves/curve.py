@@ -32,7 +32,8 @@ class ForgettingCurve(ABC):
             raise InputError(f"`tau` must be >= 0 for every unit, but its smallest value is {float(tau.min())}.")
         if t == 0:
             return torch.ones_like(tau)
-        return self.left(t / tau)  # tau = 0 gives inf, tau = inf gives 0
+        # a tensor over a tensor is rounded once, so that t = tau has age 1; tau = 0 gives inf, tau = inf gives 0
+        return self.left(torch.full_like(tau, t) / tau)
 
     @abstractmethod
     def left(self, age: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from torch import nn
@@ -35,14 +35,23 @@ class Ebb(Unlearner):
         curve: what is left after a time.
         anchor: "fresh" (a re-initialisation drawn from the seed) or "zero".
         repair: training on the retain set afterwards.
+        budget: share of one retraining's examples that the repair may process, > 0; it needs ``training``.
+        training: the recipe that the original was trained by; on the command line it is filled in. None leaves the
+            length of the repair to ``repair`` alone.
     """
 
     linear: Rate = field(default_factory=lambda: FixedRate(0.5))
-    conv: Rate = field(default_factory=lambda: FixedRate(8.0))
+    conv: Rate = field(default_factory=lambda: FixedRate(3.0))
     duration: float = 4.0
     curve: ForgettingCurve = field(default_factory=Exponential)
     anchor: Literal["fresh", "zero"] = "fresh"
-    repair: Recipe = field(default_factory=lambda: Recipe(epochs=5, learning_rate=1e-2, schedule="one-cycle"))
+    repair: Recipe = field(
+        default_factory=lambda: Recipe(
+            epochs=10, max_examples=60_000, batch_size=64, learning_rate=1e-2, schedule="one-cycle"
+        )
+    )
+    budget: float = 0.2
+    training: Recipe | None = None
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -50,10 +59,20 @@ class Ebb(Unlearner):
             raise InputError(f"`duration` must be finite and >= 0 unlearning epochs, but is {self.duration}.")
         if self.anchor not in ("fresh", "zero"):
             raise InputError(f"`anchor` must be 'fresh' or 'zero', but is {self.anchor!r}.")
+        if not self.budget > 0:
+            raise InputError(f"`budget` must be > 0, a share of one retraining, but is {self.budget}.")
+
+    def repair_of(self, request: ForgetRequest) -> Recipe:
+        """The repair of a request: as long as its own recipe says, within the budget where that is known."""
+        if self.training is None:
+            return self.repair
+        n = len(request.retain)
+        allowed = max(1, round(self.budget * self.training.examples(n)))
+        return replace(self.repair, max_examples=min(self.repair.examples(n), allowed))
 
     def expected_examples(self, request: ForgetRequest) -> int:
         """Those of the training on the retain set."""
-        return self.repair.examples(len(request.retain))
+        return self.repair_of(request).examples(len(request.retain))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Decay, then repair."""
@@ -70,7 +89,7 @@ class Ebb(Unlearner):
         fit(
             model,
             run.request.retain,
-            self.repair,
+            self.repair_of(run.request),
             task=run.task,
             generator=run.generator,
             journal=run.journal,

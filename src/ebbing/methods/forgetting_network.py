@@ -89,6 +89,8 @@ class ForgettingNetwork(Unlearner):
             )
         if self.stop_within is not None and not 0 <= self.stop_within <= 0.5:
             problems.append(f"stop_within must lie in [0, .5] or be None, but is {self.stop_within}")
+        if self.rank_in_batch and self.permanent:
+            problems.append("permanent must be False with rank_in_batch, as its factors differ from batch to batch")
         if problems:
             raise InputError("forgetting network: " + "; ".join(problems) + ".")
 
@@ -154,8 +156,6 @@ class ForgettingNetwork(Unlearner):
                     self._train(model, self.unlearning_trains, t if self.nested else 1, run)
                 self._record(model, run, turn=turn, bout="unlearning", epoch=t)
         if self.permanent:
-            if self.rank_in_batch:
-                raise InputError("factors ranked in each batch differ from batch to batch and cannot be permanent.")
             bake(model, units, factors_at(self.unlearning_epochs))
 
     def _ranked_by_batch(self, t: int) -> Callable[[UnitGroup, Tensor], Tensor]:

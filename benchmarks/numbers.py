@@ -1,0 +1,152 @@
+"""The published numbers: train, unlearn and judge on MNIST and Fashion-MNIST, one small file of figures a cell.
+
+    python benchmarks/numbers.py accuracy --dataset mnist --seed 0
+    python benchmarks/numbers.py canaries --dataset fashion-mnist --seed 3
+    python benchmarks/numbers.py random
+    python benchmarks/numbers.py class
+
+Weights are kept under --store and reused; a finished cell is written under results/ and skipped the next time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import ebbing as eb
+from ebbing.auditing import audit
+from ebbing.data import load
+from ebbing.data.selection import select
+from ebbing.files import write_text
+from ebbing.methods import Unlearner
+from ebbing.models import paper_cnn
+from ebbing.request import ForgetRequest
+from ebbing.study import Study
+from ebbing.task import accuracy
+
+RESULTS = Path(__file__).parent.parent / "results"
+
+TEN_EPOCHS = eb.Recipe(epochs=10, learning_rate=3e-3, schedule="one-cycle")
+# long enough that the original predicts at least 90 % of the wrong labels
+CANARIES = {"mnist": eb.Recipe(epochs=30), "fashion-mnist": eb.Recipe(epochs=40)}
+TWO_EPOCHS = eb.Recipe(epochs=2, batch_size=64)
+
+
+def main() -> None:
+    """Make one cell, unless its file is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cell", choices=["accuracy", "canaries", "random", "class"])
+    parser.add_argument("--dataset", choices=["mnist", "fashion-mnist"], default="mnist")
+    parser.add_argument("--seed", type=int, default=0, help="of the original and the methods")
+    parser.add_argument("--oracles", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--data-dir")
+    parser.add_argument("--store", type=Path, default=Path("runs/numbers"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    path = RESULTS / options.cell / f"{options.dataset}-seed{options.seed}.json"
+    if path.exists():
+        print(f"{path} is there.")
+        return
+    figures = _accuracy(options) if options.cell == "accuracy" else _comparison(options)
+    figures["provenance"] = {
+        "command": "python benchmarks/numbers.py " + " ".join(sys.argv[1:]),
+        "ebbing": eb.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+    }
+    write_text(path, json.dumps(figures, indent=1) + "\n")
+    print(path)
+
+
+def _accuracy(options: argparse.Namespace) -> dict[str, Any]:
+    """Test accuracy of `paper_cnn` on the full training set, before any unlearning."""
+    bundle = load(options.dataset, data_dir=options.data_dir)
+    trainer = eb.Trainer(paper_cnn, TEN_EPOCHS)
+    start = time.perf_counter()
+    model = trainer(bundle.train, seed=options.seed, journal=_progress("training"))
+    seconds = time.perf_counter() - start
+    found = {name: accuracy(model, getattr(bundle, name), task=trainer.task) for name in ("train", "test")}
+    return {"dataset": options.dataset, "seed": options.seed, "accuracy": found, "seconds": seconds}
+
+
+def _comparison(options: argparse.Namespace) -> dict[str, Any]:
+    """The figures of every method beside the original and the retrained models."""
+    request, trainer = _problem(options)
+    methods = _methods(trainer, request)
+    store = options.store / f"{options.cell}-{options.dataset}"
+    study = Study(trainer, request, methods, options.oracles, store, seed=options.seed)
+    original = study.original(progress=_show)
+    made = {name: study.unlearn(name, method, original, progress=_show) for name, method in methods.items()}
+    # the same request and the same retrained models whatever the seed of the original
+    bank = Study(trainer, request, {}, options.oracles, store, seed=0).bank(progress=_show)
+    report = audit(
+        original=original,
+        unlearned={name: model for name, (model, _) in made.items()},
+        oracles=bank,
+        request=request,
+        records={name: record for name, (_, record) in made.items()},
+    ).data
+    for block in report["methods"].values():
+        del block["profile"], block["history"]
+    del report["original"]["profile"], report["oracles"]["profile"], report["provenance"]
+    report["recipe"] = trainer.recipe.__dict__
+    report["oracles"]["seconds_each"] = [round(s, 1) for s in report["oracles"]["seconds_each"]]
+    return {"dataset": options.dataset, "seed": options.seed, **report}
+
+
+def _problem(options: argparse.Namespace) -> tuple[ForgetRequest, eb.Trainer]:
+    """The request, which is the same for every seed, and the trainer."""
+    if options.cell == "canaries":
+        bundle = load(options.dataset, data_dir=options.data_dir, train_size=10_000, seed=0)
+        return select("mislabelled:0.05", bundle, seed=0), eb.Trainer(paper_cnn, CANARIES[options.dataset])
+    bundle = load(options.dataset, data_dir=options.data_dir)
+    if options.cell == "class":
+        return select("class:3", bundle, seed=0), eb.Trainer(paper_cnn, TWO_EPOCHS)
+    return select("random:0.1", bundle, seed=0), eb.Trainer(paper_cnn, TEN_EPOCHS)
+
+
+def _methods(trainer: eb.Trainer, request: ForgetRequest) -> dict[str, Unlearner]:
+    """One setting of `Ebb` for everything, and what it is compared with at the same number of examples."""
+    ebb = eb.Ebb(training=trainer.recipe)
+    repair = ebb.repair_of(request)
+    return {
+        "do-nothing": eb.DoNothing(),
+        "temperature": eb.Temperature(),
+        "fine-tune": eb.FineTune(repair),
+        "retrain-equal-compute": eb.RetrainEqualCompute(repair),
+        "ebb": ebb,
+        "forgetting-network:paper": eb.ForgettingNetwork.presets["paper"],
+    }
+
+
+def _show(what: str, examples: int) -> Any:
+    """Progress on one line, rewritten a few times a second."""
+    done, last = 0, 0.0
+
+    def advance(advanced: int) -> None:
+        nonlocal done, last
+        done += advanced
+        if time.monotonic() - last > 0.5:
+            last = time.monotonic()
+            print(f"\r{what}: {done:,} of {examples:,} examples", end="", file=sys.stderr, flush=True)
+
+    print(f"\n{what}", end="", file=sys.stderr)
+    return advance
+
+
+def _progress(what: str) -> eb.Journal:
+    return eb.Journal(on_advance=_show(what, 0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""Every exported method and preset keeps the contract, and the check sees a method that does not."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from inspect import isabstract, isclass
+
+import pytest
+import torch
+from torch import nn
+
+import ebbing.methods
+from ebbing.errors import InputError
+from ebbing.methods import FineTune, Unlearner
+from ebbing.methods.unlearner import Run
+from ebbing.task import accuracy
+from ebbing.testing import ContractError, check_unlearner
+from ebbing.training import Recipe
+
+EXPORTED = [getattr(ebbing.methods, name) for name in ebbing.methods.__all__]
+CLASSES = [c for c in EXPORTED if isclass(c) and issubclass(c, Unlearner) and not isabstract(c)]
+METHODS = {c.__name__: c() for c in CLASSES} | {
+    f"{c.__name__}:{name}": preset for c in CLASSES for name, preset in c.presets.items()
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_it_keeps_the_contract(name: str) -> None:
+    check_unlearner(METHODS[name])
+
+
+def test_all_are_here() -> None:
+    assert {"Ebb", "ForgettingNetwork", "ForgettingNetwork:published-code", "Retrain"} <= METHODS.keys()
+
+
+# ------------------------------------------------- controls: each breaks one promise, and the check must say which
+
+
+class Broken(Unlearner):
+    def forget(self, model: nn.Module, run: Run) -> nn.Module:
+        with torch.no_grad():
+            next(model.parameters()).mul_(0.9)
+        return model
+
+
+class Fine(Broken):
+    """The control of the controls: what the others are built on keeps the contract."""
+
+
+class EditsItsInput(Broken):
+    def unlearn(self, model, request, **settings):
+        result = super().unlearn(model, request, **settings)
+        with torch.no_grad():
+            next(model.parameters()).add_(1e-7)
+        return result
+
+
+class EditsABuffer(Broken):
+    def unlearn(self, model, request, **settings):
+        for name, buffer in model.named_buffers():
+            if name.endswith("num_batches_tracked"):
+                buffer.add_(1)
+        return super().unlearn(model, request, **settings)
+
+
+class ClearsGradients(Broken):
+    def unlearn(self, model, request, **settings):
+        model.zero_grad()
+        return super().unlearn(model, request, **settings)
+
+
+class SwitchesTheMode(Broken):
+    def unlearn(self, model, request, **settings):
+        result = super().unlearn(model, request, **settings)
+        model.eval()
+        return result
+
+
+class ThawsTheInput(Broken):
+    def unlearn(self, model, request, **settings):
+        result = super().unlearn(model, request, **settings)
+        model.requires_grad_(True)
+        return result
+
+
+class HooksItsInput(Broken):
+    def unlearn(self, model, request, **settings):
+        result = super().unlearn(model, request, **settings)
+        model.register_forward_hook(lambda module, inputs, output: None)
+        return result
+
+
+class ReturnsItsInput(Broken):
+    def unlearn(self, model, request, **settings):
+        super().unlearn(model, request, **settings)
+        return model
+
+
+class SharesMemory(Broken):
+    def unlearn(self, model, request, **settings):
+        result = super().unlearn(model, request, **settings)
+        list(result.parameters())[-1].data = list(model.parameters())[-1].data
+        return result
+
+
+class LeavesAGate(Broken):
+    def forget(self, model, run):
+        next(model.children()).register_forward_hook(lambda module, inputs, output: 0.5 * output)
+        return super().forget(model, run)
+
+
+class ReplacesForward(Broken):
+    def forget(self, model, run):
+        layer = next(model.children())
+        layer.forward = layer.forward
+        return super().forget(model, run)
+
+
+class IgnoresItsSeed(Broken):
+    def forget(self, model, run):
+        generator = torch.Generator()
+        generator.seed()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(1e-3 * torch.randn(parameter.shape, generator=generator))
+        return model
+
+
+class Counts(Broken):
+    """Its second run is not its first."""
+
+    runs = 0
+
+    def forget(self, model, run):
+        self.runs += 1
+        with torch.no_grad():
+            next(model.parameters()).add_(1e-3 * self.runs)
+        return model
+
+
+class SeedsGlobally(Broken):
+    def unlearn(self, model, request, **settings):
+        torch.manual_seed(0)
+        return super().unlearn(model, request, **settings)
+
+
+class ReadsTheHoldout(Broken):
+    def forget(self, model, run):
+        accuracy(model, run.request.holdout, task=run.task)
+        return super().forget(model, run)
+
+
+class SneaksAtTheMatched(Broken):
+    """It hides the refusal."""
+
+    def forget(self, model, run):
+        with suppress(AssertionError):
+            run.request.matched[0]
+        return super().forget(model, run)
+
+
+class CountsTheHoldout(Broken):
+    def forget(self, model, run):
+        len(run.request.holdout)
+        return super().forget(model, run)
+
+
+class RelabelsTheData(Broken):
+    def forget(self, model, run):
+        run.request.dataset[5][0].zero_()
+        return super().forget(model, run)
+
+
+class LeavesItFrozen(Broken):
+    def forget(self, model, run):
+        model.requires_grad_(False)
+        return super().forget(model, run)
+
+
+class WrongMode(Broken):
+    def unlearn(self, model, request, **settings):
+        return super().unlearn(model, request, **settings).train(not model.training)
+
+
+class NotFinite(Broken):
+    def unlearn(self, model, request, **settings):
+        result = super().unlearn(model, request, **settings)
+        with torch.no_grad():
+            list(result.parameters())[-1][0] = float("nan")
+        return result
+
+
+class NeedsValidation(Broken):
+    def forget(self, model, run):
+        len(run.request.validation)
+        return super().forget(model, run)
+
+
+CONTROLS = {
+    EditsItsInput: "untouched, but changed weights or buffers",
+    EditsABuffer: "untouched, but changed weights or buffers",
+    ClearsGradients: "untouched, but changed gradients",
+    SwitchesTheMode: "untouched, but changed training mode",
+    ThawsTheInput: "untouched, but changed requires_grad",
+    HooksItsInput: "untouched, but changed hooks",
+    ReturnsItsInput: "must be a new model",
+    SharesMemory: "share no memory",
+    LeavesAGate: "no hook, gate or replaced forward",
+    ReplacesForward: "no hook, gate or replaced forward",
+    IgnoresItsSeed: "the same seed must give the same weights",
+    Counts: "the same seed must give the same weights",
+    SeedsGlobally: "global random state of torch",
+    ReadsTheHoldout: "holdout",
+    SneaksAtTheMatched: "matched",
+    CountsTheHoldout: "holdout",
+    RelabelsTheData: "must not change the data",
+    LeavesItFrozen: "requires_grad in the result",
+    WrongMode: "must be in the mode",
+    NotFinite: "must be finite",
+}
+
+
+def test_the_base_of_the_controls_keeps_the_contract() -> None:
+    check_unlearner(Fine())
+
+
+@pytest.mark.parametrize("broken", CONTROLS, ids=lambda broken: broken.__name__)
+def test_a_broken_method_is_rejected(broken: type[Unlearner]) -> None:
+    with pytest.raises(ContractError, match=CONTROLS[broken]):
+        check_unlearner(broken())
+
+
+def test_a_run_that_was_rolled_back_proves_nothing() -> None:
+    with pytest.raises(ContractError, match="rolled back"):
+        check_unlearner(FineTune(recipe=Recipe(epochs=30, optimizer="sgd", learning_rate=1e30)))
+
+
+def test_a_method_may_refuse_a_request_without_validation_but_not_break_on_it() -> None:
+    @dataclass(frozen=True)
+    class Refuses(Broken):
+        def forget(self, model, run):
+            if run.request.validation is None:
+                raise InputError("validation is needed.")
+            return super().forget(model, run)
+
+    check_unlearner(Refuses())
+    with pytest.raises(TypeError):
+        check_unlearner(NeedsValidation())

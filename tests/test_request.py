@@ -1,0 +1,257 @@
+"""Requests: what goes, what stays, and the unseen data beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
+
+from ebbing.batches import held
+from ebbing.errors import InputError
+from ebbing.request import ForgetRequest, same_mix
+from ebbing.task import Classification
+
+N, CLASSES = 30, 3
+
+
+def labelled(labels: list[int] | Tensor) -> TensorDataset:
+    labels = torch.as_tensor(labels)
+    return TensorDataset(torch.arange(float(len(labels)))[:, None], labels)
+
+
+TRAIN = labelled(torch.arange(N) % CLASSES)
+HOLDOUT = labelled(torch.arange(12) % CLASSES)
+
+
+class Records(Dataset):
+    """Not held as tensors; optionally dicts."""
+
+    def __init__(self, labels: list[int], *, dicts: bool = False) -> None:
+        self.labels, self.dicts = labels, dicts
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int):
+        x, y = torch.tensor([float(i)]), self.labels[i]
+        return {"x": x, "labels": y} if self.dicts else (x, y)
+
+
+def request(ids=(1, 2, 9), **settings) -> ForgetRequest:
+    return ForgetRequest.from_ids(settings.pop("dataset", TRAIN), ids, **{"holdout": HOLDOUT} | settings)
+
+
+def labels_of(dataset: Dataset | None) -> list[int]:
+    return Classification().targets(dataset).tolist()
+
+
+# ---------------------------------------------------------------- who goes and who stays
+
+
+@given(ids=st.sets(st.integers(0, N - 1), min_size=1), exclude=st.sets(st.integers(0, N - 1), max_size=8))
+def test_the_parts_are_disjoint_in_range_and_everything(ids: set[int], exclude: set[int]) -> None:
+    assume(len(ids | exclude) < N)
+    made = request(ids, exclude=exclude, matched=HOLDOUT, holdout=labelled([0, 1, 2] * 4))
+    forget, retain = made.forget_ids.tolist(), made.retain_ids.tolist()
+    assert forget == sorted(ids)
+    assert retain == sorted(set(range(N)) - ids - exclude)
+    assert made.forget_ids.dtype == made.retain_ids.dtype == torch.int64
+    assert [int(x) for x, _ in made.forget] == forget
+    assert [int(x) for x, _ in made.retain] == retain
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [9, 1, 2],
+        (1, 2, 9),
+        {1, 2, 9},
+        iter([1, 2, 9]),
+        torch.tensor([9, 2, 1]),
+        np.array([1, 2, 9]),
+        [np.int32(1), 2, 9],
+    ],
+    ids=repr,
+)
+def test_ids_may_come_in_any_form_and_order(ids) -> None:
+    assert request(ids).forget_ids.tolist() == [1, 2, 9]
+
+
+def test_a_range_is_ids_too() -> None:
+    assert request(range(3)).forget_ids.tolist() == [0, 1, 2]
+
+
+def test_keys_stand_for_every_record_that_has_them() -> None:
+    keys = [f"user {i % 7}" for i in range(N)]
+    made = request(["user 3", "user 0"], keys=keys, exclude=["user 1"])
+    assert made.forget_ids.tolist() == [i for i in range(N) if i % 7 in (0, 3)]
+    assert made.retain_ids.tolist() == [i for i in range(N) if i % 7 not in (0, 1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "settings", "message"),
+    [
+        ([], {}, "must name at least one record"),
+        (range(N), {}, f"name all {N}"),
+        (range(10), {"exclude": range(10, N)}, f"name all {N}"),
+        ([1, 1, 2], {}, "`ids` must name each record once, but 1 of 3"),
+        ([1], {"exclude": [4, 4]}, "`exclude` must name each record once"),
+        ([-1, 3], {}, rf"`ids` must lie in \[0, {N}\), but contains \[-1\]"),
+        ([3, N], {}, rf"\[0, {N}\), but contains \[{N}\]"),
+        ([3], {"exclude": [99]}, "`exclude` must lie in"),
+        ([1.0], {}, "`ids` must be whole numbers"),
+        (["a"], {}, "Pass `keys`"),
+        ([True], {}, "must be whole numbers"),
+        (torch.tensor([0.5]), {}, "must be whole numbers"),
+        (["b", "x", "y"], {"keys": ["a", "b"] * (N // 2)}, r"2 are not, \['x', 'y'\]"),
+        (["a"], {"keys": ["a", "b"]}, f"one key for each of the {N} records, but holds 2"),
+        ([1], {"holdout": labelled(torch.zeros(0, dtype=torch.int64))}, "`holdout` must hold at least one"),
+        ([1], {"validation": labelled(torch.zeros(0, dtype=torch.int64))}, "`validation` must hold at least one"),
+        (range(0, N, CLASSES), {"holdout": labelled([0, 0])}, "after the forgotten classes"),
+        (range(0, N, CLASSES), {"validation": labelled([0, 0])}, "`validation` must hold at least one"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(ids, settings, message) -> None:
+    with pytest.raises(InputError, match=message):
+        request(ids, **settings)
+
+
+def test_a_stream_cannot_be_asked_for_its_records() -> None:
+    class Stream(IterableDataset):
+        def __iter__(self):
+            yield from ()
+
+    with pytest.raises(InputError, match="must have a length"):
+        request([1], dataset=Stream())
+
+
+# ---------------------------------------------------------------- classes that go
+
+
+def test_a_whole_class_is_a_concept_and_its_unseen_examples_are_matched() -> None:
+    made = request(range(0, N, CLASSES), validation=labelled([0, 1, 2, 2]))
+    assert made.concept
+    assert sorted(set(labels_of(made.holdout))) == [1, 2]
+    assert labels_of(made.matched) == [0, 0, 0, 0]
+    assert labels_of(made.validation) == [1, 2, 2]
+    assert labels_of(made.validation_matched) == [0]
+    assert len(made.holdout) + len(made.matched) == len(HOLDOUT)
+
+
+def test_two_whole_classes_are_a_concept() -> None:
+    made = request([i for i in range(N) if i % CLASSES != 1])
+    assert made.concept
+    assert labels_of(made.holdout) == [1] * 4
+    assert sorted(labels_of(made.matched)) == [0] * 4 + [2] * 4
+
+
+def test_a_class_that_goes_by_exclusion_counts_as_gone() -> None:
+    zeros = list(range(0, N, CLASSES))
+    assert request(zeros[:4], exclude=zeros[4:]).concept
+    assert not request(zeros[:4]).concept
+
+
+def test_a_concept_without_unseen_examples_has_no_matched_ones() -> None:
+    made = request(range(0, N, CLASSES), holdout=labelled([1, 2, 2]), validation=labelled([1, 2]))
+    assert made.concept
+    assert made.matched is None
+    assert made.validation_matched is None
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        list(range(0, N - CLASSES, CLASSES)),  # all of a class but one
+        [*range(0, N, CLASSES), 1],  # a whole class, and one record of another
+    ],
+)
+def test_less_or_more_than_whole_classes_is_no_concept(ids) -> None:
+    made = request(ids)
+    assert not made.concept
+    assert made.holdout is HOLDOUT
+
+
+def test_what_is_passed_as_matched_is_taken() -> None:
+    for ids in ([1, 2], range(0, N, CLASSES)):
+        mine, own = labelled([0, 1]), labelled([2])
+        made = request(ids, matched=mine, validation=HOLDOUT, validation_matched=own)
+        assert made.matched is mine
+        assert made.validation_matched is own
+
+
+def test_without_validation_there_is_none_matched() -> None:
+    made = request([1, 2])
+    assert made.validation is None
+    assert made.validation_matched is None
+
+
+# ---------------------------------------------------------------- the same mix of classes
+
+
+@given(
+    have=st.lists(st.integers(0, 3), max_size=40),
+    wanted=st.lists(st.integers(0, 3), min_size=1, max_size=12),
+)
+def test_same_mix_is_the_largest_part_with_the_classes_of_the_forget_set(have: list[int], wanted: list[int]) -> None:
+    data = labelled(torch.tensor(have, dtype=torch.int64))
+    part = same_mix(data, torch.tensor(wanted), task=Classification())
+    counts, share = Counter(have), {c: k / len(wanted) for c, k in Counter(wanted).items()}
+    n = min(counts[c] / share[c] for c in share)
+    took = Counter([] if part is None else labels_of(part))
+    assert (part is None) == (not took)
+    assert set(took) <= set(share)
+    for c in share:
+        assert took[c] <= counts[c]
+        assert n * share[c] - 1 < took[c] <= n * share[c] + 1e-6  # whole records, never too many
+    # it cannot be larger: of one class everything is in it
+    assert any(took[c] == counts[c] for c in share)
+    if part is not None:
+        first = [i for i, c in enumerate(have) if c in share and have[:i].count(c) < took[c]]
+        assert part.indices == first
+
+
+def test_same_mix_without_a_class_is_none() -> None:
+    assert same_mix(labelled([0, 0, 1]), torch.tensor([0, 2]), task=Classification()) is None
+
+
+def test_matched_has_the_mix_of_the_forget_set() -> None:
+    made = request([0, 3, 6, 1], holdout=labelled([0] * 20 + [1] * 4 + [2] * 9))
+    assert Counter(labels_of(made.matched)) == {0: 12, 1: 4}
+
+
+# ---------------------------------------------------------------- kinds of data sets, fingerprints
+
+
+@pytest.mark.parametrize("dicts", [False, True])
+def test_any_data_set_with_a_length_will_do(dicts: bool) -> None:
+    data, unseen = Records([i % 3 for i in range(N)], dicts=dicts), Records([0, 1, 2, 0], dicts=dicts)
+    made = request([0, 1], dataset=data, holdout=unseen)
+    assert labels_of(made.forget) == [0, 1]
+    assert labels_of(made.matched) == [0, 1]
+    assert request(range(0, N, 3), dataset=data, holdout=unseen).concept
+
+
+def test_splits_are_views() -> None:
+    made = request([1, 2])
+    assert made.forget.dataset is TRAIN
+    tensors, positions = held(Subset(made.retain, [0, 1]))
+    assert tensors is TRAIN.tensors
+    assert positions.tolist() == [0, 3]
+
+
+def test_the_fingerprint_is_of_the_data_and_of_who_goes_and_stays() -> None:
+    first = request([1, 2]).fingerprint
+    assert request(torch.tensor([2, 1]), holdout=labelled([0, 1, 2]), kind="other").fingerprint == first
+    assert request([1, 3]).fingerprint != first
+    assert request([1, 2], exclude=[4]).fingerprint != first
+    changed = labelled(torch.arange(N) % CLASSES)
+    changed.tensors[0][17] += 1e-3
+    assert request([1, 2], dataset=changed).fingerprint != first
+    assert len(first) == 32
+    assert int(first, 16) >= 0
