@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from machine import describe
+from problems import FULL, problem
 
 import ebbing as eb
+from ebbing.allocator import keep_freed_memory
 from ebbing.auditing import audit
 from ebbing.data import load
-from ebbing.data.selection import select
 from ebbing.files import write_text
 from ebbing.methods import Unlearner
 from ebbing.models import paper_cnn
@@ -32,11 +33,6 @@ from ebbing.study import Study
 from ebbing.task import accuracy
 
 RESULTS = Path(__file__).parent.parent / "results"
-
-TEN_EPOCHS = eb.Recipe(epochs=10, learning_rate=3e-3, schedule="one-cycle")
-# long enough that the original predicts at least 90 % of the wrong labels
-CANARIES = {"mnist": eb.Recipe(epochs=30), "fashion-mnist": eb.Recipe(epochs=40)}
-TWO_EPOCHS = eb.Recipe(epochs=2, batch_size=64)
 
 
 def main() -> None:
@@ -51,19 +47,13 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("runs/numbers"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     path = RESULTS / options.cell / f"{options.dataset}-seed{options.seed}.json"
     if path.exists():
         print(f"{path} is there.")
         return
     figures = _accuracy(options) if options.cell == "accuracy" else _comparison(options)
-    figures["provenance"] = {
-        "command": "python benchmarks/numbers.py " + " ".join(sys.argv[1:]),
-        "ebbing": eb.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-    }
+    figures["provenance"] = describe() | {"threads": torch.get_num_threads()}
     write_text(path, json.dumps(figures, indent=1) + "\n")
     print(path)
 
@@ -71,7 +61,7 @@ def main() -> None:
 def _accuracy(options: argparse.Namespace) -> dict[str, Any]:
     """Test accuracy of `paper_cnn` on the full training set, before any unlearning."""
     bundle = load(options.dataset, data_dir=options.data_dir)
-    trainer = eb.Trainer(paper_cnn, TEN_EPOCHS)
+    trainer = eb.Trainer(paper_cnn, FULL)
     start = time.perf_counter()
     model = trainer(bundle.train, seed=options.seed, journal=_progress("training"))
     seconds = time.perf_counter() - start
@@ -81,7 +71,7 @@ def _accuracy(options: argparse.Namespace) -> dict[str, Any]:
 
 def _comparison(options: argparse.Namespace) -> dict[str, Any]:
     """The figures of every method beside the original and the retrained models."""
-    request, trainer = _problem(options)
+    request, trainer = problem(options.cell, options.dataset, options.data_dir)
     methods = _methods(trainer, request)
     store = options.store / f"{options.cell}-{options.dataset}"
     study = Study(trainer, request, methods, options.oracles, store, seed=options.seed)
@@ -102,17 +92,6 @@ def _comparison(options: argparse.Namespace) -> dict[str, Any]:
     report["recipe"] = trainer.recipe.__dict__
     report["oracles"]["seconds_each"] = [round(s, 1) for s in report["oracles"]["seconds_each"]]
     return {"dataset": options.dataset, "seed": options.seed, **report}
-
-
-def _problem(options: argparse.Namespace) -> tuple[ForgetRequest, eb.Trainer]:
-    """The request, which is the same for every seed, and the trainer."""
-    if options.cell == "canaries":
-        bundle = load(options.dataset, data_dir=options.data_dir, train_size=10_000, seed=0)
-        return select("mislabelled:0.05", bundle, seed=0), eb.Trainer(paper_cnn, CANARIES[options.dataset])
-    bundle = load(options.dataset, data_dir=options.data_dir)
-    if options.cell == "class":
-        return select("class:3", bundle, seed=0), eb.Trainer(paper_cnn, TWO_EPOCHS)
-    return select("random:0.1", bundle, seed=0), eb.Trainer(paper_cnn, TEN_EPOCHS)
 
 
 def _methods(trainer: eb.Trainer, request: ForgetRequest) -> dict[str, Unlearner]:

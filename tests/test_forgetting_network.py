@@ -25,7 +25,7 @@ from ebbing.rankings import Random
 from ebbing.rates import FixedRate, LinearRate, RankedRate
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification
-from ebbing.training import Recipe, Trainer, fit, seeded
+from ebbing.training import Recipe, Trainer, fit, seeded, stream
 from ebbing.units import find_units, gated
 
 TASK = Classification()
@@ -71,7 +71,7 @@ def test_permanent_decay_is_the_steps_by_hand(small) -> None:
 
     wanted = deepcopy(model)
     x = torch.stack([image for image, _ in request.forget]).flatten(1)
-    with seeded(3) as generator:
+    with seeded(stream(3, "unlearning")) as generator:
         for _ in range(2):
             learn(wanted, request, generator)
             with torch.no_grad():
@@ -97,7 +97,7 @@ def test_gates_that_are_dropped_leave_the_learning_bouts_alone(small) -> None:
     method = ForgettingNetwork(rate=FixedRate(0.01), turns=3, learning=BRIEF, permanent=False)
     found, journal = run(method, small, seed=3)
     wanted = deepcopy(model)
-    with seeded(3) as generator:
+    with seeded(stream(3, "unlearning")) as generator:
         for _ in range(3):
             learn(wanted, request, generator)
     assert of_model(found) == of_model(wanted)
@@ -114,7 +114,7 @@ def test_training_in_the_unlearning_bout_feels_the_gate(small) -> None:
     found, _ = run(method, small, seed=3)
     wanted = deepcopy(model)
     units = find_units(model, task=TASK, batch=(request.dataset.tensors[0][:9], torch.zeros(9).long()), layers="linear")
-    with seeded(3) as generator:
+    with seeded(stream(3, "unlearning")) as generator:
         learn(wanted, request, generator)
         for t in (1, 2):
             factors = {u.name: torch.full((u.size,), -t / 2.0, dtype=torch.float64).exp() for u in units}
@@ -252,14 +252,14 @@ def test_under_forgetting_is_met_and_named(wrong_labels) -> None:
 
 
 def test_oscillation_is_met_and_named(wrong_labels) -> None:
-    """New units by chance in each turn: whether a run ends in an alternation is chance as well, for 3 seeds in 8."""
+    """New units by chance in each turn: whether a run ends in an alternation is chance as well, for about 1 seed in 4."""
     method = ForgettingNetwork(
         rate=RankedRate(ranking=Random(), fastest=0.5, slowest=30.0),
-        turns=5,
+        turns=6,
         learning=Recipe(epochs=4, batch_size=64, learning_rate=2e-3),
         unlearning_epochs=2,
     )
-    for seed in range(1, 12):
+    for seed in range(1, 41):
         _, journal = run(method, wrong_labels, seed=seed)
         ends = [h["accuracy"]["retain"] for h in journal.history if h["epoch"] == 2][-4:]
         steps = [b - a for a, b in pairwise(ends)]
@@ -267,7 +267,7 @@ def test_oscillation_is_met_and_named(wrong_labels) -> None:
         assert any("Oscillation: retain accuracy" in note for note in journal.notes) == alternates
         if alternates:
             return
-    pytest.fail("no seed in 11 alternated")
+    pytest.fail("no seed in 40 alternated")
 
 
 def test_a_run_that_goes_well_names_nothing(small) -> None:

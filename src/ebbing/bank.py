@@ -103,7 +103,7 @@ def train_or_load(
         return Trained(model, time.perf_counter() - start, reused=False)
     key = training_key(trainer, dataset, seed=seed) if store is not None else ""
     found = store.get(key, lambda: trainer.initial(seed=seed)) if store is not None else None
-    if found is not None:
+    if found is not None and "seconds" in found[1]:
         return Trained(found[0], float(found[1]["seconds"]), reused=True)
     start = time.perf_counter()
     model = trainer(dataset, seed=seed, journal=journal)

@@ -11,6 +11,8 @@ from torch import Tensor
 from ebbing.errors import InputError
 from ebbing.rankings import Activation, Index, Ranking, ranks
 
+__all__ = ["FixedRate", "LinearRate", "RankedRate", "Rate"]
+
 Scores = dict[str, Tensor]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check every field and report all problems at once."""
+        object.__setattr__(self, "epochs", float(self.epochs))  # 1 and 1.0 are one recipe, also to a fingerprint
         problems = []
         if not (math.isfinite(self.epochs) and self.epochs > 0):
             problems.append(f"epochs must be > 0, but is {self.epochs}")
@@ -110,6 +112,15 @@ def seeded(seed: int) -> Iterator[torch.Generator]:
         generator = torch.Generator()
         generator.manual_seed(int(torch.randint(2**62, (1,))))
         yield generator
+
+
+def stream(seed: int, purpose: str) -> int:
+    """A seed of its own for a purpose, in [0, 2^62): what is drawn by it has nothing to do with what ``seed`` drew.
+
+    Unlearning with the seed that the original was trained with must not draw the original's own initialisation again.
+    """
+    digest = hashlib.blake2b(f"{purpose}/{seed}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 2
 
 
 def has_convolution(model: nn.Module) -> bool:

@@ -352,7 +352,7 @@ def decay(
                 theta = start[part.parameter]
                 phi = _along(factors[group.name], theta, part.axis)
                 rest = torch.zeros_like(theta) if anchor is None else anchor[part.parameter]
-                model.get_parameter(part.parameter).copy_(rest + phi * (theta - rest))
+                model.get_parameter(part.parameter).copy_(torch.lerp(rest, theta, phi))  # exact at 0 and 1
 
 
 @contextmanager

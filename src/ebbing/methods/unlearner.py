@@ -17,7 +17,7 @@ from ebbing.errors import InputError
 from ebbing.journal import Journal
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification, Task, accuracy
-from ebbing.training import DivergedError, seeded
+from ebbing.training import DivergedError, seeded, stream
 
 RETAIN_FLOOR = 0.5
 SAMPLE = 1000
@@ -30,7 +30,7 @@ class Run:
     Attributes:
         request: what goes and what stays.
         task: turns batches into outputs.
-        seed: of the run; torch's global generators are already seeded with it.
+        seed: of the run, derived from the one given, so that it never draws what training drew; torch's global generators are already seeded with it.
         generator: draws the order of data.
         journal: counts examples, takes notes and the history of turns.
     """
@@ -95,8 +95,9 @@ class Unlearner(ABC):
                 "the model's weights must be finite, but some are NaN or infinite. Nothing can be unlearned from it."
             )
         journal = journal if journal is not None else Journal()
-        with seeded(seed) as generator:
-            run = Run(request, task or Classification(), seed, generator, journal)
+        own = stream(seed, "unlearning")
+        with seeded(own) as generator:
+            run = Run(request, task or Classification(), own, generator, journal)
             before = run.accuracy(model, request.retain)
             try:
                 result = self.forget(deepcopy(model), run)
