@@ -24,11 +24,11 @@ from problems import FULL, problem
 import ebbing as eb
 from ebbing.allocator import keep_freed_memory
 from ebbing.auditing import audit
+from ebbing.bank import ModelStore, train_or_load
 from ebbing.data import load
 from ebbing.files import write_text
 from ebbing.methods import Unlearner
 from ebbing.models import paper_cnn
-from ebbing.request import ForgetRequest
 from ebbing.study import Study
 from ebbing.task import accuracy
 
@@ -62,17 +62,17 @@ def _accuracy(options: argparse.Namespace) -> dict[str, Any]:
     """Test accuracy of `paper_cnn` on the full training set, before any unlearning."""
     bundle = load(options.dataset, data_dir=options.data_dir)
     trainer = eb.Trainer(paper_cnn, FULL)
-    start = time.perf_counter()
-    model = trainer(bundle.train, seed=options.seed, journal=_progress("training"))
-    seconds = time.perf_counter() - start
-    found = {name: accuracy(model, getattr(bundle, name), task=trainer.task) for name in ("train", "test")}
-    return {"dataset": options.dataset, "seed": options.seed, "accuracy": found, "seconds": seconds}
+    store = ModelStore(options.store / f"random-{options.dataset}" / "models")  # the same originals serve `random`
+    journal = eb.Journal(on_advance=_show("training", FULL.examples(len(bundle.train))))
+    trained = train_or_load(trainer, bundle.train, seed=options.seed, store=store, journal=journal)
+    found = {name: accuracy(trained.model, getattr(bundle, name), task=trainer.task) for name in ("train", "test")}
+    return {"dataset": options.dataset, "seed": options.seed, "accuracy": found, "seconds": trained.seconds}
 
 
 def _comparison(options: argparse.Namespace) -> dict[str, Any]:
     """The figures of every method beside the original and the retrained models."""
     request, trainer = problem(options.cell, options.dataset, options.data_dir)
-    methods = _methods(trainer, request)
+    methods = _methods(trainer)
     store = options.store / f"{options.cell}-{options.dataset}"
     study = Study(trainer, request, methods, options.oracles, store, seed=options.seed)
     original = study.original(progress=_show)
@@ -94,16 +94,14 @@ def _comparison(options: argparse.Namespace) -> dict[str, Any]:
     return {"dataset": options.dataset, "seed": options.seed, **report}
 
 
-def _methods(trainer: eb.Trainer, request: ForgetRequest) -> dict[str, Unlearner]:
+def _methods(trainer: eb.Trainer) -> dict[str, Unlearner]:
     """One setting of `Ebb` for everything, and what it is compared with at the same number of examples."""
-    ebb = eb.Ebb(training=trainer.recipe)
-    repair = ebb.repair_of(request)
     return {
         "do-nothing": eb.DoNothing(),
         "temperature": eb.Temperature(),
-        "fine-tune": eb.FineTune(repair),
-        "retrain-equal-compute": eb.RetrainEqualCompute(repair),
-        "ebb": ebb,
+        "fine-tune": eb.FineTune(training=trainer.recipe),
+        "retrain-equal-compute": eb.RetrainEqualCompute(training=trainer.recipe),
+        "ebb": eb.Ebb(training=trainer.recipe),
         "forgetting-network:paper": eb.ForgettingNetwork.presets["paper"],
     }
 
@@ -121,10 +119,6 @@ def _show(what: str, examples: int) -> Any:
 
     print(f"\n{what}", end="", file=sys.stderr)
     return advance
-
-
-def _progress(what: str) -> eb.Journal:
-    return eb.Journal(on_advance=_show(what, 0))
 
 
 if __name__ == "__main__":

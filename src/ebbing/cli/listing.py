@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ebbing import curves, methods, models, rankings, rates
 from ebbing.attacks import STANDARD
 from ebbing.cli.names import members
+from ebbing.cli.screen import make_console
 
 
 def _summary(piece: object) -> str:
-    return (piece.__doc__ or "").strip().partition("\n")[0]
+    return escape((piece.__doc__ or "").strip().partition("\n")[0])
 
 
 def print_listing() -> None:
     """Print a table of each family."""
-    console = Console()
+    console = make_console()
     table = Table("name", "presets", "", "what it is", title="methods", title_justify="left")
     for name, method in members(methods, methods.Unlearner).items():
         table.add_row(name, ", ".join(method.presets), "control" if method.control else "", _summary(method))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -14,6 +15,8 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from ebbing.errors import InputError
+
+LARGEST_SEED = 2**62  # torch takes a little more, but each retrained model adds to it
 
 app = typer.Typer(
     help="Make a trained PyTorch model forget chosen training data, and measure how far it is from never having seen it.",
@@ -43,7 +46,7 @@ def common(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where weights and the report go.")] = Path("runs/demo"),
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=LARGEST_SEED)] = 0,
 ) -> None:
     """Memorise wrong labels in scikit-learn's digits, forget them by five methods, and judge each. About a minute."""
     from ebbing.cli.run import run_demo
@@ -74,7 +77,7 @@ def run(
     method: Annotated[list[str] | None, typer.Option(help="name[:preset][@label]; repeatable; default ebb.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="[method.]field[.sub]=value; repeatable.")] = None,
     oracles: Annotated[int, typer.Option(help="How many retrained models to compare with.", min=0)] = 16,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=LARGEST_SEED)] = 0,
     out: Annotated[Path, typer.Option(help="Where weights and the report go; a rerun goes on there.")] = Path(
         "runs/run"
     ),
@@ -108,6 +111,9 @@ def run(
 def main() -> None:
     """Run the command line and exit with its code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no plus-minus sign shows something else
     try:
         code = app(standalone_mode=False)
     except (KeyboardInterrupt, Abort):
@@ -117,13 +123,18 @@ def main() -> None:
         _say(f"Error: {error}")
         code = 2
     except TyperException as error:
-        _say(f"Error: {error.format_message()}")
+        if message := error.format_message():  # none where the help was shown instead
+            _say(f"Error: {message}")
         code = 2
     except OSError as error:
         _say(f"Error: {error.strerror or error}: {error.filename}" if error.filename else f"Error: {error}")
         code = 2
     except Exception as error:
-        _say(f"Internal error: {type(error).__name__}: {error}. This is a defect of ebbing; --debug shows where.")
+        said = " ".join(str(error).split()).rstrip(".")
+        _say(
+            f"Internal error: {type(error).__name__}: {said}. This is a defect of ebbing; "
+            f"`ebbing --debug {' '.join(sys.argv[1:2])} ...` shows where."
+        )
         code = 1
     sys.exit(code or 0)
 

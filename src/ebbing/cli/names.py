@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
-from types import ModuleType
-from typing import Any
+from types import ModuleType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ebbing.errors import InputError
 
@@ -39,23 +41,49 @@ def members(family: ModuleType, base: type | None = None) -> dict[str, Any]:
 
 
 def find(name: str, known: Mapping[str, Any], what: str) -> Any:
-    """A known piece by name, or ``pkg.mod:Name`` from anywhere.
+    """A known piece by name, or ``pkg.mod:Name`` from anywhere that Python or the working directory has it.
 
     Raises:
-        InputError: if there is neither; the nearest known name is said.
+        InputError: if there is neither, or the module cannot be imported; the nearest known name is said.
     """
     if name in known:
         return known[name]
-    if re.fullmatch(r"[\w.]+:\w+", name):
-        module_name, _, member = name.partition(":")
+    if not re.fullmatch(r"[\w.]+:\w+", name):
+        raise InputError(f"{what} {name!r} is unknown. {nearest(name, known)} Your own is named pkg.mod:Name.")
+    module_name, _, member = name.partition(":")
+    if os.getcwd() not in sys.path:  # where an installed command does not look by itself
+        sys.path.append(os.getcwd())
+    try:
+        module = import_module(module_name)
+    except Exception as error:  # whatever a module raises while it is imported is its author's to mend
+        close = difflib.get_close_matches(module_name, list(known), n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        reason = f"{type(error).__name__}: {_one_line(error)}"
+        raise InputError(f"{what} {name!r}: {module_name!r} cannot be imported ({reason}).{hint}") from error
+    if not hasattr(module, member):
+        has = [n for n in vars(module) if not n.startswith("_")]
+        raise InputError(f"{what} {name!r}: {module_name!r} has no {member!r}. {nearest(member, has) if has else ''}")
+    return getattr(module, member)
+
+
+def made(kind: Any, base: type | tuple[type, ...], what: str) -> Any:
+    """A piece from what a name stands for: an instance as it is, or a class called without arguments.
+
+    Raises:
+        InputError: if that gives no instance of ``base``.
+    """
+    names = " or ".join(b.__name__ for b in (base if isinstance(base, tuple) else (base,)))
+    if isinstance(kind, type) and issubclass(kind, base):
         try:
-            module = import_module(module_name)
-        except ImportError as error:
-            raise InputError(f"{what} {name!r}: {module_name!r} cannot be imported ({error}).") from error
-        if not hasattr(module, member):
-            raise InputError(f"{what} {name!r}: {module_name!r} has no {member!r}.")
-        return getattr(module, member)
-    raise InputError(f"{what} {name!r} is unknown. {nearest(name, known)} Your own is named pkg.mod:Name.")
+            return kind()
+        except Exception as error:
+            raise InputError(
+                f"{what} must be a {names} that can be made without arguments, but {kind.__name__}() raised "
+                f"{type(error).__name__}: {_one_line(error)}"
+            ) from error
+    if not isinstance(kind, base) or isinstance(kind, type):
+        raise InputError(f"{what} must be a {names}, but is {_one_line(repr(kind))}.")
+    return kind
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -92,26 +120,101 @@ def with_setting(piece: Any, path: list[str], text: str, *, pieces: Mapping[str,
     known = [f.name for f in fields(piece)] if is_dataclass(piece) else []
     if name not in known:
         raise InputError(f"{label} has no setting {name!r}. {nearest(name, known) if known else 'It has none.'}")
-    now = getattr(piece, name)
+    now, hint, full = getattr(piece, name), _hint(piece, name), f"{label}.{name}"
+    kinds = _piece_kinds(hint)
     if rest:
-        new = with_setting(now, rest, text, pieces=pieces, label=f"{label}.{name}")
-    elif is_dataclass(now):
-        new = find(text, pieces, f"{label}.{name}")()
-        # a rate that goes by another law keeps the ranking, and so on: only what is named changes
-        shared = {f.name for f in fields(new)} & {f.name for f in fields(now)} if type(new) is not type(now) else set()
-        new = replace(new, **{f: getattr(now, f) for f in shared if f == "ranking"})
+        inner = made(kinds[0], kinds[0], full) if now is None and kinds else now
+        new = with_setting(inner, rest, text, pieces=pieces, label=full)
+    elif kinds or is_dataclass(now):
+        new = _piece(text, now, hint, pieces=pieces, label=full)
     else:
-        new = value_of(text)
-        if isinstance(now, float) and isinstance(new, int) and not isinstance(new, bool):
-            new = float(new)
-        fits = now is None or new is None or isinstance(new, type(now)) or isinstance(now, str | tuple)
-        if not fits or (isinstance(now, str) and not isinstance(new, str | tuple)):
-            raise InputError(f"{label}.{name} must be {_kind(now)} like {now!r}, but is {text!r}.")
+        new = _plain_value(text, now, hint, label=full)
     try:
         return replace(piece, **{name: new})
-    except TypeError as error:
-        raise InputError(f"{label}.{name} cannot be {text!r} ({error}).") from error
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{full} cannot be {text!r} ({_one_line(error)}).") from error
 
 
-def _kind(value: Any) -> str:
-    return {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}.get(type(value), "a value")
+def _piece(text: str, now: Any, hint: Any, *, pieces: Mapping[str, Any], label: str) -> Any:
+    """A curve, a ranking or a rate by name, for a field that holds one."""
+    kinds = _piece_kinds(hint) or (object,)
+    if _fits(None, hint) and value_of(text) is None:
+        return None
+    fitting = {n: p for n, p in pieces.items() if not isinstance(p, type) or issubclass(p, kinds)}
+    if not fitting and ":" not in text:
+        inside = [f.name for f in fields(now)] if is_dataclass(now) else ["field"]
+        raise InputError(f"{label} is set field by field, such as {label}.{inside[0]}=..., but is {text!r}.")
+    new = made(find(text, fitting, label), kinds, label)
+    # a rate that goes by another law keeps the ranking that was chosen; one that its law alone came with goes with it
+    ranking = getattr(now, "ranking", None)
+    if ranking is not None and type(new) is not type(now) and ranking != type(now)().ranking:
+        new = replace(new, ranking=ranking) if "ranking" in {f.name for f in fields(new)} else new
+    return new
+
+
+def _plain_value(text: str, now: Any, hint: Any, *, label: str) -> Any:
+    """A number, a word and so on, for a field that holds one."""
+    for value in (value_of(text), text):
+        if _fits(value, hint):
+            break
+    else:
+        raise InputError(f"{label} must be {_wanted(hint)}, but is {text!r}.")
+    if type(value) not in (int, float) or not _fits(0.5, hint):
+        return value
+    # 3 and 3.0 are one setting and must have one key in the store: a whole number is written as the present one is
+    try:
+        return int(value) if type(now) is int and float(value).is_integer() else float(value)
+    except OverflowError:
+        raise InputError(f"{label} must be a number that a float can hold, but is {text!r}.") from None
+
+
+def _hint(piece: Any, name: str) -> Any:
+    """The declared type of a field; what it now holds where that cannot be told."""
+    try:
+        return get_type_hints(type(piece))[name]
+    except Exception:  # names that only type checkers import
+        now = getattr(piece, name)
+        return Any if now is None or is_dataclass(now) else type(now)
+
+
+def _arms(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _piece_kinds(hint: Any) -> tuple[type, ...]:
+    """The classes of the library's kind, or the user's, that a field may hold."""
+    return tuple(a for a in _arms(hint) if isinstance(a, type) and a.__module__ != "builtins" and a is not type(None))
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a declared type; a whole number is a number, true and false are none."""
+    if len(_arms(hint)) > 1:
+        return any(_fits(value, arm) for arm in _arms(hint))
+    origin, inside = get_origin(hint), get_args(hint)
+    if hint in (None, type(None)):
+        return value is None
+    if origin is Literal:
+        return any(value == allowed and type(value) is type(allowed) for allowed in inside)
+    if hint in (int, float):
+        return isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
+    if origin is tuple and isinstance(value, tuple):
+        each = [inside[0]] * len(value) if inside[-1] is Ellipsis else list(inside)
+        return len(each) == len(value) and all(map(_fits, value, each))
+    kind = origin or hint
+    return isinstance(value, kind) if isinstance(kind, type) else True
+
+
+def _wanted(hint: Any) -> str:
+    """A declared type in words."""
+    words = {float: "a number", int: "a whole number", bool: "true or false", str: "a word", type(None): "none"}
+    found: list[str] = []
+    for arm in _arms(hint):
+        allowed = [repr(a) for a in get_args(arm)] if get_origin(arm) is Literal else []
+        found += allowed or [words.get(arm, f"a {getattr(get_origin(arm) or arm, '__name__', 'value')}")]
+    return " or ".join(found)
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ebbing import curves, methods, models, rankings, rates
+from ebbing import models
 from ebbing.auditing import AuditReport
-from ebbing.batches import evenly
-from ebbing.cli.names import find, members, nearest, spelled, value_of, with_setting
+from ebbing.batches import evenly, iterate
+from ebbing.cli.methods import methods_of
+from ebbing.cli.names import find, members, nearest, with_setting
+from ebbing.cli.screen import make_console
 from ebbing.data.selection import select
 from ebbing.data.sources import load
 from ebbing.errors import InputError
-from ebbing.methods import Unlearner
 from ebbing.report import comparison_table, verdict_lines
+from ebbing.request import ForgetRequest
 from ebbing.study import Study
-from ebbing.training import Recipe, Trainer
+from ebbing.task import evaluation_mode
+from ebbing.training import DivergedError, Recipe, Trainer
 
 DEFAULTS: Mapping[str, tuple[str, Recipe]] = {
     "digits": ("digits-cnn", Recipe(epochs=80, learning_rate=2e-3)),
@@ -66,15 +70,22 @@ def run_demo(*, out: Path, seed: int) -> None:
 
 
 def run_study(options: Options, *, dry_run: bool = False) -> None:
-    """Do what the options ask for and print the comparison."""
-    console = Console()
+    """Do what the options ask for and print the comparison.
+
+    Raises:
+        InputError: if an option cannot be used, or the recipe makes training diverge.
+    """
+    console = make_console()
     study = build_study(options)
-    if dry_run:
-        _print_plan(study, console)
-        return
     started = time.perf_counter()
-    with _shown(console) as progress:
-        report = study.run(progress=progress)
+    try:
+        if dry_run:
+            _print_plan(study, console)
+            return
+        with _shown(console) as progress:
+            report = study.run(progress=progress)
+    except DivergedError as error:
+        raise InputError(f"training by this recipe diverges: {error}. Lower --recipe learning_rate.") from error
     _print_report(report, options.out, console, seconds=time.perf_counter() - started)
 
 
@@ -82,104 +93,87 @@ def build_study(options: Options) -> Study:
     """A study from options: everything is checked before anything long begins.
 
     Raises:
-        InputError: if an option cannot be used.
+        InputError: if options cannot be used; one line for each.
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    bundle_name = options.dataset
-    if bundle_name not in DEFAULTS:
-        raise InputError(f"--dataset {bundle_name!r} is unknown. {nearest(bundle_name, DEFAULTS)}")
-    model_name, recipe = DEFAULTS[bundle_name]
-    recipe = _with_recipe(recipe, options.recipe)
-    build = find(options.model or model_name, members(models), "--model")
-    chosen = _methods(options, recipe)
-    device = _device(options.device)
-    _check_writable(options.out)
-    bundle = load(bundle_name, data_dir=options.data_dir, train_size=options.train_size, seed=options.seed)
+    if options.dataset not in DEFAULTS:
+        raise InputError(f"--dataset {options.dataset!r} is unknown. {nearest(options.dataset, DEFAULTS)}")
+    model_name, recipe = DEFAULTS[options.dataset]
+    model_name = options.model or model_name
+    problems: list[str] = []
+    with _noted(problems):
+        recipe = _with_recipe(recipe, options.recipe)
+    with _noted(problems):
+        build = _builder(model_name)
+    with _noted(problems):
+        chosen = methods_of(options.methods, options.settings, recipe=recipe)
+    with _noted(problems):
+        device = _device(options.device)
+    with _noted(problems):
+        _check_writable(options.out)
+    if problems:
+        raise InputError("\nError: ".join(problems))
+    bundle = load(options.dataset, data_dir=options.data_dir, train_size=options.train_size, seed=options.seed)
     request = select(options.forget, bundle, seed=options.seed)
+    trainer = Trainer(build, recipe, device=device)
+    _check_model(model_name, trainer, request, seed=options.seed)
     command = " ".join(shlex.quote(word) for word in ["ebbing", *sys.argv[1:]])
-    provenance = {"command": command, "dataset": bundle_name, "model": spelled(build.__name__)}
     return Study(
-        trainer=Trainer(build, recipe, device=device),
+        trainer=trainer,
         request=request,
         methods=chosen,
         oracles=options.oracles,
         directory=options.out,
         seed=options.seed,
-        provenance=provenance,
+        provenance={"command": command, "dataset": options.dataset, "model": model_name},
     )
 
 
+@contextmanager
+def _noted(problems: list[str]) -> Iterator[None]:
+    """Note what is wrong and go on, so that the user learns of everything at once."""
+    try:
+        yield
+    except InputError as error:
+        problems.append(str(error))
+
+
 def _with_recipe(recipe: Recipe, words: tuple[str, ...]) -> Recipe:
-    """The data set's recipe with what --recipe says, checked as a whole."""
-    changes: dict[str, Any] = {}
-    known = [f.name for f in fields(Recipe)]
+    """The data set's recipe with what --recipe says."""
     for word in words:
         key, equals, text = word.partition("=")
-        if not equals or key not in known:
-            raise InputError(f"--recipe must be key=value, but is {word!r}. {nearest(key, known)}")
-        changes[key] = value_of(text)
-    for key, value in changes.items():
-        with_setting(recipe, [key], str(value), pieces={}, label="--recipe")
-    return replace(recipe, **changes)
+        if not equals:
+            raise InputError(f"--recipe must be key=value, but is {word!r}.")
+        recipe = with_setting(recipe, [key], text, pieces={}, label="recipe")
+    return recipe
 
 
-def _methods(options: Options, recipe: Recipe) -> dict[str, Unlearner]:
-    """The methods by label, with what --set says."""
-    known = members(methods, Unlearner)
-    chosen: dict[str, Unlearner] = {}
-    for word in options.methods:
-        spec, _, label = word.partition("@")
-        name, preset = _split_preset(spec, known)
-        kind = find(name, known, "--method")
-        if not (isinstance(kind, type) and issubclass(kind, Unlearner)):
-            raise InputError(f"--method {name!r} must be a subclass of ebbing.Unlearner, but is {kind!r}.")
-        if preset and preset not in kind.presets:
-            has = f"It has {', '.join(kind.presets)}." if kind.presets else "It has no presets."
-            raise InputError(f"--method {name!r} has no preset {preset!r}. {has}")
-        method = kind.presets[preset] if preset else kind()
-        if type(method) is methods.Retrain:
-            method = replace(method, recipe=recipe)
-        elif isinstance(method, methods.Ebb):
-            method = replace(method, training=recipe)
-        label = label or spec
-        if label in chosen:
-            raise InputError(f"--method: the label {label!r} is given twice. Add @label to tell them apart.")
-        chosen[label] = method
-    for word in options.settings:
-        chosen = _with_set(chosen, word)
-    return chosen
+def _builder(name: str) -> Callable[[], Any]:
+    """What builds the network."""
+    build = find(name, members(models), "--model")
+    if not callable(build):
+        raise InputError(f"--model {name!r} must be callable without arguments and give a module, but is {build!r}.")
+    return build  # type: ignore[no-any-return]
 
 
-def _split_preset(spec: str, known: Mapping[str, Any]) -> tuple[str, str]:
-    """``name[:preset]`` and ``pkg.mod:Name[:preset]`` apart."""
-    first, _, rest = spec.partition(":")
-    if first in known or not rest:
-        return first, rest
-    member, _, preset = rest.partition(":")
-    return f"{first}:{member}", preset
-
-
-def _with_set(chosen: dict[str, Unlearner], word: str) -> dict[str, Unlearner]:
-    """The methods with one --set applied, to the method it names or to every one that has the field."""
-    left, equals, text = word.partition("=")
-    if not equals:
-        raise InputError(f"--set must be [method.]field[.sub]=value, but is {word!r}.")
-    pieces = {
-        **members(curves, curves.ForgettingCurve),
-        **members(rankings, rankings.Ranking),
-        **members(rates, rates.Rate),
-    }
-    label = max((n for n in chosen if left.startswith(n + ".")), key=len, default=None)
-    if label is not None:
-        path = left[len(label) + 1 :].split(".")
-        return chosen | {label: with_setting(chosen[label], path, text, pieces=pieces, label=label)}
-    path = left.split(".")
-    having = [n for n, m in chosen.items() if path[0] in {f.name for f in fields(m)}]  # type: ignore[arg-type]
-    if not having:
-        all_fields = {f.name for m in chosen.values() for f in fields(m)}  # type: ignore[arg-type]
-        raise InputError(f"--set {word!r}: no method has a setting {path[0]!r}. {nearest(path[0], all_fields)}")
-    return chosen | {n: with_setting(chosen[n], path, text, pieces=pieces, label=n) for n in having}
+def _check_model(name: str, trainer: Trainer, request: ForgetRequest, *, seed: int) -> None:
+    """Find out now whether the network reads the data and knows every class."""
+    batch = next(iterate(evenly(request.dataset, 2), batch_size=2))
+    try:
+        model = trainer.initial(seed=seed)
+        with torch.no_grad(), evaluation_mode(model):
+            logits = trainer.task.forward(model, batch).logits
+    except Exception as error:  # whatever it is, the network and the data do not go together
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"--model {name!r} must read images of shape {tuple(batch[0].shape[1:])}, but: {type(error).__name__}: {reason}"
+        ) from error
+    largest = int(trainer.task.targets(request.dataset).max())
+    if logits.shape[-1] <= largest:
+        raise InputError(
+            f"--model {name!r} must have a logit for each class, but has {logits.shape[-1]} and labels reach {largest}."
+        )
 
 
 def _device(name: str) -> str:
@@ -187,29 +181,33 @@ def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"--device {name!r} cannot be used here: {reason} Use auto or cpu.") from error
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+        raise InputError(f"--device {name!r} cannot be used here: {reason}. Use auto or cpu.") from error
     return name
 
 
 def _check_writable(out: Path) -> None:
-    """Make the folder, and find out now whether it can be written to."""
+    """Find out now whether files can be made in the folder; it is left as it was."""
+    missing = [p for p in (out, *out.parents) if not p.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=out):
+            pass
     except OSError as error:
         raise InputError(f"--out {out} cannot be written to: {error.strerror}. Choose another folder.") from error
+    finally:
+        for folder in missing:  # innermost first
+            with suppress(OSError):
+                folder.rmdir()
 
 
 @contextmanager
 def _shown(console: Console) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
     """A progress display, one line for each thing that takes long."""
     columns = (
-        TextColumn("{task.description:<28}"),
+        TextColumn("{task.description:<28}", markup=False),
         BarColumn(bar_width=30),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
@@ -240,7 +238,12 @@ def _print_report(report: AuditReport, out: Path, console: Console, *, seconds: 
     console.print(comparison_table(report.data))
     for block in verdict_lines(report.data):
         console.print(block, markup=False, highlight=False)
-    console.print(f"{seconds:.0f} s. Written to {out / 'report.json'} and {out / 'report.html'}", highlight=False)
+    _line(console, f"{seconds:.0f} s. Written to {out / 'report.json'} and {out / 'report.html'}")
+
+
+def _line(console: Console, text: str) -> None:
+    """A line as it is: names and paths in it are no markup, and are not broken."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_plan(study: Study, console: Console) -> None:
@@ -250,16 +253,16 @@ def _print_plan(study: Study, console: Console) -> None:
     plan: list[tuple[str, int | None]] = [("original", recipe.examples(len(request.dataset)))]  # type: ignore[arg-type]
     plan += [(name, method.expected_examples(request)) for name, method in study.methods.items()]
     plan += [(f"{study.oracles} retrained models", study.oracles * recipe.examples(len(request.retain)))]
-    console.print(
+    _line(
+        console,
         f"{request.description}: {len(request.forget)} of {len(request.dataset)} records to forget; "  # type: ignore[arg-type]
         f"seed {study.seed}, {study.trainer.device}, {torch.get_num_threads()} threads.",
-        highlight=False,
     )
     for name, examples in plan:
         told = "unknown" if examples is None else f"{examples:,} examples, about {examples / speed:,.0f} s"
-        console.print(f"  {name:<28} {told}", highlight=False)
+        _line(console, f"  {name:<28} {told}")
     total = sum(examples or 0 for _, examples in plan)
-    console.print(f"About {total / speed:,.0f} s in all, less what {study.directory} already holds.", highlight=False)
+    _line(console, f"About {total / speed:,.0f} s in all, less what {study.directory} already holds.")
 
 
 def _examples_per_second(trainer: Trainer, study: Study) -> float:

@@ -54,7 +54,7 @@ def select(rule: str, bundle: DataBundle, *, seed: int) -> ForgetRequest:
         ids = _balanced(rule, labels, each, len(bundle.classes), generator)
         what = f"{each} records of each class, drawn at random"
     elif name == "class":
-        if not value.isdigit() or int(value) >= len(bundle.classes):
+        if not value.isdecimal() or int(value) >= len(bundle.classes):
             raise InputError(f"`class:LABEL` needs a label in [0, {len(bundle.classes)}), but the rule is {rule!r}.")
         ids = (labels == int(value)).nonzero().flatten().numpy()
         what = f"every record of class {bundle.classes[int(value)]!r}"
@@ -77,7 +77,7 @@ def read_ids(path: str) -> np.ndarray:
         raise InputError(f"what to forget must be {RULES}, but {path!r} is neither a rule nor a file.")
     ids = []
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise InputError(f"{path}: a file of ids must be UTF-8 text with one whole number a line.") from None
     for number, line in enumerate(lines, start=1):
@@ -88,6 +88,9 @@ def read_ids(path: str) -> np.ndarray:
             ids.append(int(word))
         except ValueError:
             raise InputError(f"{path}, line {number}: an id must be a whole number, but is {word[:40]!r}.") from None
+    outside = [i for i in ids if abs(i) > np.iinfo(np.int64).max]
+    if outside:
+        raise InputError(f"{path}: an id must be a position in the training set, but {outside[0]} is far outside.")
     return np.asarray(ids, dtype=np.int64)
 
 

@@ -5,6 +5,7 @@ from ebbing.methods.ebb import Ebb
 from ebbing.methods.fine_tune import FineTune
 from ebbing.methods.forgetting_network import ForgettingNetwork
 from ebbing.methods.random_units import RandomUnits
+from ebbing.methods.repair import Repairing
 from ebbing.methods.retrain import Retrain, RetrainEqualCompute
 from ebbing.methods.temperature import Temperature
 from ebbing.methods.unlearner import Run, Unlearner
@@ -15,6 +16,7 @@ __all__ = [
     "FineTune",
     "ForgettingNetwork",
     "RandomUnits",
+    "Repairing",
     "Retrain",
     "RetrainEqualCompute",
     "Run",

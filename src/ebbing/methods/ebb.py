@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import nn
 
 from ebbing.curves import Exponential, ForgettingCurve
 from ebbing.errors import InputError
-from ebbing.methods.unlearner import Run, Unlearner
+from ebbing.methods.repair import Repairing
+from ebbing.methods.unlearner import Run
 from ebbing.rates import FixedRate, Rate
-from ebbing.request import ForgetRequest
-from ebbing.training import Recipe, fit
 from ebbing.units import decay, find_units, fresh_anchor, weights_of
 
 
 @dataclass(frozen=True)
-class Ebb(Unlearner):
+class Ebb(Repairing):
     """One bout of decay, baked, toward a fresh initialisation; then one-cycle repair on the retain set.
 
     theta <- A + phi(duration; tau) * (theta - A), A a fresh initialisation, tau by the kind of layer.
@@ -34,10 +33,7 @@ class Ebb(Unlearner):
         duration: how long the decay lasts, in unlearning epochs, >= 0.
         curve: what is left after a time.
         anchor: "fresh" (a re-initialisation drawn from the seed) or "zero".
-        repair: training on the retain set afterwards.
-        budget: share of one retraining's examples that the repair may process, > 0; it needs ``training``.
-        training: the recipe that the original was trained by; on the command line it is filled in. None leaves the
-            length of the repair to ``repair`` alone.
+        repair, budget, training: see `Repairing`; `FineTune` and `RetrainEqualCompute` have the same.
     """
 
     linear: Rate = field(default_factory=lambda: FixedRate(0.5))
@@ -45,34 +41,14 @@ class Ebb(Unlearner):
     duration: float = 4.0
     curve: ForgettingCurve = field(default_factory=Exponential)
     anchor: Literal["fresh", "zero"] = "fresh"
-    repair: Recipe = field(
-        default_factory=lambda: Recipe(
-            epochs=10, max_examples=60_000, batch_size=64, learning_rate=1e-2, schedule="one-cycle"
-        )
-    )
-    budget: float = 0.2
-    training: Recipe | None = None
 
     def __post_init__(self) -> None:
         """Check the settings."""
+        super().__post_init__()
         if not 0 <= self.duration < float("inf"):
             raise InputError(f"`duration` must be finite and >= 0 unlearning epochs, but is {self.duration}.")
         if self.anchor not in ("fresh", "zero"):
             raise InputError(f"`anchor` must be 'fresh' or 'zero', but is {self.anchor!r}.")
-        if not self.budget > 0:
-            raise InputError(f"`budget` must be > 0, a share of one retraining, but is {self.budget}.")
-
-    def repair_of(self, request: ForgetRequest) -> Recipe:
-        """The repair of a request: as long as its own recipe says, within the budget where that is known."""
-        if self.training is None:
-            return self.repair
-        n = len(request.retain)
-        allowed = max(1, round(self.budget * self.training.examples(n)))
-        return replace(self.repair, max_examples=min(self.repair.examples(n), allowed))
-
-    def expected_examples(self, request: ForgetRequest) -> int:
-        """Those of the training on the retain set."""
-        return self.repair_of(request).examples(len(request.retain))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Decay, then repair."""
@@ -86,12 +62,4 @@ class Ebb(Unlearner):
                 scores = rate.ranking.scores(model, group, run.request, task=run.task, seed=run.seed)
                 factors = {name: self.curve.factor(self.duration, tau) for name, tau in rate.tau(scores).items()}
                 decay(model, group, factors, start=start, anchor=anchor)
-        fit(
-            model,
-            run.request.retain,
-            self.repair_of(run.request),
-            task=run.task,
-            generator=run.generator,
-            journal=run.journal,
-        )
-        return model
+        return self.mend(model, run)

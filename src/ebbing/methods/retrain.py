@@ -6,6 +6,7 @@ from typing import ClassVar
 from torch import nn
 
 from ebbing.errors import InputError
+from ebbing.methods.repair import Repairing
 from ebbing.methods.unlearner import Run, Unlearner
 from ebbing.request import ForgetRequest
 from ebbing.training import Recipe, fit
@@ -59,11 +60,12 @@ class Retrain(Unlearner):
 
 
 @dataclass(frozen=True)
-class RetrainEqualCompute(Retrain):
-    """A fresh initialisation trained on the retain set for as many steps as the method it is compared with.
+class RetrainEqualCompute(Repairing):
+    """A fresh initialisation, and `Ebb`'s repair on the retain set: the same cost, but nothing kept of the original."""
 
-    Attributes:
-        recipe: by default that of `Ebb`'s repair: the two differ by where they start.
-    """
+    control: ClassVar[bool] = True
 
-    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=5, learning_rate=1e-2, schedule="one-cycle"))
+    def forget(self, model: nn.Module, run: Run) -> nn.Module:
+        """Start over, briefly."""
+        reinitialise(model)
+        return self.mend(model, run)

@@ -30,7 +30,8 @@ class Run:
     Attributes:
         request: what goes and what stays.
         task: turns batches into outputs.
-        seed: of the run, derived from the one given, so that it never draws what training drew; torch's global generators are already seeded with it.
+        seed: of the run, derived from the one given, so that it never draws what training drew; torch's global
+            generators are already seeded with it.
         generator: draws the order of data.
         journal: counts examples, takes notes and the history of turns.
     """
