@@ -1,4 +1,6 @@
-"""Build docs/results.md from the files under results/: every number on that page comes from one of them.
+"""Build docs/results.md, and the table and picture of README.md, from the files under results/.
+
+Every number there comes from one of them.
 
 python benchmarks/results_page.py           # write the page
 python benchmarks/results_page.py --check   # exit 1 where the page is not what the files say
@@ -17,10 +19,14 @@ import numpy as np
 
 from ebbing.files import write_text
 from ebbing.measures import mean_interval
+from ebbing.report import draw_plots
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 PAGE = ROOT / "docs" / "results.md"
+README = ROOT / "README.md"
+PICTURE = ROOT / "docs" / "memory.svg"
+SHOWN = "fashion-mnist"
 NAMES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 Cell = dict[str, Any]
 
@@ -38,12 +44,40 @@ pairs on a machine that did nothing else.
 def main() -> None:
     """Write the page, or check it."""
     parts = [INTRODUCTION, *(part() for part in (_accuracy, _canaries, _random, _class, _cost, _speed, _memory))]
-    page = "\n".join(part for part in parts if part).rstrip() + "\n"
+    made = {PAGE: "\n".join(part for part in parts if part).rstrip() + "\n", README: _readme(), PICTURE: _picture()}
     if "--check" in sys.argv[1:]:
-        if PAGE.read_text(encoding="utf-8") != page:
-            sys.exit(f"{PAGE.name} is not what results/ says. Run python benchmarks/results_page.py.")
+        stale = [path.name for path, text in made.items() if path.read_text(encoding="utf-8") != text]
+        if stale:
+            sys.exit(f"Not what results/ says: {', '.join(stale)}. Run python benchmarks/results_page.py.")
         return
-    write_text(PAGE, page)
+    for path, text in made.items():
+        write_text(path, text)
+
+
+def _readme() -> str:
+    """README.md with its table made anew."""
+    text = README.read_text(encoding="utf-8")
+    begin, end = "<!-- results: begin -->", "<!-- results: end -->"
+    before, _, rest = text.partition(begin)
+    after = rest.partition(end)[2]
+    cells = _cells("canaries", SHOWN)
+    wanted = [c for c in COLUMNS if c[0] in ("forget", "retain", "holdout", "M", "loss AUC")]
+    told = (
+        f"{NAMES[SHOWN]}, 10,000 images, 500 of them with a wrong label that the original learned by heart and is to forget. "
+        f"Means over {len(cells)} originals; *forget* is how often the wrong label is still predicted, in per cent.\n"
+    )
+    picture = (
+        f"![Memory of each method beside the band of retrained models]({PICTURE.relative_to(ROOT)})\n\n"
+        f"The picture shows the first of the originals.\n"
+    )
+    return f"{before}{begin}\n{told}\n{_comparison(cells, wanted)}\n{picture}{end}{after}"
+
+
+def _picture() -> str:
+    """The memory plot of the first original."""
+    plots = {plot.name: plot for plot in draw_plots(_cells("canaries", SHOWN)[0])}
+    # on its own the picture has no page around it to take a colour from
+    return plots["memory"].svg.replace("<svg ", '<svg style="color:#777" ', 1) + "\n"
 
 
 def _cells(folder: str, dataset: str | None = None) -> list[Cell]:
@@ -109,7 +143,8 @@ def _figure(block: Cell, path: Sequence[str]) -> float:
     return float(value)
 
 
-COLUMNS: tuple[tuple[str, tuple[str, ...], Callable[[float], str]], ...] = (
+Column = tuple[str, tuple[str, ...], Callable[[float], str]]
+COLUMNS: tuple[Column, ...] = (
     ("forget", ("accuracy", "forget"), _percent),
     ("retain", ("accuracy", "retain"), _percent),
     ("holdout", ("accuracy", "holdout"), _percent),
@@ -121,11 +156,12 @@ COLUMNS: tuple[tuple[str, tuple[str, ...], Callable[[float], str]], ...] = (
 )
 
 
-def _comparison(cells: Sequence[Cell]) -> str:
+def _comparison(cells: Sequence[Cell], columns: Sequence[Column] | None = None) -> str:
     """Original, methods and retrained models, each the mean over the seeds."""
+    columns = columns or COLUMNS
 
     def row(name: str, blocks: Sequence[Cell], cost: str, words: str) -> list[str]:
-        means = [show(statistics.fmean(_figure(b, path) for b in blocks)) for _, path, show in COLUMNS]
+        means = [show(statistics.fmean(_figure(b, path) for b in blocks)) for _, path, show in columns]
         return [name, *means, cost, words]
 
     rows = [row("original", [c["original"] for c in cells], "", "")]
@@ -138,10 +174,10 @@ def _comparison(cells: Sequence[Cell]) -> str:
     oracles = cells[0]["oracles"]
     spread = [
         f"{show(o['mean'])} ({show(o['low'])} to {show(o['high'])})"
-        for o, show in ((_range_of(oracles, path), show) for _, path, show in COLUMNS)
+        for o, show in ((_range_of(oracles, path), show) for _, path, show in columns)
     ]
     rows.append([f"retrained ({oracles['count']})", *spread, "100", ""])
-    return _table(["", *(name for name, _, _ in COLUMNS), "cost, % of the examples", "verdict"], rows)
+    return _table(["", *(name for name, _, _ in columns), "cost, % of the examples", "verdict"], rows)
 
 
 def _range_of(block: Cell, path: Sequence[str]) -> Cell:

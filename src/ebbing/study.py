@@ -106,7 +106,8 @@ class Study:
         bank = OracleBank(self.trainer, self.request, self.store.directory, first_seed=self.seed + ORACLE_SEEDS)
         each = self.trainer.recipe.examples(len(self.request.retain))
         if self.oracles:
-            show = progress(f"{self.oracles} retrained models", each * self.oracles)
+            plural = "s" if self.oracles > 1 else ""
+            show = progress(f"{self.oracles} retrained model{plural}", each * self.oracles)
 
             def found(number: int, trained: Trained) -> None:
                 if trained.reused:

@@ -184,8 +184,8 @@ def _arms(hint: Any) -> tuple[Any, ...]:
 
 
 def _piece_kinds(hint: Any) -> tuple[type, ...]:
-    """The classes of the library's kind, or the user's, that a field may hold."""
-    return tuple(a for a in _arms(hint) if isinstance(a, type) and a.__module__ != "builtins" and a is not type(None))
+    """The dataclasses, and the families of them, that a field may hold."""
+    return tuple(a for a in _arms(hint) if isinstance(a, type) and (is_dataclass(a) or inspect.isabstract(a)))
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -193,6 +193,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if len(_arms(hint)) > 1:
         return any(_fits(value, arm) for arm in _arms(hint))
     origin, inside = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
     if hint in (None, type(None)):
         return value is None
     if origin is Literal:

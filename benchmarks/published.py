@@ -1,9 +1,9 @@
 """The published numbers: train, unlearn and judge on MNIST and Fashion-MNIST, one small file of figures a cell.
 
-    python benchmarks/numbers.py accuracy --dataset mnist --seed 0
-    python benchmarks/numbers.py canaries --dataset fashion-mnist --seed 3
-    python benchmarks/numbers.py random
-    python benchmarks/numbers.py class
+    python benchmarks/published.py accuracy --dataset mnist --seed 0
+    python benchmarks/published.py canaries --dataset fashion-mnist --seed 3
+    python benchmarks/published.py random
+    python benchmarks/published.py class
 
 Weights are kept under --store and reused; a finished cell is written under results/ and skipped the next time.
 """

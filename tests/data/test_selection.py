@@ -1,0 +1,218 @@
+"""What must be forgotten, from one line."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ebbing.data.selection import read_ids, select
+from ebbing.data.sources import DataBundle, load
+from ebbing.errors import InputError
+from ebbing.request import ForgetRequest
+from ebbing.task import Classification
+
+N, UNSEEN = 1297, 500
+
+
+@pytest.fixture(scope="module")
+def bundle() -> DataBundle:
+    return load("digits")
+
+
+@pytest.fixture
+def ids_file(tmp_path: Path) -> Path:
+    path = tmp_path / "ids.txt"
+    path.write_text("# mine\n3\n\n  7  # and this one\n1296\n")
+    return path
+
+
+def labels_of(dataset) -> Tensor:
+    return Classification().targets(dataset)
+
+
+def images_of(dataset) -> set[bytes]:
+    return {dataset[i][0].numpy().tobytes() for i in range(len(dataset))}
+
+
+def shares(labels: Tensor) -> Tensor:
+    return torch.bincount(labels, minlength=10) / len(labels)
+
+
+def same(a: ForgetRequest, b: ForgetRequest) -> bool:
+    splits = ("holdout", "validation", "matched", "validation_matched")
+    pairs = [(getattr(a, s), getattr(b, s)) for s in splits]
+    return (
+        a.fingerprint == b.fingerprint
+        and all(torch.equal(labels_of(x), labels_of(y)) for x, y in pairs)
+        and all(images_of(x) == images_of(y) for x, y in pairs)
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "count", "kind"),
+    [
+        ("random:0.1", 130, "random"),
+        ("balanced:0.05", 60, "balanced"),
+        ("mislabelled:0.05", 65, "mislabelled"),
+        ("random:1e-3", 1, "random"),
+    ],
+)
+def test_counts(rule, count, kind, bundle) -> None:
+    request = select(rule, bundle, seed=0)
+    assert (len(request.forget), len(request.retain)) == (count, N - count)
+    assert request.kind == kind
+    assert (len(request.validation), len(request.holdout)) == (UNSEEN // 5, UNSEEN - UNSEEN // 5)
+    assert not request.concept
+
+
+def test_a_class_goes_as_a_whole(bundle) -> None:
+    request = select("class:3", bundle, seed=0)
+    labels = bundle.train.tensors[1]
+    assert request.concept
+    assert len(request.forget) == int((labels == 3).sum())
+    assert set(labels_of(request.forget).tolist()) == {3}
+    assert set(labels_of(request.retain).tolist()) == set(range(10)) - {3}
+    for unseen, matched in (
+        (request.holdout, request.matched),
+        (request.validation, request.validation_matched),
+    ):
+        assert 3 not in labels_of(unseen)
+        assert set(labels_of(matched).tolist()) == {3}
+
+
+def test_balanced_takes_the_same_number_of_each_class(bundle) -> None:
+    request = select("balanced:0.05", bundle, seed=0)
+    assert torch.bincount(labels_of(request.forget), minlength=10).tolist() == [6] * 10
+
+
+def test_ids_from_a_file(ids_file, bundle) -> None:
+    request = select(str(ids_file), bundle, seed=0)
+    assert request.forget_ids.tolist() == [3, 7, 1296]
+    assert (request.kind, request.description) == ("ids", "the 3 records listed in ids.txt")
+
+
+@pytest.mark.parametrize("rule", ["random:0.1", "balanced:0.05", "class:3", "mislabelled:0.05"])
+def test_splits_are_disjoint(rule, bundle) -> None:
+    request = select(rule, bundle, seed=0)
+    assert not set(request.forget_ids.tolist()) & set(request.retain_ids.tolist())
+    # the digits hold no image twice, so that a shared image is a shared record
+    seen = images_of(request.dataset)
+    validation = images_of(request.validation) | images_of(request.validation_matched)
+    holdout = images_of(request.holdout) | images_of(request.matched)
+    assert not seen & validation
+    assert not seen & holdout
+    assert not validation & holdout
+
+
+@pytest.mark.parametrize("rule", ["random:0.1", "balanced:0.05"])
+def test_matched_examples_have_the_mix_of_the_forgotten(rule, bundle) -> None:
+    request = select(rule, bundle, seed=0)
+    wanted = shares(labels_of(request.forget))
+    found = labels_of(request.matched)
+    assert (shares(found) - wanted).abs().max() < 10 / len(found)  # each class is rounded down to a whole record
+
+
+def test_a_wrong_label_is_on_the_forgotten_records_and_nowhere_else(bundle) -> None:
+    request = select("mislabelled:0.05", bundle, seed=0)
+    true, given = bundle.train.tensors[1], labels_of(request.dataset)
+    assert (true != given).nonzero().flatten().tolist() == request.forget_ids.tolist()
+    assert torch.equal(bundle.train.tensors[0], request.dataset.tensors[0])
+    assert torch.equal(labels_of(request.retain), true[request.retain_ids])
+
+
+def test_of_unseen_examples_only_the_matched_ones_are_mislabelled(bundle) -> None:
+    request = select("mislabelled:0.05", bundle, seed=0)
+    images, labels = bundle.test.tensors
+    truth = {image.numpy().tobytes(): int(label) for image, label in zip(images, labels, strict=True)}
+
+    def wrong(dataset) -> list[bool]:
+        return [
+            truth[image.numpy().tobytes()] != int(label) for image, label in (dataset[i] for i in range(len(dataset)))
+        ]
+
+    assert not any(wrong(request.holdout))
+    assert not any(wrong(request.validation))
+    for matched, part in ((request.matched, request.holdout), (request.validation_matched, request.validation)):
+        assert all(wrong(matched))
+        assert images_of(matched) <= images_of(part)
+    # the true classes of the canaries give the mix
+    true = torch.tensor([truth[request.matched[i][0].numpy().tobytes()] for i in range(len(request.matched))])
+    wanted = shares(bundle.train.tensors[1][request.forget_ids])
+    assert (shares(true) - wanted).abs().max() < 10 / len(true)
+
+
+@pytest.mark.parametrize("rule", ["random:0.1", "balanced:0.05", "mislabelled:0.05"])
+def test_the_seed_draws_everything(rule, bundle) -> None:
+    first, again, other = (select(rule, bundle, seed=seed) for seed in (4, 4, 5))
+    assert same(first, again)
+    assert first.forget_ids.tolist() != other.forget_ids.tolist()
+    assert images_of(first.holdout) != images_of(other.holdout)
+
+
+def test_the_split_of_unseen_data_does_not_depend_on_the_rule(bundle) -> None:
+    a, b = (select(rule, bundle, seed=1) for rule in ("random:0.1", "mislabelled:0.05"))
+    assert images_of(a.holdout) == images_of(b.holdout)
+    assert images_of(a.validation) == images_of(b.validation)
+
+
+def test_the_bundle_is_left_as_it_was(bundle) -> None:
+    before = [t.clone() for t in (*bundle.train.tensors, *bundle.test.tensors)]
+    select("mislabelled:0.2", bundle, seed=0)
+    assert all(torch.equal(a, b) for a, b in zip(before, (*bundle.train.tensors, *bundle.test.tensors), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("random", r"fraction of 'random' must lie in \(0, 1\)"),
+        ("random:0", r"must lie in \(0, 1\)"),
+        ("random:1", r"must lie in \(0, 1\)"),
+        ("random:nan", r"must lie in \(0, 1\)"),
+        ("mislabelled:many", r"must lie in \(0, 1\)"),
+        ("random:1e-9", r"selects 0 of 1297"),
+        ("balanced:0.001", r"takes 0 records of each class"),
+        ("balanced:0.99", r"takes 128 records of each class.*smallest class"),
+        ("class:10", r"a label in \[0, 10\)"),
+        ("class:-1", r"a label in \[0, 10\)"),
+        ("class:three", r"a label in \[0, 10\)"),
+        ("class:³", r"a label in \[0, 10\)"),
+        ("class:", r"a label in \[0, 10\)"),
+        ("rando:0.1", r"neither a rule nor a file"),
+    ],
+)
+def test_a_rule_that_cannot_be_read(rule, message, bundle) -> None:
+    with pytest.raises(InputError, match=message):
+        select(rule, bundle, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must name at least one record"),
+        ("# nothing\n", "must name at least one record"),
+        ("1\nbanana\n", r"ids\.txt, line 2: an id must be a whole number, but is 'banana'"),
+        ("1.5\n", r"line 1: an id must be a whole number"),
+        ("1\n1\n", "must name each record once, but 1 of 2 are repeated"),
+        ("-1\n1297\n", r"must lie in \[0, 1297\), but contains \[-1, 1297\]"),
+        ("9" * 40, "is far outside"),
+    ],
+)
+def test_a_file_that_cannot_be_used(text, message, bundle, tmp_path) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        select(str(path), bundle, seed=0)
+
+
+def test_a_file_that_is_no_text(tmp_path) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="must be UTF-8 text"):
+        read_ids(str(path))
+
+
+def test_a_byte_order_mark_is_no_part_of_an_id(tmp_path) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_bytes("\ufeff12\r\n13\r\n".encode())
+    assert read_ids(str(path)).tolist() == [12, 13]
