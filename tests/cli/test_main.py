@@ -63,7 +63,8 @@ sys.exit("torch is loaded" if "torch" in sys.modules else 0)
     ]
     assert "ebbing 0." in done.stdout
     assert "mislabelled:0.05" in done.stdout
-    assert done.stderr == "Error: No such option: --nope\n"  # where no word is given, the help says enough
+    assert done.stderr.startswith("Error: No such option: --nope")
+    assert done.stderr.count("\n") == 1  # where no word is given, the help says enough
 
 
 def test_methods_lists_what_there_is_and_marks_controls(call) -> None:

@@ -194,10 +194,15 @@ def test_a_ranking_that_nobody_chose_goes_with_its_law() -> None:
     assert put(ForgettingNetwork(rate=FixedRate()), "rate=ranked-rate").rate == RankedRate(Activation())
 
 
+@dataclass(frozen=True)
+class Long:
+    epochs: float = 1.0
+
+
 @pytest.mark.parametrize("text", ["3", "3.0", "3e0"])
 @pytest.mark.parametrize("now", [5, 5.0])
 def test_a_whole_number_is_one_setting_however_it_is_written(text, now) -> None:
-    found = put(Recipe(epochs=now), f"epochs={text}").epochs
+    found = put(Long(now), f"epochs={text}").epochs
     assert found == 3
     assert type(found) is type(now)  # as a key of the store, 3 and 3.0 would be two
 

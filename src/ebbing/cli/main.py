@@ -116,6 +116,8 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal that has no plus-minus sign shows something else
     try:
         code = app(standalone_mode=False)
+        if code == 130:  # what typer makes of Ctrl-C, without a word
+            raise KeyboardInterrupt
     except (KeyboardInterrupt, Abort):
         _say("Interrupted. What was finished is kept: the same command goes on from there.")
         code = 130

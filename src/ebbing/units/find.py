@@ -1,17 +1,10 @@
-"""What can be decayed: find units, read their activity, gate them, bake the gate into weights, decay to an anchor.
-
-A unit is a row of a `Linear` layer or an output channel of a convolution. Two ways to weaken it:
-
-- a **gate** multiplies its activity in the forward pass; **baking** writes the same into the weights, exactly, and
-  the gate can go. Both are for the zero anchor.
-- **decay** moves its weights toward an anchor: theta = A + phi * (theta_start - A).
-"""
+"""Finding the layers of a model that can be decayed faithfully and effectively."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +15,8 @@ from torch import Tensor, nn
 from ebbing.errors import InputError
 from ebbing.task import Task, evaluation_mode
 from ebbing.training import seeded
+from ebbing.units.group import Slice, UnitGroup, gated
+from ebbing.units.weights import bake
 
 log = logging.getLogger(__name__)
 
@@ -38,42 +33,6 @@ TRANSPARENT = (
     nn.MaxPool2d,
     nn.AvgPool2d,
 )
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A parameter that has one index per unit along an axis."""
-
-    parameter: str
-    axis: int
-
-
-@dataclass(frozen=True)
-class UnitGroup:
-    """The units of one layer.
-
-    Attributes:
-        name: of the layer's module.
-        kind: "linear" or "conv".
-        size: number of units n.
-        site: name of the module whose output is read and gated, unit by unit; the layer itself, or a normalisation
-            behind it that would undo a gate in front.
-        axis: of that output along which the units lie.
-        baked: slices that a gate becomes: multiplying them by a factor is the gate.
-        slices: every slice that belongs to a unit; these move toward an anchor.
-    """
-
-    name: str
-    kind: str
-    size: int
-    site: str
-    axis: int
-    baked: tuple[Slice, ...]
-    slices: tuple[Slice, ...]
-
-
-Factors = Mapping[str, Tensor]
-FactorFunction = Callable[[UnitGroup, Tensor], Tensor]
 
 
 def find_units(model: nn.Module, *, task: Task, batch: Any, layers: str | Sequence[str] = "all") -> list[UnitGroup]:
@@ -257,123 +216,3 @@ def _faithful(model: nn.Module, group: UnitGroup, *, task: Task, batch: Any) -> 
     twin = deepcopy(model)
     bake(twin, [group], factors)
     return not _far(wanted, _outputs(twin, task=task, batch=batch, training=False), tolerance=1e-4)
-
-
-def _along(factor: Tensor, like: Tensor, axis: int) -> Tensor:
-    """A factor per unit in the shape that multiplies ``like`` along an axis."""
-    shape = [1] * like.ndim
-    shape[axis] = -1
-    return factor.to(like.device, like.dtype).reshape(shape)
-
-
-@contextmanager
-def gated(model: nn.Module, groups: Sequence[UnitGroup], factors: Factors | FactorFunction) -> Iterator[None]:
-    """Multiply each unit's activity by its factor in every forward pass inside; the hooks always come off.
-
-    Args:
-        model: gated where it is.
-        groups: units of it.
-        factors: (n,) per group, in [0, 1], or a function of the group and its (examples, n, positions) activity that
-            gives them anew at every pass.
-    """
-    with ExitStack() as stack:
-        for group in groups:
-
-            def hook(module: nn.Module, inputs: Any, output: Tensor, group: UnitGroup = group) -> Tensor:
-                factor = factors(group, by_unit(output, group)) if callable(factors) else factors[group.name]
-                return output * _along(factor, output, group.axis)
-
-            handle = model.get_submodule(group.site).register_forward_hook(hook)
-            stack.callback(handle.remove)
-        yield
-
-
-def bake(model: nn.Module, groups: Sequence[UnitGroup], factors: Factors) -> None:
-    """Write a gate into the weights in place: the forward pass then equals the gated one.
-
-    Args:
-        model: changed where it is.
-        groups: units of it.
-        factors: (n,) per group, in [0, 1].
-    """
-    with torch.no_grad():
-        for group in groups:
-            for part in group.baked:
-                parameter = model.get_parameter(part.parameter)
-                parameter.mul_(_along(factors[group.name], parameter, part.axis))
-
-
-Weights = dict[str, Tensor]
-
-
-def weights_of(model: nn.Module, groups: Sequence[UnitGroup]) -> Weights:
-    """Copies of every parameter that belongs to units, by name."""
-    names = {part.parameter for group in groups for part in group.slices}
-    return {name: model.get_parameter(name).detach().clone() for name in sorted(names)}
-
-
-def fresh_anchor(model: nn.Module, groups: Sequence[UnitGroup], *, seed: int) -> Weights:
-    """A fresh initialisation of the units' parameters, as each layer's own ``reset_parameters`` draws it.
-
-    Raises:
-        InputError: if a module with such parameters has no ``reset_parameters``.
-    """
-    twin = deepcopy(model)
-    owners = {part.parameter.rpartition(".")[0] for group in groups for part in group.slices}
-    with seeded(seed):
-        for owner in sorted(owners):
-            module = twin.get_submodule(owner)
-            reset = getattr(module, "reset_parameters", None)
-            if reset is None:
-                raise InputError(
-                    f"the anchor 'fresh' needs {owner!r} ({type(module).__name__}) to have reset_parameters(), but it has "
-                    "none. Give it one, leave it out of `layers`, or use the anchor 'zero'."
-                )
-            reset()
-    return weights_of(twin, groups)
-
-
-def decay(
-    model: nn.Module, groups: Sequence[UnitGroup], factors: Factors, *, start: Weights, anchor: Weights | None
-) -> None:
-    """Set the units to theta = A + phi * (theta_start - A), in place.
-
-    Args:
-        model: changed where it is.
-        groups: units of it.
-        factors: phi, (n,) per group, in [0, 1], absolute from the start of the bout.
-        start: `weights_of` the model at the start of the bout.
-        anchor: A by parameter name; None for zero, which is baking (only the baked slices move, so that the result is
-            the gate's).
-    """
-    with torch.no_grad():
-        for group in groups:
-            for part in group.slices if anchor is not None else group.baked:
-                theta = start[part.parameter]
-                phi = _along(factors[group.name], theta, part.axis)
-                rest = torch.zeros_like(theta) if anchor is None else anchor[part.parameter]
-                model.get_parameter(part.parameter).copy_(torch.lerp(rest, theta, phi))  # exact at 0 and 1
-
-
-@contextmanager
-def reading(model: nn.Module, groups: Sequence[UnitGroup], read: Callable[[UnitGroup, Tensor], None]) -> Iterator[None]:
-    """Call ``read(group, output)`` with what each group's site returns in every forward pass inside.
-
-    The output is the very tensor that the model goes on with, so that a gradient can be taken by it; `by_unit` shows it
-    as (examples, n, positions).
-    """
-    with ExitStack() as stack:
-        for group in groups:
-
-            def hook(module: nn.Module, inputs: Any, output: Tensor, group: UnitGroup = group) -> None:
-                read(group, output)
-
-            handle = model.get_submodule(group.site).register_forward_hook(hook)
-            stack.callback(handle.remove)
-        yield
-
-
-def by_unit(output: Tensor, group: UnitGroup) -> Tensor:
-    """(examples, n, positions) view of a module's output."""
-    moved = output.movedim(group.axis, 1)
-    return moved.reshape(moved.shape[0], group.size, -1)
