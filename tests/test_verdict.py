@@ -108,7 +108,7 @@ def test_a_concept_is_judged_without_matched_examples() -> None:
     ("given", "why"),
     [
         ({"oracles": 0}, "no retrained model to compare with"),
-        ({"oracles": 1}, "1 retrained models, where at least 4"),
+        ({"oracles": 1}, "1 retrained model, where at least 4"),
         ({"oracles": 3}, "3 retrained models, where at least 4"),
         ({"oracles": 4}, None),
         ({"oracles": 15}, None),

@@ -112,9 +112,9 @@ def too_little(*, oracles: int, records: int, matched: int | None, concept: bool
     if oracles == 0:
         return "no retrained model to compare with"
     if oracles < FEWEST_ORACLES:
-        return f"{oracles} retrained models, where at least {FEWEST_ORACLES} are needed"
+        return f"{oracles} retrained model{'s' * (oracles > 1)}, where at least {FEWEST_ORACLES} are needed"
     if records < FEWEST_RECORDS:
-        return f"{records} forgotten records, where at least {FEWEST_RECORDS} are needed"
+        return f"{records} forgotten record{'s' * (records > 1)}, where at least {FEWEST_RECORDS} are needed"
     if not concept and (matched is None or matched < FEWEST_MATCHED):
         return (
             f"{matched or 'no'} unseen examples drawn as the forget set was, where at least {FEWEST_MATCHED} are needed"

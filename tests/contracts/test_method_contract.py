@@ -231,7 +231,7 @@ def test_a_broken_method_is_rejected(broken: type[Unlearner]) -> None:
 
 def test_a_run_that_was_rolled_back_proves_nothing() -> None:
     with pytest.raises(ContractError, match="rolled back"):
-        check_unlearner(FineTune(recipe=Recipe(epochs=30, optimizer="sgd", learning_rate=1e30)))
+        check_unlearner(FineTune(repair=Recipe(epochs=30, optimizer="sgd", learning_rate=1e30)))
 
 
 def test_a_method_may_refuse_a_request_without_validation_but_not_break_on_it() -> None:

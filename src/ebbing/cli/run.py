@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ebbing import models
+from ebbing.allocator import keep_freed_memory
 from ebbing.auditing import AuditReport
 from ebbing.batches import evenly, iterate
 from ebbing.cli.methods import methods_of
@@ -75,6 +76,7 @@ def run_study(options: Options, *, dry_run: bool = False) -> None:
     Raises:
         InputError: if an option cannot be used, or the recipe makes training diverge.
     """
+    keep_freed_memory()
     console = make_console()
     study = build_study(options)
     started = time.perf_counter()

@@ -6,6 +6,7 @@ from typing import ClassVar
 from torch import nn
 
 from ebbing.methods.unlearner import Run, Unlearner
+from ebbing.request import ForgetRequest
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,10 @@ class DoNothing(Unlearner):
     """The original model as it is: what every audit must be able to tell from retraining."""
 
     control: ClassVar[bool] = True
+
+    def expected_examples(self, request: ForgetRequest) -> int:
+        """None."""
+        return 0
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Return the copy."""

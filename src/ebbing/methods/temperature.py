@@ -8,6 +8,7 @@ from torch import nn
 
 from ebbing.errors import InputError
 from ebbing.methods.unlearner import Run, Unlearner
+from ebbing.request import ForgetRequest
 from ebbing.task import evaluation_mode
 from ebbing.units import bake, find_units
 
@@ -29,6 +30,10 @@ class Temperature(Unlearner):
         """Check the factor."""
         if not 0 < self.factor <= 1:
             raise InputError(f"`factor` must lie in (0, 1], but is {self.factor}.")
+
+    def expected_examples(self, request: ForgetRequest) -> int:
+        """Those of the two passes that check the result."""
+        return 64
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Scale the last layer; refuse a model whose last layer is not its logits."""

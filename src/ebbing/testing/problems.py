@@ -1,0 +1,218 @@
+"""The small problems that contracts are checked on, and what tells whether a piece left its hands off."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
+
+from ebbing.batches import iterate
+from ebbing.observations import Observations, Signals
+from ebbing.request import ForgetRequest
+from ebbing.training import Recipe, Trainer
+
+CLASSES = 3
+TRAIN, UNSEEN, FORGET = 60, 30, 12
+
+
+class ContractError(AssertionError):
+    """A piece does not keep its contract. The message names the promise and what was found."""
+
+
+def require(kept: bool, promise: str) -> None:
+    """Raise the promise as a ContractError where it was not kept."""
+    if not kept:
+        raise ContractError(promise)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A trained model and a request, with a name for messages."""
+
+    name: str
+    model: nn.Module
+    request: ForgetRequest
+
+
+class Records(Dataset[tuple[Tensor, Tensor]]):
+    """A map-style data set that is not held as tensors."""
+
+    def __init__(self, inputs: Tensor, labels: Tensor) -> None:
+        self.inputs, self.labels = inputs, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.inputs[index], self.labels[index]
+
+
+def mlp() -> nn.Module:
+    """Three linear layers for 6 features."""
+    return nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, CLASSES))
+
+
+def cnn() -> nn.Module:
+    """Convolution, batch normalisation, dropout."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        *(nn.Linear(16, 8), nn.ReLU(), nn.Dropout(0.25), nn.Linear(8, CLASSES)),
+    )
+
+
+def problems() -> Iterator[Problem]:
+    """Two models that memorised noise a little: any other model is about as good, so that no run is rolled back."""
+    shapes: list[tuple[str, Callable[[], nn.Module], tuple[int, ...], Any]] = [
+        ("a multilayer perceptron", mlp, (6,), TensorDataset),
+        ("a convolutional network", cnn, (1, 6, 6), Records),
+    ]
+    for name, build, shape, wrap in shapes:
+        generator = torch.Generator().manual_seed(1)
+
+        def data(n: int, shape: tuple[int, ...] = shape, wrap: Any = wrap, g: torch.Generator = generator) -> Any:
+            return wrap(torch.randn(n, *shape, generator=g), torch.arange(n) % CLASSES)
+
+        train = data(TRAIN)
+        request = ForgetRequest.from_ids(train, range(5, 5 + FORGET), holdout=data(UNSEEN), validation=data(UNSEEN))
+        model = Trainer(build, Recipe(epochs=2, batch_size=20))(train, seed=5)
+        model.get_submodule("0").train()
+        model.get_parameter("0.bias").requires_grad_(False)
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, 0.5)
+        yield Problem(name, model, request)
+
+
+class Forbidden(Dataset[Any]):
+    """Data that must not be read: any access is noted, and refused."""
+
+    def __init__(self, name: str, accessed: list[str]) -> None:
+        self._name, self._accessed = name, accessed
+
+    def _refuse(self) -> NoReturn:
+        self._accessed.append(self._name)
+        raise ContractError(f"`{self._name}` must not be read here, but was.")
+
+    def __len__(self) -> int:
+        self._refuse()
+
+    def __getitem__(self, index: Any) -> Any:
+        self._refuse()
+
+    def __getitems__(self, indices: Any) -> Any:
+        self._refuse()
+
+    def __iter__(self) -> Iterator[Any]:
+        self._refuse()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # copying asks for such names
+            raise AttributeError(name)
+        self._refuse()
+
+
+def guarded(request: ForgetRequest, *splits: str) -> tuple[ForgetRequest, list[str]]:
+    """A request whose splits of these names refuse to be read, and the list that such attempts go into."""
+    accessed: list[str] = []
+    forbidden: dict[str, Any] = {split: Forbidden(split, accessed) for split in splits}
+    return replace(request, **forbidden), accessed
+
+
+def signals(seed: int, n: int, boost: float) -> Signals:
+    """Signals of three synthetic models on two classes; ``boost`` is how much larger the margins are."""
+    margin = np.random.default_rng(seed).normal(boost, 1.0, size=(3, n))
+    p = 1 / (1 + np.exp(-margin))  # of the label
+    entropy = -p * np.log(p) - (1 - p) * np.log1p(-p)
+    modified = -2 * (1 - p) * np.log(p)
+    return Signals(margin, np.maximum(p, 1 - p), entropy, modified, margin > 0)
+
+
+def splits(seen: Observations) -> list[Signals]:
+    """The signals of every split there is."""
+    return [s for s in (seen.forget, seen.retain, seen.holdout, seen.matched) if s is not None]
+
+
+# ---------------------------------------------------------------- what must stay as it was
+
+
+def as_bytes(tensor: Tensor | None) -> bytes:
+    """The bits of a tensor, for comparison."""
+    if tensor is None:
+        return b"none"
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def bits(model: nn.Module) -> dict[str, bytes]:
+    """The bits of every parameter and buffer."""
+    return {name: as_bytes(tensor) for name, tensor in model.state_dict().items()}
+
+
+def bits_of_data(request: ForgetRequest) -> list[bytes]:
+    """The bits of the training set."""
+    return [as_bytes(part) for batch in iterate(request.dataset, batch_size=TRAIN) for part in batch]
+
+
+def differing(a: dict[str, bytes], b: dict[str, bytes]) -> list[str]:
+    """The names whose bits differ."""
+    return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
+
+
+def hooks(model: nn.Module) -> dict[str, int]:
+    """How many hooks, and forward methods replaced on the object, each module and parameter has."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    found = {n: sum(len(getattr(m, k)) for k in kinds) + ("forward" in vars(m)) for n, m in model.named_modules()}
+    for name, parameter in model.named_parameters():
+        found[name] = len(parameter._backward_hooks or ()) + len(parameter._post_accumulate_grad_hooks or ())
+    return found
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything about a model that a guest must leave as it was."""
+
+    aspects: dict[str, dict[str, Any]]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Snapshot:
+        """Take it."""
+        return cls(
+            {
+                "weights or buffers": bits(model),
+                "gradients": {n: as_bytes(p.grad) for n, p in model.named_parameters()},
+                "requires_grad": {n: p.requires_grad for n, p in model.named_parameters()},
+                "training mode": {n: m.training for n, m in model.named_modules()},
+                "hooks": hooks(model),
+                "modules": {n: type(m) for n, m in model.named_modules()},
+            }
+        )
+
+    def require_untouched(self, model: nn.Module, *, by: str) -> None:
+        """Raise ContractError if the model is not as it was."""
+        for (aspect, before), now in zip(self.aspects.items(), Snapshot.of(model).aspects.values(), strict=True):
+            changed = [n or "the model" for n in before.keys() | now.keys() if before.get(n) != now.get(n)]
+            require(
+                not changed,
+                f"{by} must leave the model it is given untouched, but changed {aspect} of {sorted(changed)}.",
+            )
+
+
+@contextmanager
+def random_state_kept(what: str, *, disturbed_by: int) -> Iterator[None]:
+    """Require that the global random states are the same afterwards; they start from another place each time."""
+
+    def states() -> list[Any]:
+        name, keys, *rest = np.random.get_state()  # noqa: NPY002
+        return [torch.get_rng_state().tolist(), random.getstate(), [name, list(keys), *rest]]
+
+    with torch.random.fork_rng(devices=[]):
+        torch.rand(disturbed_by)
+        before = states()
+        yield
+        for library, a, b in zip(("torch", "random", "numpy"), before, states(), strict=True):
+            require(a == b, f"{what} must leave the global random state of {library} untouched, but changed it.")
