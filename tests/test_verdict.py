@@ -61,7 +61,7 @@ CASES = {
         models(1, 1, remembers=HALVES),
         {},
         verdict.UNDER,
-        "mixed: .* some records are remembered",
+        "Mixed: .* some records are remembered",
     ),
     "less confident, less right": (models(1, 1, offset=-2.0), {}, verdict.DAMAGED, "holdout accuracy"),
     "more confident": (models(1, 1, slope=3.0), {}, verdict.NO_MEMORY, "drift outside: T on forget"),

@@ -136,7 +136,7 @@ def audit(
         "bands": judge.describe_bands(),
         "methods": blocks,
         "rule": {"text": RULE},
-        "provenance": _provenance() | dict(provenance or {}),
+        "provenance": _provenance(_listed(original)[0]) | dict(provenance or {}),
     }
     return AuditReport(_plain(data), verdicts)
 
@@ -179,13 +179,13 @@ def _describe_request(request: ForgetRequest) -> dict[str, Any]:
     }
 
 
-def _provenance() -> dict[str, Any]:
+def _provenance(model: nn.Module) -> dict[str, Any]:
     return {
         "ebbing": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "device": "cpu",
+        "device": str(next((p.device for p in model.parameters()), "cpu")),
         "threads": torch.get_num_threads(),
         "seeds": None,
         "command": None,

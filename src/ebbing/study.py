@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from ebbing import fingerprint
 from ebbing.auditing import AuditReport, audit
@@ -116,12 +117,18 @@ class Study:
             bank.train(self.oracles, journal=Journal(on_advance=show), on_model=found)
         return bank
 
+    def _looked_at(self) -> tuple[Dataset[Any] | None, Dataset[Any] | None]:
+        """What stop rules see beside the training set."""
+        return self.request.validation, self.request.validation_matched
+
     def unlearn(
         self, name: str, method: Unlearner, original: nn.Module, *, progress: Progress = silent
     ) -> tuple[nn.Module, RunRecord]:
         """The model after one method and the record of its run: from the store, or made."""
         settings = fingerprint.as_plain(method)
         of = [fingerprint.of_model(original), self.request.fingerprint, settings, type(method).__module__, self.seed]
+        of.append(fingerprint.as_plain(self.trainer.task))
+        of += [None if seen is None else fingerprint.of_dataset(seen) for seen in self._looked_at()]
         of += _source(type(method))
         key = fingerprint.of_settings([*of, torch.get_num_threads(), torch.__version__, self.trainer.device])
         summary = (type(method).__doc__ or "").strip().partition("\n")[0]

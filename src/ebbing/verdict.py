@@ -122,6 +122,11 @@ def too_little(*, oracles: int, records: int, matched: int | None, concept: bool
     return None
 
 
+def _said(outcome: str, reason: str) -> Verdict:
+    """A verdict whose reason begins as a sentence does."""
+    return Verdict(outcome, reason[0].upper() + reason[1:])
+
+
 def judge(found: Figures, original: Figures, bands: Bands) -> Verdict:
     """The verdict on one model with enough evidence, see `RULE`."""
     memory = (
@@ -133,26 +138,26 @@ def judge(found: Figures, original: Figures, bands: Bands) -> Verdict:
         "" if inside else f"; {share_removed(found.m, original.m):.0%} of the original's M {original.m:.2f} removed"
     )
     if found.m not in bands.memory:
-        return Verdict(UNDER if found.m > 0 else OVER, f"{memory} lies outside{removed}.")
+        return _said(UNDER if found.m > 0 else OVER, f"{memory} lies outside{removed}.")
     if found.w not in bands.w:
-        return Verdict(
+        return _said(
             UNDER,
             f"mixed: {memory}: M lies inside but W outside, some records are remembered more, others less{removed}.",
         )
     accuracy = f"holdout accuracy {found.holdout_accuracy:.2%}, retrained {bands.holdout_accuracy.mean:.2%}"
     if found.holdout_accuracy not in bands.holdout_accuracy:
-        return Verdict(
+        return _said(
             DAMAGED,
             f"{memory} lies inside{removed}, but {accuracy} (at least {bands.holdout_accuracy.low:.2%}).",
         )
     if inside:
-        return Verdict(
+        return _said(
             NO_TRACE,
             f"the original's memory M {original.m:.2f} already lies inside its band, so nothing could be shown to have been "
             f"forgotten. The smallest M that would have been found is {bands.smallest_detectable:.2f}.",
         )
     if len(bands.left_out) < ORACLES_FOR_GOOD_NEWS:
-        return Verdict(
+        return _said(
             INCONCLUSIVE,
             f"{memory} lies inside{removed}, but {len(bands.left_out)} retrained models are too few to say so: at least "
             f"{ORACLES_FOR_GOOD_NEWS} are needed.",
@@ -160,12 +165,12 @@ def judge(found: Figures, original: Figures, bands: Bands) -> Verdict:
     outside = [s for s, band in bands.drift.items() if found.drift[s] not in band]
     if outside:
         drift = ", ".join(f"T on {s} {found.drift[s]:.2f} (up to {bands.drift[s].high:.2f})" for s in outside)
-        return Verdict(
+        return _said(
             NO_MEMORY,
             f"{memory} lies inside{removed}; {accuracy}; drift outside: {drift}. These tests no longer find what was learned "
             "from the records, though retraining would not have given this model.",
         )
-    return Verdict(CONSISTENT, f"{memory} lies inside{removed}; {accuracy}; drift inside.")
+    return _said(CONSISTENT, f"{memory} lies inside{removed}; {accuracy}; drift inside.")
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:
