@@ -36,11 +36,10 @@ def main() -> None:
     keep_freed_memory()
     request, trainer = problems.problem(options.cell, options.dataset, options.data_dir)
     method = eb.Ebb(training=trainer.recipe)
-    model = trainer(request.dataset, seed=0)
     retraining, unlearning = [], []
     for pair in range(options.pairs):
         start = time.perf_counter()
-        trainer(request.retain, seed=1000 + pair)
+        model = trainer(request.retain, seed=1000 + pair)  # stands in for an original: only the time counts
         middle = time.perf_counter()
         method.unlearn(model, request, seed=pair)
         retraining.append(middle - start)
