@@ -14,7 +14,7 @@ def describe() -> dict[str, Any]:
     return {
         "command": shlex.join(["python", *sys.argv]),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ("ebbing", "torch")}},
-        "hardware": {"cpu": cpu(), "cores": os.cpu_count(), "platform": platform.platform()},
+        "hardware": {"cpu": cpu(), "cores": os.cpu_count(), "platform": f"{platform.system()} {platform.machine()}"},
     }
 
 

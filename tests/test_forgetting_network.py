@@ -24,7 +24,7 @@ from ebbing.models import digits_mlp
 from ebbing.rankings import Random
 from ebbing.rates import FixedRate, LinearRate, RankedRate
 from ebbing.request import ForgetRequest
-from ebbing.task import Classification
+from ebbing.task import Classification, accuracy
 from ebbing.training import Recipe, Trainer, fit, seeded, stream
 from ebbing.units import find_units, gated
 
@@ -44,7 +44,7 @@ def wrong_labels() -> tuple[nn.Module, ForgetRequest]:
 def small() -> tuple[nn.Module, ForgetRequest]:
     """Two hundred digits without validation data, and a network that has begun to learn them."""
     data = TensorDataset(*(t[:200] for t in digits().train.tensors))
-    request = ForgetRequest.from_ids(data, range(20, 45), holdout=data)
+    request = ForgetRequest.from_ids(data, range(20, 45), holdout=digits().test)
     return Trainer(digits_mlp, replace(BRIEF, epochs=3))(data, seed=0), request
 
 
@@ -388,3 +388,14 @@ def test_the_presets_are_what_they_are_called() -> None:
     assert (published.permanent, published.nested, published.rank_in_batch) == (False, True, True)
     with pytest.raises(TypeError):
         presets["mine"] = published  # type: ignore[index]
+
+
+def test_what_is_judged_is_the_model_without_its_gates(small) -> None:
+    """Gates so strong that the gated model is ruined, and a model that is returned without them."""
+    method = ForgettingNetwork(rate=FixedRate(0.05), turns=1, learning=BRIEF, permanent=False)
+    found, journal = run(method, small)
+    request = small[1]
+    last = journal.history[-1]
+    assert last["bout"] == "gates off"
+    assert last["accuracy"]["retain"] == accuracy(found, request.retain, task=Classification())
+    assert "Over-forgetting" not in named(journal)

@@ -179,8 +179,8 @@ def test_less_or_more_than_whole_classes_is_no_concept(ids) -> None:
 
 def test_what_is_passed_as_matched_is_taken() -> None:
     for ids in ([1, 2], range(0, N, CLASSES)):
-        mine, own = labelled([0, 1]), labelled([2])
-        made = request(ids, matched=mine, validation=HOLDOUT, validation_matched=own)
+        mine, own, seen = labelled([0, 1]), labelled([2]), labelled([0, 1, 2] * 4)
+        made = request(ids, matched=mine, validation=seen, validation_matched=own)
         assert made.matched is mine
         assert made.validation_matched is own
 
@@ -255,3 +255,19 @@ def test_the_fingerprint_is_of_the_data_and_of_who_goes_and_stays() -> None:
     assert request([1, 2], dataset=changed).fingerprint != first
     assert len(first) == 32
     assert int(first, 16) >= 0
+
+
+def test_splits_that_share_records_are_refused() -> None:
+    data = labelled([0, 1, 2] * 6)
+    with pytest.raises(InputError, match="`dataset` and `holdout` must not share records, but share 18"):
+        ForgetRequest.from_ids(data, [0], holdout=data)
+    first, second = Subset(data, range(0, 10)), Subset(data, range(9, 18))
+    with pytest.raises(InputError, match="`holdout` and `validation` must not share records, but share 1"):
+        ForgetRequest.from_ids(TRAIN, [1], holdout=first, validation=second)
+
+
+def test_what_was_forgotten_before_is_in_nothing_that_is_trained_on() -> None:
+    made = request([1, 2], exclude=[0, 5])
+    assert isinstance(made.everything, Subset)
+    assert set(made.everything.indices) == set(range(N)) - {0, 5}
+    assert request([1, 2]).everything is TRAIN

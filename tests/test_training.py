@@ -351,3 +351,21 @@ def test_batches_go_through_all_records_in_the_order_asked_for(wrap) -> None:
     assert [len(y) for _, y in batches] == [10, 10, 3]
     assert torch.equal(torch.cat([x for x, _ in batches]), tensors()[0][order + 10])
     assert torch.equal(torch.cat([y for _, y in iterate(data, batch_size=7)]), tensors()[1][10:40])
+
+
+def test_a_last_batch_of_one_does_not_stop_batch_normalisation() -> None:
+    generator = torch.Generator().manual_seed(0)
+    data = TensorDataset(torch.randn(9, 4, generator=generator), torch.arange(9) % 2)
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 2))
+    for records in (data, [data[i] for i in range(9)]):
+        journal = Journal()
+        recipe = Recipe(epochs=2, batch_size=4, schedule="one-cycle")
+        fit(model, records, recipe, task=Classification(), generator=generator, journal=journal)
+        assert journal.examples == 18
+
+
+def test_a_model_with_a_five_dimensional_tensor_keeps_its_layout() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 3))
+    model.register_buffer("volume", torch.zeros(1, 1, 2, 2, 2))
+    data = TensorDataset(torch.zeros(4, 1, 8, 8), torch.arange(4) % 3)
+    fit(model, data, Recipe(epochs=1), task=Classification(), generator=torch.Generator())

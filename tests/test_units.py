@@ -522,7 +522,7 @@ def test_selective_pruning_is_tau_zero_on_the_top_by_ratio() -> None:
     """Against an implementation of its own: activations by hand, rows set to zero (arXiv 2403.01267)."""
     x, y = vectors(5)
     data = TensorDataset(x, y)
-    request = ForgetRequest.from_ids(data, range(8), holdout=data)
+    request = ForgetRequest.from_ids(data, range(8), holdout=TensorDataset(*vectors(5)))
     model = built(linear_net(nn.GELU()))
     groups = find_units(model, task=TASK, batch=(x, y), layers=["0", "2"])
     scores = ActivationRatio().scores(model, groups, request, task=TASK, seed=0)
@@ -609,3 +609,13 @@ def test_a_fresh_anchor_needs_a_way_to_draw_it() -> None:
     group = UnitGroup("0", "linear", 3, "0", -1, (), (Slice("0.weight", 0),))
     with pytest.raises(InputError, match="reset_parameters"):
         fresh_anchor(nn.Sequential(Scaled()), [group], seed=0)
+
+
+def test_frozen_layers_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    x, y = vectors(5)
+    model = built(linear_net(nn.ReLU()))
+    for parameter in model[0].parameters():
+        parameter.requires_grad_(False)
+    groups = find_units(model, task=TASK, batch=(x, y))
+    assert "0" not in {group.name for group in groups}
+    assert "frozen" in caplog.text

@@ -54,8 +54,23 @@ def evenly(dataset: Dataset[Any], n: int) -> Dataset[Any]:
     return Subset(dataset, torch.linspace(0, total - 1, n, dtype=torch.float64).long().tolist())
 
 
+def spans(n: int, batch_size: int) -> list[tuple[int, int]]:
+    """Where batches of ``n`` records start and stop; a last batch of one is joined to the one before.
+
+    Batch normalisation cannot train on a single example.
+
+    Example:
+        >>> spans(7, 3), spans(8, 3)
+        ([(0, 3), (3, 7)], [(0, 3), (3, 6), (6, 8)])
+    """
+    stops = [*range(batch_size, n, batch_size), n]
+    if batch_size > 1 and n > batch_size and n % batch_size == 1:
+        del stops[-2]
+    return list(zip([0, *stops[:-1]], stops, strict=True))
+
+
 def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = None) -> Iterator[Any]:
-    """Batches of a data set, the last one possibly smaller.
+    """Batches of a data set, see `spans`; the last one is possibly smaller.
 
     Args:
         dataset: map-style data set.
@@ -69,17 +84,18 @@ def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = No
     if source is None:
         records = dataset if order is None else Subset(dataset, order.tolist())
         # a generator of its own: without one the loader draws from the global one
-        yield from DataLoader(records, batch_size=batch_size, generator=torch.Generator())
+        batches = [range(start, stop) for start, stop in spans(size(records), batch_size)]
+        yield from DataLoader(records, batch_sampler=batches, generator=torch.Generator())  # type: ignore[arg-type]
         return
     tensors, positions = source
     if order is not None:
         positions = order if positions is None else positions[order]
     n = len(tensors[0]) if positions is None else len(positions)
-    for start in range(0, n, batch_size):
+    for start, stop in spans(n, batch_size):
         if positions is None:
-            yield tuple(t[start : start + batch_size] for t in tensors)
+            yield tuple(t[start:stop] for t in tensors)
         else:
-            index = positions[start : start + batch_size]
+            index = positions[start:stop]
             yield tuple(t.index_select(0, index) for t in tensors)
 
 

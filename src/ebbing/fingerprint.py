@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from ebbing.batches import held, iterate
 
@@ -35,6 +35,8 @@ def of_dataset(dataset: Dataset[Any]) -> str:
     own = getattr(dataset, "fingerprint", None)
     if isinstance(own, str):
         return own
+    if isinstance(dataset, Subset) and isinstance(getattr(dataset.dataset, "fingerprint", None), str):
+        return of_settings([of_dataset(dataset.dataset), list(dataset.indices)])
     digest = _digest()
     source = held(dataset)
     if source is not None and source[1] is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from ebbing import fingerprint
-from ebbing.batches import size
+from ebbing.batches import held, size
 from ebbing.errors import InputError
 from ebbing.task import Classification, Task
 
@@ -57,6 +58,13 @@ class ForgetRequest:
     def retain(self) -> Subset[Any]:
         """The records that stay."""
         return Subset(self.dataset, self.retain_ids.tolist())
+
+    @cached_property
+    def everything(self) -> Dataset[Any]:
+        """The records that the original is trained on: those that must go and those that stay, none excluded earlier."""
+        if len(self.forget_ids) + len(self.retain_ids) == size(self.dataset):
+            return self.dataset
+        return Subset(self.dataset, torch.cat([self.forget_ids, self.retain_ids]).sort().values.tolist())
 
     @cached_property
     def fingerprint(self) -> str:
@@ -105,6 +113,7 @@ class ForgetRequest:
             InputError: if ids are empty, unknown, duplicate, out of range, not integers where positions are
                 meant, or leave nothing to retain.
         """
+        _refuse_overlap({"dataset": dataset, "holdout": holdout, "validation": validation})
         n = size(dataset)
         forget = _positions(ids, n=n, keys=keys, name="ids")
         if not len(forget):
@@ -149,6 +158,23 @@ class ForgetRequest:
             kind,
             description,
         )
+
+
+def _refuse_overlap(splits: dict[str, Dataset[Any] | None]) -> None:
+    """Refuse data sets that are one, or that show the same positions of the same tensors."""
+    for (name, one), (other_name, other) in combinations(splits.items(), 2):
+        if one is None or other is None:
+            continue
+        shared = size(one) if one is other else 0
+        a, b = held(one), held(other)
+        if a is not None and b is not None and a[0][0] is b[0][0]:
+            whole = torch.arange(len(a[0][0]))
+            shared = int(torch.isin(*(whole if p is None else p for p in (a[1], b[1]))).sum())
+        if shared:
+            raise InputError(
+                f"`{name}` and `{other_name}` must not share records, but share {shared}. Split them before, so that what is "
+                "judged on was never trained on or looked at."
+            )
 
 
 def _positions(

@@ -6,8 +6,9 @@ import inspect
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,10 @@ class Study:
 
     def original(self, *, progress: Progress = silent) -> nn.Module:
         """The model before: from the store, or trained."""
-        examples = self.trainer.recipe.examples(len(self.request.dataset))  # type: ignore[arg-type]
+        examples = self.trainer.recipe.examples(len(self.request.everything))  # type: ignore[arg-type]
         journal = Journal(on_advance=progress("original", examples))
         return train_or_load(
-            self.trainer, self.request.dataset, seed=self.seed, store=self.store, journal=journal
+            self.trainer, self.request.everything, seed=self.seed, store=self.store, journal=journal
         ).model
 
     def bank(self, *, progress: Progress = silent) -> OracleBank:
@@ -129,7 +130,7 @@ class Study:
         of = [fingerprint.of_model(original), self.request.fingerprint, settings, type(method).__module__, self.seed]
         of.append(fingerprint.as_plain(self.trainer.task))
         of += [None if seen is None else fingerprint.of_dataset(seen) for seen in self._looked_at()]
-        of += _source(type(method))
+        of += _foreign(method)
         key = fingerprint.of_settings([*of, torch.get_num_threads(), torch.__version__, self.trainer.device])
         summary = (type(method).__doc__ or "").strip().partition("\n")[0]
         show = progress(name, method.expected_examples(self.request) or 0)
@@ -151,11 +152,20 @@ class Study:
         return model, RunRecord(settings=settings, control=method.control, summary=summary, **facts)
 
 
-def _source(kind: type) -> list[str]:
-    """The text of a class from outside ebbing: a user who rewrites a method does not want the old one's result."""
-    if kind.__module__.partition(".")[0] == "ebbing":
-        return []
-    try:
-        return [inspect.getsource(kind)]
-    except (OSError, TypeError):  # made at a prompt
-        return []
+def _foreign(piece: Any) -> list[str]:
+    """Source and state of a method, and of the pieces within, that come from outside ebbing.
+
+    A user who rewrites a curve does not want the old one's result. Pieces of ebbing add nothing.
+    """
+    found = []
+    kind = type(piece)
+    if kind.__module__.partition(".")[0] not in ("ebbing", "builtins"):
+        found.append(f"{kind.__module__}:{kind.__qualname__}")
+        with suppress(OSError, TypeError):  # made at a prompt
+            found.append(inspect.getsource(kind))
+        if not is_dataclass(piece):
+            found.append(repr(sorted(vars(piece).items())) if hasattr(piece, "__dict__") else repr(piece))
+    if is_dataclass(piece) and not isinstance(piece, type):
+        for part in fields(piece):
+            found += _foreign(getattr(piece, part.name))
+    return found

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ebbing.batches import epoch_orders, iterate, size
+from ebbing.batches import epoch_orders, iterate, size, spans
 from ebbing.errors import InputError
 from ebbing.journal import Journal
 from ebbing.task import Classification, Outputs, Task
@@ -126,15 +126,16 @@ def stream(seed: int, purpose: str) -> int:
     return int.from_bytes(digest, "big") >> 2
 
 
-def has_convolution(model: nn.Module) -> bool:
-    """Whether a model has a two-dimensional convolution, for which channels-last memory is faster."""
-    return any(isinstance(m, nn.Conv2d) for m in model.modules())
+def likes_channels_last(model: nn.Module) -> bool:
+    """Whether channels-last memory is faster for a model: it has a two-dimensional convolution and no 5-D tensor."""
+    flat = all(tensor.ndim != 5 for tensor in (*model.parameters(), *model.buffers()))
+    return flat and any(isinstance(m, nn.Conv2d) for m in model.modules())
 
 
 @contextmanager
 def fast_layout(model: nn.Module) -> Iterator[None]:
     """Channels-last memory for the convolutions of a model, and the usual layout again afterwards."""
-    if not has_convolution(model):
+    if not likes_channels_last(model):
         yield
         return
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -177,7 +178,7 @@ def fit(
     loss = loss or task.loss
     journal = journal or Journal()
     whole, rest = divmod(recipe.examples(n), n)
-    steps = whole * math.ceil(n / recipe.batch_size) + math.ceil(rest / recipe.batch_size)
+    steps = whole * len(spans(n, recipe.batch_size)) + (len(spans(rest, recipe.batch_size)) if rest else 0)
     optimizer = recipe.make_optimizer(p for p in model.parameters() if p.requires_grad)
     scheduler = recipe.make_scheduler(optimizer, steps=steps)
     model.train()

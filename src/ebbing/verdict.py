@@ -128,49 +128,42 @@ def _said(outcome: str, reason: str) -> Verdict:
 
 
 def judge(found: Figures, original: Figures, bands: Bands) -> Verdict:
-    """The verdict on one model with enough evidence, see `RULE`."""
+    """The verdict on one model with enough evidence, see `RULE`. Its reason gives every figure beside its band."""
+    traceless = original.m in bands.memory
+    share = f"; {share_removed(found.m, original.m):.0%} of the original's M {original.m:.2f} removed"
     memory = (
         f"memory M {found.m:.2f} (band {bands.memory.low:.2f} to {bands.memory.high:.2f}), "
         f"W {found.w:.2f} (up to {bands.w.high:.2f})"
     )
-    inside = original.m in bands.memory and original.w in bands.w
-    removed = (
-        "" if inside else f"; {share_removed(found.m, original.m):.0%} of the original's M {original.m:.2f} removed"
+    drift = ", ".join(f"{s} {found.drift[s]:.2f} (up to {band.high:.2f})" for s, band in bands.drift.items())
+    rest = (
+        f"{'' if traceless else share}; holdout accuracy {found.holdout_accuracy:.2%} (at least "
+        f"{bands.holdout_accuracy.low:.2%}, retrained {bands.holdout_accuracy.mean:.2%}); drift T on {drift}."
     )
     if found.m not in bands.memory:
-        return _said(UNDER if found.m > 0 else OVER, f"{memory} lies outside{removed}.")
+        return _said(UNDER if found.m > 0 else OVER, f"{memory} lies outside{rest}")
     if found.w not in bands.w:
-        return _said(
-            UNDER,
-            f"mixed: {memory}: M lies inside but W outside, some records are remembered more, others less{removed}.",
-        )
-    accuracy = f"holdout accuracy {found.holdout_accuracy:.2%}, retrained {bands.holdout_accuracy.mean:.2%}"
+        mixed = "M lies inside but W outside, some records are remembered more, others less"
+        return _said(UNDER, f"mixed: {memory}: {mixed}{rest}")
     if found.holdout_accuracy not in bands.holdout_accuracy:
-        return _said(
-            DAMAGED,
-            f"{memory} lies inside{removed}, but {accuracy} (at least {bands.holdout_accuracy.low:.2%}).",
-        )
-    if inside:
-        return _said(
-            NO_TRACE,
+        return _said(DAMAGED, f"{memory} lies inside, but the holdout accuracy does not{rest}")
+    if traceless and original.w in bands.w:
+        nothing = (
             f"the original's memory M {original.m:.2f} already lies inside its band, so nothing could be shown to have been "
-            f"forgotten. The smallest M that would have been found is {bands.smallest_detectable:.2f}.",
+            f"forgotten. The smallest M that would have been found is {bands.smallest_detectable:.2f}."
         )
+        return _said(NO_TRACE, f"{nothing} This model: {memory}{rest}")
     if len(bands.left_out) < ORACLES_FOR_GOOD_NEWS:
-        return _said(
-            INCONCLUSIVE,
-            f"{memory} lies inside{removed}, but {len(bands.left_out)} retrained models are too few to say so: at least "
-            f"{ORACLES_FOR_GOOD_NEWS} are needed.",
+        few = (
+            f"{len(bands.left_out)} retrained models are too few to say so: at least {ORACLES_FOR_GOOD_NEWS} are needed"
         )
-    outside = [s for s, band in bands.drift.items() if found.drift[s] not in band]
-    if outside:
-        drift = ", ".join(f"T on {s} {found.drift[s]:.2f} (up to {bands.drift[s].high:.2f})" for s in outside)
-        return _said(
-            NO_MEMORY,
-            f"{memory} lies inside{removed}; {accuracy}; drift outside: {drift}. These tests no longer find what was learned "
-            "from the records, though retraining would not have given this model.",
+        return _said(INCONCLUSIVE, f"{memory} lies inside, but {few}{rest}")
+    if any(found.drift[s] not in band for s, band in bands.drift.items()):
+        told = (
+            "These tests no longer find what was learned from the records; retraining would have given another model."
         )
-    return _said(CONSISTENT, f"{memory} lies inside{removed}; {accuracy}; drift inside.")
+        return _said(NO_MEMORY, f"{memory} lies inside, drift outside{rest} {told}")
+    return _said(CONSISTENT, f"{memory} lies inside, drift inside{rest}")
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:

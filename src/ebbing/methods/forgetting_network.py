@@ -133,7 +133,7 @@ class ForgettingNetwork(Unlearner):
 
     def _train(self, model: nn.Module, on: Trains, epochs: float, run: Run) -> None:
         request = run.request
-        data: Dataset[Any] = {"forget": request.forget, "retain": request.retain, "all": request.dataset}[on]
+        data: Dataset[Any] = {"forget": request.forget, "retain": request.retain, "all": request.everything}[on]
         recipe = replace(self.learning, epochs=epochs)
         fit(model, data, recipe, task=run.task, generator=run.generator, journal=run.journal)
 
@@ -157,6 +157,8 @@ class ForgettingNetwork(Unlearner):
                 self._record(model, run, turn=turn, bout="unlearning", epoch=t)
         if self.permanent:
             bake(model, units, factors_at(self.unlearning_epochs))
+        else:  # what is stopped and judged by is the model that is left, without its gates
+            self._record(model, run, turn=turn, bout="gates off", epoch=0)
 
     def _ranked_by_batch(self, t: int) -> Callable[[UnitGroup, Tensor], Tensor]:
         """Factors whose ranks are taken from the mean pre-activations of the batch that passes."""
@@ -220,8 +222,7 @@ def name_failures(history: list[dict[str, Any]], *, retain_before: float) -> lis
     """
     found = []
     last = history[-1]
-    ends = [record for record in history if record["bout"] == "unlearning"]
-    ends = [r for r, after in zip(ends, [*ends[1:], None], strict=True) if after is None or after["turn"] != r["turn"]]
+    ends = list({record["turn"]: record for record in history}.values())  # the last record of each turn
     retain = last["accuracy"]["retain"]
     if retain < retain_before - OVER_FORGETTING:
         found.append(f"Over-forgetting: retain accuracy went from {retain_before:.1%} to {retain:.1%}.")

@@ -13,13 +13,15 @@ from ebbing.training import Recipe, fit
 
 
 def reinitialise(model: nn.Module) -> None:
-    """Draw every parameter anew, as each module's own ``reset_parameters`` does, in place.
+    """Draw every parameter that is trained anew, as each module's own ``reset_parameters`` does, in place.
+
+    Frozen modules keep their weights: training did not make them.
 
     Raises:
         InputError: if a module with parameters of its own has no ``reset_parameters``.
     """
     for name, module in model.named_modules():
-        if not list(module.parameters(recurse=False)):
+        if not any(p.requires_grad for p in module.parameters(recurse=False)):
             continue
         reset = getattr(module, "reset_parameters", None)
         if reset is None:

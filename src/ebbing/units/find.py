@@ -140,6 +140,8 @@ def _usable(model: nn.Module, name: str, layer: nn.Module, trace: _Trace, *, tas
     weight = layer.weight
     if not isinstance(weight, nn.Parameter):
         return "its weight is computed from other parameters"
+    if any(not p.requires_grad for p in layer.parameters(recurse=False)):
+        return "its parameters are frozen, so that no repair could reach them"
     own = [Slice(f"{name}.weight" if name else "weight", 0)]
     if layer.bias is not None:
         own.append(Slice(f"{name}.bias" if name else "bias", 0))
