@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from torch import nn
+from torch import Tensor, nn
 
+from ebbing.curves import ForgettingCurve
 from ebbing.data.selection import select
 from ebbing.data.sources import load
-from ebbing.methods import DoNothing, FineTune, Run, Temperature, Unlearner
+from ebbing.methods import DoNothing, Ebb, FineTune, Run, Temperature, Unlearner
 from ebbing.models import digits_mlp
 from ebbing.study import Study
 from ebbing.training import Recipe, Trainer
@@ -162,6 +163,22 @@ def test_a_method_that_was_rewritten_is_run_again(study, work, tmp_path, monkeyp
         replace(study, methods={"own": own}, oracles=0).run()
     monkeypatch.delitem(sys.modules, "own_of_study")
     assert [type(w).__name__ for w in work] == ["int", "Own", "Own"]
+
+
+class Exponential(ForgettingCurve):
+    """A curve of the user's with a name that ebbing uses too."""
+
+    def left(self, age: Tensor) -> Tensor:
+        return (-2 * age).exp()
+
+
+def test_a_curve_from_elsewhere_is_not_taken_for_ours(study, work) -> None:
+    study = replace(study, oracles=0)
+    replace(study, methods={"ours": Ebb(repair=QUICK)}).run()
+    theirs = Ebb(repair=QUICK, curve=Exponential())
+    work.clear()
+    replace(study, methods={"theirs": theirs}).run()
+    assert work == [theirs]
 
 
 def test_the_same_study_in_two_folders_gives_the_same_figures(study, tmp_path) -> None:
