@@ -20,7 +20,8 @@ from ebbing.training import Recipe, Trainer
 
 X = torch.randn(30, 1, 5, 5, generator=torch.Generator().manual_seed(0))
 DATA = TensorDataset(X, torch.arange(30) % 3)
-REQUEST = ForgetRequest.from_ids(DATA, range(5), holdout=DATA)
+UNSEEN = TensorDataset(*(tensor.clone() for tensor in DATA.tensors))
+REQUEST = ForgetRequest.from_ids(DATA, range(5), holdout=UNSEEN)
 RECIPE = Recipe(epochs=1, batch_size=10)
 
 
@@ -264,7 +265,7 @@ def test_a_bank_on_disk_goes_on_where_it_was(tmp_path, trainings) -> None:
 
 def test_another_request_shares_nothing_in_the_same_directory(tmp_path, trainings) -> None:
     OracleBank(TRAINER, REQUEST, directory=tmp_path).train(1)
-    other = ForgetRequest.from_ids(DATA, range(6), holdout=DATA)
+    other = ForgetRequest.from_ids(DATA, range(6), holdout=UNSEEN)
     OracleBank(TRAINER, other, directory=tmp_path).train(1)
     assert trainings == [1000, 1000]
     assert len(list(tmp_path.iterdir())) == 2

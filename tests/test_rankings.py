@@ -62,7 +62,8 @@ ACTIVATIONS = {"relu": nn.ReLU(), "gelu": nn.GELU(), "relu in place": nn.ReLU(in
 def request_(request) -> ForgetRequest:
     generator = torch.Generator().manual_seed(0)
     data = request.param(torch.randn(40, 1, 4, 4, generator=generator), torch.arange(40) % 3)
-    return ForgetRequest.from_ids(data, FORGET, holdout=data)
+    unseen = request.param(torch.randn(40, 1, 4, 4, generator=generator), torch.arange(40) % 3)
+    return ForgetRequest.from_ids(data, FORGET, holdout=unseen)
 
 
 def seeded_net(activation: nn.Module) -> Net:
@@ -100,7 +101,9 @@ def test_the_batches_do_not_matter(net) -> None:
     """More records than go into one batch, of which the last is smaller."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(700, 1, 4, 4, generator=generator)
-    request = ForgetRequest.from_ids(TensorDataset(x, torch.arange(700) % 3), range(650), holdout=TensorDataset(x, x))
+    request = ForgetRequest.from_ids(
+        TensorDataset(x, torch.arange(700) % 3), range(650), holdout=TensorDataset(x + 1, x)
+    )
     units = find_units(net, task=TASK, batch=(x[:9], torch.zeros(9).long()))
     found = Activation().scores(net, units, request, task=TASK, seed=0)
     for name, activity in net.activities(x[:650]).items():

@@ -15,7 +15,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.utils.data import Dataset
 
-from ebbing import fingerprint
+from ebbing import __version__, fingerprint
 from ebbing.errors import InputError
 from ebbing.files import write_whole
 from ebbing.journal import Journal
@@ -62,12 +62,14 @@ class ModelStore:
 def training_key(trainer: AnyTrainer, dataset: Dataset[Any], *, seed: int) -> str:
     """The content key of a training: whatever may change a bit of the result is in it.
 
-    Hash of the model's structure and initial state at the seed, task, recipe, device, data, seed, number of threads
-    and version of torch; for a trainer that is no `Trainer`, of its qualified name in place of the first four.
+    Hash of the model's structure, code and initial state at the seed, task, recipe, device, data, seed, number of threads
+    and versions of ebbing and torch; for a trainer that is no `Trainer`, of its qualified name in place of the first four.
     """
     if isinstance(trainer, Trainer):
+        initial = trainer.initial(seed=seed)
         who: list[Any] = [
-            fingerprint.of_model(trainer.initial(seed=seed)),
+            fingerprint.of_model(initial),
+            sorted({line for module in initial.modules() for line in fingerprint.source_of(type(module))}),
             fingerprint.as_plain(trainer.task),
             fingerprint.as_plain(trainer.recipe),
             trainer.device,
@@ -75,7 +77,7 @@ def training_key(trainer: AnyTrainer, dataset: Dataset[Any], *, seed: int) -> st
     else:
         who = [fingerprint.as_plain(trainer)]
     return fingerprint.of_settings(
-        [*who, fingerprint.of_dataset(dataset), seed, torch.get_num_threads(), torch.__version__]
+        [*who, fingerprint.of_dataset(dataset), seed, torch.get_num_threads(), torch.__version__, __version__]
     )
 
 

@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from ebbing.errors import InputError
 
+GATHERED = 16  # batches
+
 
 def size(dataset: Dataset[Any]) -> int:
     """Number of records of a map-style data set.
@@ -91,12 +93,18 @@ def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = No
     if order is not None:
         positions = order if positions is None else positions[order]
     n = len(tensors[0]) if positions is None else len(positions)
-    for start, stop in spans(n, batch_size):
-        if positions is None:
+    cuts = spans(n, batch_size)
+    if positions is None:
+        for start, stop in cuts:
             yield tuple(t[start:stop] for t in tensors)
-        else:
-            index = positions[start:stop]
-            yield tuple(t.index_select(0, index) for t in tensors)
+        return
+    for first in range(0, len(cuts), GATHERED):  # one gathering for many batches costs fewer calls, and little memory
+        some = cuts[first : first + GATHERED]
+        base = some[0][0]
+        index = positions[base : some[-1][1]]
+        gathered = [t.index_select(0, index) for t in tensors]
+        for start, stop in some:
+            yield tuple(t[start - base : stop - base] for t in gathered)
 
 
 def epoch_orders(n: int, *, examples: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -64,6 +66,19 @@ def of_model(model: nn.Module) -> str:
         digest.update(name.encode())
         _update(digest, tensor)
     return str(digest.hexdigest())
+
+
+def source_of(kind: type) -> list[str]:
+    """Name and text of a class from outside ebbing and torch; nothing for theirs, which go by their versions.
+
+    A user who rewrites a curve or a forward pass does not want the old one's result.
+    """
+    if kind.__module__.partition(".")[0] in ("ebbing", "torch", "builtins"):
+        return []
+    found = [f"{kind.__module__}:{kind.__qualname__}"]
+    with suppress(OSError, TypeError):  # made at a prompt
+        found.append(inspect.getsource(kind))
+    return found
 
 
 def of_settings(value: Any) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from ebbing import fingerprint
+from ebbing import __version__, fingerprint
 from ebbing.auditing import AuditReport, audit
 from ebbing.bank import ModelStore, OracleBank, Trained, train_or_load
 from ebbing.journal import Journal, RunRecord
@@ -131,7 +129,9 @@ class Study:
         of.append(fingerprint.as_plain(self.trainer.task))
         of += [None if seen is None else fingerprint.of_dataset(seen) for seen in self._looked_at()]
         of += _foreign(method)
-        key = fingerprint.of_settings([*of, torch.get_num_threads(), torch.__version__, self.trainer.device])
+        key = fingerprint.of_settings(
+            [*of, torch.get_num_threads(), torch.__version__, __version__, self.trainer.device]
+        )
         summary = (type(method).__doc__ or "").strip().partition("\n")[0]
         show = progress(name, method.expected_examples(self.request) or 0)
         found = self.store.get(key, lambda: deepcopy(original))
@@ -153,18 +153,10 @@ class Study:
 
 
 def _foreign(piece: Any) -> list[str]:
-    """Source and state of a method, and of the pieces within, that come from outside ebbing.
-
-    A user who rewrites a curve does not want the old one's result. Pieces of ebbing add nothing.
-    """
-    found = []
-    kind = type(piece)
-    if kind.__module__.partition(".")[0] not in ("ebbing", "builtins"):
-        found.append(f"{kind.__module__}:{kind.__qualname__}")
-        with suppress(OSError, TypeError):  # made at a prompt
-            found.append(inspect.getsource(kind))
-        if not is_dataclass(piece):
-            found.append(repr(sorted(vars(piece).items())) if hasattr(piece, "__dict__") else repr(piece))
+    """Source and state of a method, and of the pieces within, that come from outside ebbing; ours add nothing."""
+    found = fingerprint.source_of(type(piece))
+    if found and not is_dataclass(piece):
+        found.append(repr(sorted(vars(piece).items())) if hasattr(piece, "__dict__") else repr(piece))
     if is_dataclass(piece) and not isinstance(piece, type):
         for part in fields(piece):
             found += _foreign(getattr(piece, part.name))

@@ -109,7 +109,8 @@ class Classification(Task):
         Raises:
             InputError: if the batch has no labels, or the model's output is not (n, classes) with classes >= 2.
         """
-        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        first = next(model.parameters(), None)
+        device = torch.device("cpu") if first is None else first.device
         if isinstance(batch, Mapping):
             if "labels" not in batch:
                 raise InputError(
