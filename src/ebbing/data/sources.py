@@ -48,9 +48,8 @@ class DataBundle:
 
     Attributes:
         name: One of `NAMES`.
-        train: TensorDataset(images, labels): images float32 (n, 1, height, width), standardised to mean 0 and
-            standard deviation 1 over all pixels of the full training set; labels int64 (n,), in
-            [0, len(classes)).
+        train: TensorDataset(images, labels): float32 (n, 1, height, width), standardised to mean 0 and standard
+            deviation 1 over the pixels of the full training set; int64 (n,) in [0, len(classes)).
         test: The same for the test set, standardised by the constants of the training set.
         classes: What each label means.
     """
