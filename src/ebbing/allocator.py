@@ -1,4 +1,4 @@
-"""A setting of the C library's allocator that training on a CPU is faster with."""
+"""A setting of the C library's allocator that spares training on a CPU its page faults."""
 
 from __future__ import annotations
 
