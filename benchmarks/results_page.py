@@ -35,9 +35,11 @@ INTRODUCTION = """# Results
 Built by `python benchmarks/results_page.py` from the small files under `results/`; every table names the command that made
 its files. Accuracies are per cent. M is memory, W the distance behind it, T drift: see [the report](report.md). "Retrained"
 are the models trained without the forget set, each left out once and judged by the others; low to high is the smallest to
-the largest. Costs are given in examples processed over those of one retraining, a method's own checks included but for the few batches
-on which layers are tried out: that ratio does not depend on what else the machine was doing. Ratios of seconds are given
-where they were measured in pairs on a machine that did nothing else.
+the largest.
+
+Costs are given in examples processed over those of one retraining, a method's own checks included but for the few
+batches on which layers are tried out: that ratio does not depend on what else the machine was doing. Ratios of seconds
+are given where they were measured in pairs on a machine that did nothing else.
 """
 
 
