@@ -14,7 +14,8 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # Each may import those before it and itself. `executors` is a place kept for later.
 LAYERS = (
-    *("errors", "files", "allocator", "batches", "fingerprint", "task", "request", "journal", "training"),
+    *("errors", "files", "allocator", "batches", "fingerprint", "checkpoints", "ids", "inspection"),
+    *("task", "unseen", "request", "journal", "training", "preflight"),
     *("units", "curves", "rankings", "rates", "methods", "models", "data"),
     *("observations", "attacks", "measures", "bank", "report", "verdict", "evidence", "auditing"),
     *("study", "executors", "cli", "testing"),

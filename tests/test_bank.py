@@ -20,7 +20,7 @@ from ebbing.training import Recipe, Trainer
 
 X = torch.randn(30, 1, 5, 5, generator=torch.Generator().manual_seed(0))
 DATA = TensorDataset(X, torch.arange(30) % 3)
-UNSEEN = TensorDataset(*(tensor.clone() for tensor in DATA.tensors))
+UNSEEN = TensorDataset(X + 10, DATA.tensors[1].clone())
 REQUEST = ForgetRequest.from_ids(DATA, range(5), holdout=UNSEEN)
 RECIPE = Recipe(epochs=1, batch_size=10)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import count
 
 import numpy as np
 import pytest
@@ -14,32 +15,39 @@ from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from ebbing.batches import held
 from ebbing.errors import InputError
-from ebbing.request import ForgetRequest, same_mix
+from ebbing.fingerprint import of_dataset
+from ebbing.request import ForgetRequest
 from ebbing.task import Classification
+from ebbing.unseen import same_mix
 
 N, CLASSES = 30, 3
 
 
-def labelled(labels: list[int] | Tensor) -> TensorDataset:
+numbers = count(1000, step=1000)
+
+
+def labelled(labels: list[int] | Tensor, *, first: int | None = None) -> TensorDataset:
+    """Records that are numbers from ``first``, or that no other call gave; the training set's begin at 0."""
     labels = torch.as_tensor(labels)
-    return TensorDataset(torch.arange(float(len(labels)))[:, None], labels)
+    first = next(numbers) if first is None else first
+    return TensorDataset(torch.arange(float(first), float(first + len(labels)))[:, None], labels)
 
 
-TRAIN = labelled(torch.arange(N) % CLASSES)
+TRAIN = labelled(torch.arange(N) % CLASSES, first=0)
 HOLDOUT = labelled(torch.arange(12) % CLASSES)
 
 
 class Records(Dataset):
     """Not held as tensors; optionally dicts."""
 
-    def __init__(self, labels: list[int], *, dicts: bool = False) -> None:
-        self.labels, self.dicts = labels, dicts
+    def __init__(self, labels: list[int], *, dicts: bool = False, first: int = 0) -> None:
+        self.labels, self.dicts, self.first = labels, dicts, first
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, i: int):
-        x, y = torch.tensor([float(i)]), self.labels[i]
+        x, y = torch.tensor([float(self.first + i)]), self.labels[i]
         return {"x": x, "labels": y} if self.dicts else (x, y)
 
 
@@ -230,7 +238,7 @@ def test_matched_has_the_mix_of_the_forget_set() -> None:
 
 @pytest.mark.parametrize("dicts", [False, True])
 def test_any_data_set_with_a_length_will_do(dicts: bool) -> None:
-    data, unseen = Records([i % 3 for i in range(N)], dicts=dicts), Records([0, 1, 2, 0], dicts=dicts)
+    data, unseen = Records([i % 3 for i in range(N)], dicts=dicts), Records([0, 1, 2, 0], dicts=dicts, first=500)
     made = request([0, 1], dataset=data, holdout=unseen)
     assert labels_of(made.forget) == [0, 1]
     assert labels_of(made.matched) == [0, 1]
@@ -250,7 +258,7 @@ def test_the_fingerprint_is_of_the_data_and_of_who_goes_and_stays() -> None:
     assert request(torch.tensor([2, 1]), holdout=labelled([0, 1, 2]), kind="other").fingerprint == first
     assert request([1, 3]).fingerprint != first
     assert request([1, 2], exclude=[4]).fingerprint != first
-    changed = labelled(torch.arange(N) % CLASSES)
+    changed = labelled(torch.arange(N) % CLASSES, first=0)
     changed.tensors[0][17] += 1e-3
     assert request([1, 2], dataset=changed).fingerprint != first
     assert len(first) == 32
@@ -271,3 +279,86 @@ def test_what_was_forgotten_before_is_in_nothing_that_is_trained_on() -> None:
     assert isinstance(made.everything, Subset)
     assert set(made.everything.indices) == set(range(N)) - {0, 5}
     assert request([1, 2]).everything is TRAIN
+
+
+# ---------------------------------------------------------------- the training set as training reads it
+
+
+class Shaken(Dataset):
+    """Records of another data set, a little different at each reading."""
+
+    def __init__(self, plain: Dataset) -> None:
+        self.plain = plain
+
+    def __len__(self) -> int:
+        return len(self.plain)
+
+    def __getitem__(self, i: int):
+        x, y = self.plain[i]
+        return x + torch.rand(1), y
+
+
+def test_a_changing_data_set_is_refused_and_is_fine_as_a_view() -> None:
+    with pytest.raises(InputError, match=r"`dataset` must be the same each time it is read.*`training_view`"):
+        request(dataset=Shaken(TRAIN))
+    made = request([1, 2], training_view=Shaken(TRAIN))
+    assert made.forget.dataset is TRAIN
+    for part, ids in (("forget", [1, 2]), ("retain", made.retain_ids.tolist()), ("everything", list(range(N)))):
+        seen = made.for_training(part)
+        assert len(seen) == len(ids)
+        assert [int(seen[i][0] // 1) - p in (0, 1) for i, p in enumerate(ids)] == [True] * len(ids)
+        assert not torch.equal(seen[0][0], seen[0][0])
+    assert request([1, 2]).for_training("retain").dataset is TRAIN
+
+
+def test_a_view_goes_by_the_records_behind_it() -> None:
+    views = [request([1, 2], training_view=Shaken(TRAIN)) for _ in range(2)]
+    names = [of_dataset(v.for_training("retain")) for v in views]
+    assert names[0] == names[1] != of_dataset(views[0].retain)
+    assert of_dataset(request([1, 3], training_view=Shaken(TRAIN)).for_training("retain")) != names[0]
+    other = labelled(torch.arange(N) % CLASSES, first=0)
+    other.tensors[0][5] += 0.5
+    assert of_dataset(request([1, 2], dataset=other, training_view=Shaken(other)).for_training("retain")) != names[0]
+
+
+def test_a_view_of_other_records_is_refused() -> None:
+    with pytest.raises(InputError, match=f"holds 12 for {N}"):
+        request(training_view=Shaken(HOLDOUT))
+    turned = labelled((torch.arange(N) + 1) % CLASSES)
+    with pytest.raises(InputError, match=f"{N} of {N} labels that were compared differ"):
+        request(training_view=Shaken(turned))
+
+
+# ---------------------------------------------------------------- unseen data must be unseen
+
+
+def with_copies(n: int, *, of: int) -> TensorDataset:
+    """Unseen records, the first ``n`` of which are training records."""
+    unseen = labelled(torch.arange(of) % CLASSES)
+    unseen.tensors[0][:n] = TRAIN.tensors[0][:n]
+    return unseen
+
+
+def test_copies_of_training_records_are_refused_or_left_out() -> None:
+    with pytest.raises(InputError, match="3 of the 200 records of `holdout` have exactly the inputs"):
+        request(holdout=with_copies(3, of=200))
+    kept = request(holdout=with_copies(3, of=200), overlap="drop").holdout
+    assert kept.indices == list(range(3, 200))
+    assert len(request(holdout=with_copies(3, of=200), overlap="allow").holdout) == 200
+    with pytest.raises(InputError, match="`overlap` must be one of refuse, drop, allow, but is 'yes'"):
+        request(overlap="yes")
+
+
+def test_a_few_chance_copies_are_left_out_with_a_warning(caplog) -> None:
+    made = request(holdout=with_copies(2, of=200), validation=with_copies(1, of=200), matched=with_copies(2, of=300))
+    assert [len(d) for d in (made.holdout, made.validation, made.matched)] == [198, 199, 298]
+    assert "2 of the 200 records of `holdout` have exactly the inputs of a record of `dataset`" in caplog.text
+
+
+def test_data_that_are_not_finite_are_refused() -> None:
+    broken = labelled(torch.arange(N) % CLASSES)
+    broken.tensors[0][4] = float("nan")
+    with pytest.raises(InputError, match=r"`dataset`.*4"):
+        request(dataset=broken)
+    with pytest.raises(InputError, match=r"`holdout`.*4"):
+        request(holdout=broken)

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from ebbing.errors import InputError
 from ebbing.task import (
+    BinaryClassification,
     Classification,
     Outputs,
     accuracy,
@@ -173,16 +175,91 @@ def test_a_batch_of_other_than_two_parts_is_refused(batch) -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        nn.Linear(2, 1),
         nn.Flatten(0),
         nn.Sequential(nn.Linear(2, 6), nn.Unflatten(1, (2, 3))),
         nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (1, 8))),
     ],
-    ids=["one class", "one axis", "three axes", "another number of examples"],
+    ids=["one axis", "three axes", "another number of examples"],
 )
 def test_outputs_of_another_shape_are_refused(model) -> None:
     with pytest.raises(InputError, match=r"logits of shape \(n, classes\) with classes >= 2 for n = 4 labels"):
         Classification().forward(model, (torch.ones(4, 2), torch.zeros(4).long()))
+
+
+@pytest.mark.parametrize("model", [nn.Linear(2, 1), nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))])
+def test_one_number_for_each_record_is_sent_to_the_binary_task(model) -> None:
+    with pytest.raises(InputError, match=r"one number for each record.*BinaryClassification.*regression"):
+        Classification().forward(model, (torch.ones(4, 2), torch.zeros(4).long()))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor([0.5, 1.25]), "must be whole numbers, the classes, but are torch.float32"),
+        (torch.tensor([0.0, 1.0]), "ebbing.BinaryClassification"),
+        (torch.eye(2), r"one whole number for each record, of shape \(n,\), but have shape \(2, 2\)"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(labels, message) -> None:
+    with pytest.raises(InputError, match=message):
+        Classification().targets(TensorDataset(torch.zeros(2, 3), labels))
+    with pytest.raises(InputError, match=message):
+        Classification().forward(nn.Linear(3, 4), (torch.zeros(2, 3), labels))
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int32, torch.int64, torch.bool])
+def test_labels_of_every_whole_type_become_int64(kind) -> None:
+    labels = torch.tensor([0, 1, 1]).to(kind)
+    assert Classification().targets(TensorDataset(torch.zeros(3, 2), labels)).dtype == torch.int64
+    assert Classification().forward(nn.Linear(2, 3), (torch.zeros(3, 2), labels)).targets.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+@pytest.mark.parametrize("kind", [torch.float32, torch.int64, torch.bool])
+def test_one_logit_gives_the_loss_and_log_odds_of_the_sigmoid(shape, kind) -> None:
+    z = torch.tensor([-40.0, -2.0, -0.1, 0.3, 5.0, 60.0])
+    y = torch.tensor([0, 1, 0, 1, 1, 0])
+    model = nn.Identity() if shape == (6, 1) else nn.Flatten(0)
+    found = BinaryClassification().forward(model, (z[:, None], y.to(kind).reshape(shape)))
+    wanted = functional.binary_cross_entropy_with_logits(z, y.float(), reduction="none")
+    torch.testing.assert_close(cross_entropy(found), wanted)
+    torch.testing.assert_close(BinaryClassification().loss(found), wanted.mean())
+    torch.testing.assert_close(margin(found), torch.where(y == 1, z, -z))
+    torch.testing.assert_close(confidence(found), torch.maximum(z.sigmoid(), (-z).sigmoid()))
+    assert correct(found).tolist() == [True, False, True, True, True, False]
+    assert BinaryClassification().targets(TensorDataset(z, y.to(kind).reshape(shape))).tolist() == y.tolist()
+
+
+def test_a_binary_task_refuses_other_labels_and_outputs() -> None:
+    with pytest.raises(InputError, match=r"must be 0 or 1, but contain \[0.5, 2.0\].*Regression"):
+        BinaryClassification().targets(TensorDataset(torch.zeros(3, 2), torch.tensor([0.5, 1.0, 2.0])))
+    with pytest.raises(InputError, match=r"shape \(3, 2\)"):
+        BinaryClassification().targets(TensorDataset(torch.zeros(3, 2), torch.zeros(3, 2)))
+    with pytest.raises(InputError, match=r"one logit for each of n = 3 records.*\(3, 2\).*Classification"):
+        BinaryClassification().forward(nn.Linear(2, 2), (torch.zeros(3, 2), torch.zeros(3)))
+
+
+class Positional(nn.Module):
+    """Takes a dict as it is."""
+
+    def forward(self, batch):
+        return batch["a"] @ torch.eye(2)
+
+
+def test_a_dict_is_passed_as_keywords_or_as_it_is() -> None:
+    inputs = {"a": torch.ones(3, 2), "b": torch.zeros(3)}
+    labels = torch.tensor([0, 1, 0])
+    for batch in ((inputs, labels), inputs | {"labels": labels}):
+        assert Classification().forward(Positional(), batch).logits.shape == (3, 2)
+
+
+def test_an_output_that_holds_no_logits_is_refused() -> None:
+    class Wordy(nn.Module):
+        def forward(self, x):
+            return {"scores": x}
+
+    with pytest.raises(InputError, match=r"an object with .logits, but returned a dict"):
+        Classification().forward(Wordy(), (torch.ones(2, 2), torch.zeros(2).long()))
 
 
 def test_a_model_without_parameters_runs_on_the_cpu() -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ebbing.auditing import AuditReport as AuditReport
     from ebbing.auditing import audit as audit
     from ebbing.bank import OracleBank as OracleBank
+    from ebbing.checkpoints import read_weights as read_weights
+    from ebbing.checkpoints import write_weights as write_weights
     from ebbing.errors import DataNotFoundError as DataNotFoundError
     from ebbing.errors import InputError as InputError
     from ebbing.journal import Journal as Journal
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
     from ebbing.observations import Observations as Observations
     from ebbing.observations import observe as observe
     from ebbing.request import ForgetRequest as ForgetRequest
+    from ebbing.task import BinaryClassification as BinaryClassification
     from ebbing.task import Classification as Classification
     from ebbing.task import Task as Task
+    from ebbing.training import OwnTrainer as OwnTrainer
     from ebbing.training import Recipe as Recipe
     from ebbing.training import Trainer as Trainer
     from ebbing.verdict import Verdict as Verdict
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "auditing": ("AuditReport", "audit"),
     "bank": ("OracleBank",),
+    "checkpoints": ("read_weights", "write_weights"),
     "errors": ("DataNotFoundError", "InputError"),
     "journal": ("Journal", "RunRecord"),
     "methods": (
@@ -53,8 +58,8 @@ _HOMES = {
     ),
     "observations": ("Observations", "observe"),
     "request": ("ForgetRequest",),
-    "task": ("Classification", "Task"),
-    "training": ("Recipe", "Trainer"),
+    "task": ("BinaryClassification", "Classification", "Task"),
+    "training": ("OwnTrainer", "Recipe", "Trainer"),
     "verdict": ("Verdict",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

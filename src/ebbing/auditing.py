@@ -58,16 +58,16 @@ class AuditReport:
             )
         return next(iter(self.verdicts.values()))
 
-    def save(self, directory: str | os.PathLike[str]) -> Path:
-        """Write ``report.json`` and ``report.html`` into a directory, each whole or not at all.
+    def save(self, directory: str | os.PathLike[str], *, name: str = "report") -> Path:
+        """Write ``<name>.json`` and ``<name>.html`` into a directory, each whole or not at all.
 
         Returns:
-            The path of report.json.
+            The path of the JSON file.
         """
         folder = Path(directory)
-        path = folder / "report.json"
+        path = folder / f"{name}.json"
         write_text(path, json.dumps(self.data, indent=1, allow_nan=False) + "\n")
-        write_text(folder / "report.html", render(self.data))
+        write_text(folder / f"{name}.html", render(self.data))
         return path
 
     def __str__(self) -> str:

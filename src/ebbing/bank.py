@@ -20,7 +20,7 @@ from ebbing.errors import InputError
 from ebbing.files import write_whole
 from ebbing.journal import Journal
 from ebbing.request import ForgetRequest
-from ebbing.training import Trainer
+from ebbing.training import OwnTrainer, Trainer
 
 AnyTrainer = Callable[..., nn.Module]
 
@@ -43,16 +43,22 @@ class ModelStore:
         """Write a model and facts about it, replacing the entry in one step."""
         write_whole(self.path(key), lambda name: save_model(model, name, metadata=facts))
 
+    def facts(self, key: str) -> dict[str, str] | None:
+        """The facts about an entry; None where there is no readable one."""
+        try:
+            with safe_open(self.path(key), framework="pt") as file:
+                return dict(file.metadata() or {})
+        except (SafetensorError, OSError):
+            return None
+
     def get(self, key: str, fresh: Callable[[], nn.Module]) -> tuple[nn.Module, dict[str, str]] | None:
         """The model of a key loaded into ``fresh()`` and its facts; None where there is no readable entry."""
-        path = self.path(key)
-        if not path.exists():
+        facts = self.facts(key)
+        if facts is None:
             return None
         try:
-            with safe_open(path, framework="pt") as file:
-                facts = dict(file.metadata() or {})
             model = fresh()
-            load_model(model, path)
+            load_model(model, self.path(key))
         except (SafetensorError, RuntimeError, OSError):
             return None  # unreadable or of another structure: as if it were not there, and written anew
         model.eval()
@@ -63,17 +69,20 @@ def training_key(trainer: AnyTrainer, dataset: Dataset[Any], *, seed: int) -> st
     """The content key of a training: whatever may change a bit of the result is in it.
 
     Hash of the model's structure, code and initial state at the seed, task, recipe, device, data, seed, number of threads
-    and versions of ebbing and torch; for a trainer that is no `Trainer`, of its qualified name in place of the first four.
+    and versions of ebbing and torch. For an `OwnTrainer`, name and source of the training function's module in place of
+    task and recipe; for any other callable, its qualified name in place of the first four.
     """
-    if isinstance(trainer, Trainer):
+    if isinstance(trainer, (Trainer, OwnTrainer)):
         initial = trainer.initial(seed=seed)
         who: list[Any] = [
             fingerprint.of_model(initial),
             sorted({line for module in initial.modules() for line in fingerprint.source_of(type(module))}),
-            fingerprint.as_plain(trainer.task),
-            fingerprint.as_plain(trainer.recipe),
             trainer.device,
         ]
+        if isinstance(trainer, Trainer):
+            who += [fingerprint.as_plain(trainer.task), fingerprint.as_plain(trainer.recipe)]
+        else:
+            who += [fingerprint.as_plain(trainer.function), fingerprint.module_source_of(trainer.function)]
     else:
         who = [fingerprint.as_plain(trainer)]
     return fingerprint.of_settings(
@@ -99,7 +108,7 @@ def train_or_load(
     journal: Journal | None = None,
 ) -> Trained:
     """The model of a trainer, data set and seed: from the store where it is there, else trained and stored."""
-    if not isinstance(trainer, Trainer):  # its models can be made, but not loaded again
+    if not isinstance(trainer, (Trainer, OwnTrainer)):  # its models can be made, but not loaded again
         start = time.perf_counter()
         model = trainer(dataset, seed=seed)
         return Trained(model, time.perf_counter() - start, reused=False)
@@ -120,26 +129,29 @@ class OracleBank(Sequence[nn.Module]):
     """Models retrained without the forget set, with different seeds: a sequence of modules.
 
     Attributes:
-        trainer: a `Trainer`, or any callable ``(dataset, *, seed) -> model``.
+        trainer: a `Trainer`, an `OwnTrainer`, or any callable ``(dataset, *, seed) -> model``; None where all are given.
         request: its retain set is what they are trained on.
-        directory: where models are kept by content and found again; only a `Trainer`'s can be. None keeps them in
-            memory.
+        directory: where models are kept by content and found again; only those of a `Trainer` or `OwnTrainer` can be.
+            None keeps them in memory.
         first_seed: seed of the first model; the i-th has ``first_seed + i``. Keep it apart from the original's.
+        given: models retrained elsewhere, before those that are trained here.
     """
 
-    trainer: AnyTrainer
+    trainer: AnyTrainer | None
     request: ForgetRequest
     directory: str | Path | None = None
     first_seed: int = 1000
+    given: Sequence[nn.Module] = ()
     _trained: list[Trained] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a directory for a trainer whose models could not be loaded again."""
-        if self.directory is not None and not isinstance(self.trainer, Trainer):
+        if self.directory is not None and not isinstance(self.trainer, (Trainer, OwnTrainer, type(None))):
             raise InputError(
-                "a bank with a directory needs an ebbing.Trainer, which can build the model that weights are loaded "
-                f"into, but the trainer is {self.trainer!r}. Leave the directory out, or wrap the builder in a Trainer."
+                "a bank with a directory needs an ebbing.Trainer or OwnTrainer, which can build the model that weights are "
+                f"loaded into, but the trainer is {self.trainer!r}. Leave the directory out, or wrap it in an OwnTrainer."
             )
+        self._trained = [Trained(model, None, reused=True) for model in self.given]
 
     def train(
         self,
@@ -151,7 +163,7 @@ class OracleBank(Sequence[nn.Module]):
         """Train until there are ``n`` models; those that exist are reused. Each is stored as it is finished.
 
         Args:
-            n: models wanted, >= 1.
+            n: models wanted, those given included, >= 1.
             journal: counts the examples.
             on_model: called with the number of models so far and the newest.
 
@@ -162,12 +174,26 @@ class OracleBank(Sequence[nn.Module]):
             raise InputError(f"`n` must be at least 1 retrained model, but is {n}.")
         store = None if self.directory is None else ModelStore(Path(self.directory))
         while len(self._trained) < n:
-            seed = self.first_seed + len(self._trained)
-            trained = train_or_load(self.trainer, self.request.retain, seed=seed, store=store, journal=journal)
+            if self.trainer is None:
+                raise InputError(
+                    f"{n} retrained models need a trainer, but only {len(self.given)} were given and no trainer."
+                )
+            seed = self.first_seed + len(self._trained) - len(self.given)
+            data = self.request.for_training("retain")
+            trained = train_or_load(self.trainer, data, seed=seed, store=store, journal=journal)
             self._trained.append(trained)
             if on_model is not None:
                 on_model(len(self._trained), trained)
         return self
+
+    def stored_seconds(self, n: int) -> list[float]:
+        """Wall time of those of the first ``n`` models that are in the directory already, in seconds; none is loaded."""
+        if self.directory is None or self.trainer is None or not n:
+            return []
+        store, data = ModelStore(Path(self.directory)), self.request.for_training("retain")
+        keys = [training_key(self.trainer, data, seed=self.first_seed + i) for i in range(n)]
+        facts = [store.facts(key) for key in keys]
+        return [float(f["seconds"]) for f in facts if f is not None and "seconds" in f]
 
     @property
     def seconds(self) -> list[float]:

@@ -34,11 +34,9 @@ def of_dataset(dataset: Dataset[Any]) -> str:
     A data set with a ``fingerprint`` attribute (a string) is taken at its word, so that one that cannot be read
     twice alike (augmentation) can still be named.
     """
-    own = getattr(dataset, "fingerprint", None)
-    if isinstance(own, str):
+    own = named(dataset)
+    if own is not None:
         return own
-    if isinstance(dataset, Subset) and isinstance(getattr(dataset.dataset, "fingerprint", None), str):
-        return of_settings([of_dataset(dataset.dataset), list(dataset.indices)])
     digest = _digest()
     source = held(dataset)
     if source is not None and source[1] is None:
@@ -56,6 +54,15 @@ def of_dataset(dataset: Dataset[Any]) -> str:
             else:
                 _update(digest, torch.as_tensor(part))
     return str(digest.hexdigest())
+
+
+def named(dataset: Dataset[Any]) -> str | None:
+    """What a data set with a ``fingerprint`` attribute, or a subset of one, goes by; None for any other."""
+    own = getattr(dataset, "fingerprint", None)
+    if isinstance(own, str):
+        return own
+    below = named(dataset.dataset) if isinstance(dataset, Subset) else None
+    return None if below is None else of_settings([below, list(dataset.indices)])  # type: ignore[attr-defined]
 
 
 def of_model(model: nn.Module) -> str:
@@ -79,6 +86,15 @@ def source_of(kind: type) -> list[str]:
     with suppress(OSError, TypeError):  # made at a prompt
         found.append(inspect.getsource(kind))
     return found
+
+
+def module_source_of(function: Any) -> str:
+    """Text of the module that a function or object comes from; its qualified name alone where there is no text."""
+    with suppress(OSError, TypeError):
+        module = inspect.getmodule(function)
+        if module is not None:
+            return inspect.getsource(module)
+    return str(as_plain(function))
 
 
 def of_settings(value: Any) -> str:

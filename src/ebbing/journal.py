@@ -48,6 +48,7 @@ class RunRecord:
         settings: of the method, as JSON data.
         control: whether the method is a control.
         summary: one line on the method.
+        rolled_back: why the run was undone, so that the result is the original; None if it was not.
     """
 
     seconds: float | None = None
@@ -57,3 +58,4 @@ class RunRecord:
     settings: Any = None
     control: bool = False
     summary: str = ""
+    rolled_back: str | None = None

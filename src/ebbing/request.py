@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,11 @@ from torch.utils.data import Dataset, Subset
 from ebbing import fingerprint
 from ebbing.batches import held, size
 from ebbing.errors import InputError
+from ebbing.inspection import Inspection, inspect, require_finite, require_steady
 from ebbing.task import Classification, Task
+from ebbing.unseen import OVERLAPS, Overlap, same_mix, split_classes, without_overlap
+
+LABELS_COMPARED = 64
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class ForgetRequest:
         validation_matched: the part of ``validation`` drawn as the forget set was.
         concept: whether whole classes go, so that unseen examples of them are to be forgotten as well.
         kind: how the records were chosen, a word for the report.
+        description: a line for the report.
+        training_view: the training set as training reads it, record for record, where that differs from ``dataset``
+            (random augmentation). Methods and retrained models are trained on it; everything else reads ``dataset``.
     """
 
     dataset: Dataset[Any]
@@ -48,6 +55,7 @@ class ForgetRequest:
     concept: bool = False
     kind: str = "ids"
     description: str = field(default="")
+    training_view: Dataset[Any] | None = None
 
     @cached_property
     def forget(self) -> Subset[Any]:
@@ -66,11 +74,24 @@ class ForgetRequest:
             return self.dataset
         return Subset(self.dataset, torch.cat([self.forget_ids, self.retain_ids]).sort().values.tolist())
 
+    def for_training(self, part: Literal["forget", "retain", "everything"]) -> Dataset[Any]:
+        """A part of the request as training reads it: out of ``training_view`` where there is one."""
+        plain: Dataset[Any] = getattr(self, part)
+        if self.training_view is None:
+            return plain
+        view = _Named(self.training_view, self.dataset)
+        return Subset(view, plain.indices) if isinstance(plain, Subset) and plain is not self.dataset else view
+
+    @cached_property
+    def data_fingerprint(self) -> str:
+        """32 hexadecimal digits of the full training set."""
+        return fingerprint.of_dataset(self.dataset)
+
     @cached_property
     def fingerprint(self) -> str:
         """32 hexadecimal digits of the training data and of which of them go and stay."""
         ids = [self.forget_ids.tolist(), self.retain_ids.tolist()]
-        return fingerprint.of_settings([fingerprint.of_dataset(self.dataset), ids])
+        return fingerprint.of_settings([self.data_fingerprint, ids])
 
     @classmethod
     def from_ids(
@@ -87,6 +108,8 @@ class ForgetRequest:
         task: Task | None = None,
         kind: str = "ids",
         description: str = "",
+        training_view: Dataset[Any] | None = None,
+        overlap: Overlap = "refuse",
     ) -> ForgetRequest:
         """A request to forget the records with these ids.
 
@@ -108,12 +131,19 @@ class ForgetRequest:
             task: reads the labels; `Classification` if None.
             kind: how the records were chosen.
             description: a line for the report.
+            training_view: the training set as training reads it, where that differs from ``dataset``.
+            overlap: what becomes of unseen records whose inputs are exactly those of a training record (and of
+                validation records that are in the holdout too): "refuse" leaves out up to 1 % with a warning and
+                refuses more, "drop" leaves out all, "allow" keeps all.
 
         Raises:
             InputError: if ids are empty, unknown, duplicate, out of range, not integers where positions are
-                meant, or leave nothing to retain.
+                meant, or leave nothing to retain; if data hold NaN or infinity, differ when they are read twice, or
+                share records.
         """
-        _refuse_overlap({"dataset": dataset, "holdout": holdout, "validation": validation})
+        if overlap not in OVERLAPS:
+            raise InputError(f"`overlap` must be one of {', '.join(OVERLAPS)}, but is {overlap!r}.")
+        _refuse_same_positions({"dataset": dataset, "holdout": holdout, "validation": validation})
         n = size(dataset)
         forget = _positions(ids, n=n, keys=keys, name="ids")
         if not len(forget):
@@ -127,15 +157,18 @@ class ForgetRequest:
                 f"some records must stay, but `ids` and `exclude` name all {n}. To forget everything, train a new model."
             )
         task = task or Classification()
+        holdout, validation, matched = _checked_unseen(dataset, holdout, validation, matched, overlap=overlap)
         labels = task.targets(dataset)
+        if training_view is not None:
+            _check_view(training_view, dataset, labels, task=task)
         retain = np.flatnonzero(stays)
         leaving = sorted(set(labels[forget].tolist()) - set(labels[retain].tolist()))
         concept = bool(leaving) and set(labels[forget].tolist()) == set(leaving)
         if concept:
-            holdout, unseen = _part(holdout, leaving, task=task)
+            holdout, unseen = split_classes(holdout, leaving, task=task)
             matched = matched if matched is not None else unseen
             if validation is not None:
-                validation, unseen = _part(validation, leaving, task=task)
+                validation, unseen = split_classes(validation, leaving, task=task)
                 validation_matched = validation_matched if validation_matched is not None else unseen
         else:
             matched = matched if matched is not None else same_mix(holdout, labels[forget], task=task)
@@ -157,10 +190,75 @@ class ForgetRequest:
             concept,
             kind,
             description,
+            training_view,
         )
 
 
-def _refuse_overlap(splits: dict[str, Dataset[Any] | None]) -> None:
+class _Named(Dataset[Any]):
+    """A training view that goes by the content of the records behind it, as its own cannot be read twice alike."""
+
+    def __init__(self, view: Dataset[Any], plain: Dataset[Any]) -> None:
+        self.view, self.plain = view, plain
+
+    @property
+    def fingerprint(self) -> str:
+        own = getattr(self.view, "fingerprint", None)
+        named = own if isinstance(own, str) else fingerprint.source_of(type(self.view))
+        return fingerprint.of_settings([fingerprint.of_dataset(self.plain), "seen as", named])
+
+    def __len__(self) -> int:
+        return size(self.view)
+
+    def __getitem__(self, position: int) -> Any:
+        return self.view[position]
+
+
+def _inspected(dataset: Dataset[Any], name: str) -> Inspection:
+    """What a data set holds; refused if it differs when it is read twice, or is not finite."""
+    require_steady(dataset, name=name)
+    found = inspect(dataset, name=name)
+    require_finite(found, name=name)
+    return found
+
+
+def _checked_unseen(
+    dataset: Dataset[Any],
+    holdout: Dataset[Any],
+    validation: Dataset[Any] | None,
+    matched: Dataset[Any] | None,
+    *,
+    overlap: Overlap,
+) -> tuple[Dataset[Any], Dataset[Any] | None, Dataset[Any] | None]:
+    """Holdout, validation and matched without what was trained on; validation without what is in the holdout."""
+    seen = {"dataset": _inspected(dataset, "dataset")}
+    found = _inspected(holdout, "holdout")
+    holdout = without_overlap(holdout, found, name="holdout", others=seen, overlap=overlap)
+    if validation is not None:
+        others = seen | {"holdout": found}
+        found = _inspected(validation, "validation")
+        validation = without_overlap(validation, found, name="validation", others=others, overlap=overlap)
+    if matched is not None:
+        found = _inspected(matched, "matched")
+        matched = without_overlap(matched, found, name="matched", others=seen, overlap=overlap)
+    return holdout, validation, matched
+
+
+def _check_view(view: Dataset[Any], dataset: Dataset[Any], labels: Tensor, *, task: Task) -> None:
+    """A training view must show the same records in the same order: as many, with the same labels."""
+    if size(view) != size(dataset):
+        raise InputError(
+            f"`training_view` must show the records of `dataset` one by one, but holds {size(view)} for {size(dataset)}."
+        )
+    places = torch.linspace(0, size(view) - 1, min(LABELS_COMPARED, size(view)), dtype=torch.float64).long()
+    differ = int((task.targets(Subset(view, places.tolist())) != labels[places]).sum())
+    if differ:
+        raise InputError(
+            f"`training_view` must show the records of `dataset` in the same order, but {differ} of {len(places)} labels "
+            "that were compared differ. Take both from the same list of records, unshuffled."
+        )
+
+
+def _refuse_same_positions(splits: dict[str, Dataset[Any] | None]) -> None:
     """Refuse data sets that are one, or that show the same positions of the same tensors."""
     for (name, one), (other_name, other) in combinations(splits.items(), 2):
         if one is None or other is None:
@@ -211,25 +309,3 @@ def _positions(
             f"`{name}` must lie in [0, {n}), but contains {outside[:5]}. Positions refer to the full training set."
         )
     return np.sort(np.asarray(listed, dtype=np.int64))
-
-
-def _part(dataset: Dataset[Any], leaving: list[int], *, task: Task) -> tuple[Subset[Any], Subset[Any] | None]:
-    """What stays of an unseen data set when classes go, and its examples of those classes (None if there are none)."""
-    goes = torch.isin(task.targets(dataset), torch.tensor(leaving))
-    unseen = goes.nonzero().flatten().tolist()
-    return Subset(dataset, (~goes).nonzero().flatten().tolist()), Subset(dataset, unseen) if unseen else None
-
-
-def same_mix(dataset: Dataset[Any], labels: Tensor, *, task: Task) -> Subset[Any] | None:
-    """The largest part of a data set whose mix of classes is that of ``labels``, its first records of each class.
-
-    With share_c = fraction of ``labels`` in class c and have_c records of it, n = min over c of have_c / share_c
-    and floor(n * share_c) records of each class are taken. None if a class is missing altogether.
-    """
-    have = task.targets(dataset)
-    classes, counts = torch.unique(labels, return_counts=True)
-    places = [(have == c).nonzero().flatten() for c in classes]
-    n = min(len(p) * len(labels) / int(k) for p, k in zip(places, counts, strict=True))
-    take = [p[: int(n * int(k) / len(labels) + 1e-9)] for p, k in zip(places, counts, strict=True)]
-    chosen = torch.cat(take).sort().values
-    return Subset(dataset, chosen.tolist()) if len(chosen) else None

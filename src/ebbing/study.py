@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -16,10 +16,12 @@ from torch.utils.data import Dataset
 
 from ebbing import __version__, fingerprint
 from ebbing.auditing import AuditReport, audit
-from ebbing.bank import ModelStore, OracleBank, Trained, train_or_load
+from ebbing.bank import AnyTrainer, ModelStore, OracleBank, Trained, train_or_load
+from ebbing.errors import InputError
 from ebbing.journal import Journal, RunRecord
 from ebbing.methods import Unlearner
 from ebbing.request import ForgetRequest
+from ebbing.task import Classification, Task
 from ebbing.training import Trainer
 
 ORACLE_SEEDS = 1000  # the first retrained model has seed + 1000, so that none shares the original's
@@ -32,44 +34,75 @@ def silent(what: str, examples: int) -> Callable[[int], None]:
     return lambda advanced: None
 
 
+def unwatched(name: str, model: nn.Module, record: RunRecord) -> None:
+    """Do nothing with a model that was just unlearned."""
+
+
 @dataclass(frozen=True)
 class Study:
     """What is to be trained, unlearned and judged. Everything finished is kept in ``directory`` and found again.
 
     Attributes:
-        trainer: makes the original and the retrained models.
+        trainer: makes the retrained models, and the original where none is given; None where nothing is trained.
         request: what must be forgotten.
         methods: by the name they have in the report.
-        oracles: how many retrained models, >= 0.
+        oracles: how many models are retrained, >= 0.
         directory: weights under ``models/``, ``report.json`` and ``report.html``.
         seed: of the original and of the methods; the i-th retrained model has seed + 1000 + i.
         provenance: added to the report's.
+        given: the original, where it is the user's own.
+        retrained: models retrained elsewhere, judged by beside those retrained here.
+        task: turns batches into outputs; by default the trainer's, or `Classification`.
+        report: the files of the report without their endings; by default ``report`` in ``directory``.
     """
 
-    trainer: Trainer
+    trainer: AnyTrainer | None
     request: ForgetRequest
     methods: Mapping[str, Unlearner]
     oracles: int
     directory: Path
     seed: int = 0
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    given: nn.Module | None = None
+    retrained: Sequence[nn.Module] = ()
+    task: Task = None  # type: ignore[assignment]  # set below, never None afterwards
+    report: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be run, and take the trainer's task where none is given."""
+        if self.given is None and not isinstance(self.trainer, Trainer):
+            raise InputError("a study needs an original: pass `given`, or a Trainer that makes one.")
+        if self.oracles and self.trainer is None:
+            raise InputError(
+                f"{self.oracles} retrained models need a trainer, but there is none. Pass one, or oracles=0."
+            )
+        if self.task is None:
+            own = self.trainer.task if isinstance(self.trainer, Trainer) else Classification()
+            object.__setattr__(self, "task", own)
 
     @property
     def store(self) -> ModelStore:
         """Where weights are kept."""
         return ModelStore(self.directory / "models")
 
-    def run(self, *, progress: Progress = silent) -> AuditReport:
+    def run(
+        self,
+        *,
+        progress: Progress = silent,
+        on_unlearned: Callable[[str, nn.Module, RunRecord], None] = unwatched,
+    ) -> AuditReport:
         """Do what is not done yet, audit, and save the report.
 
         Args:
             progress: called as ``progress(what, examples)`` when something long begins; the function it returns is
                 called with the number of examples each time some were processed.
+            on_unlearned: called with the name, the model and the record of each method as soon as there are.
         """
         original = self.original(progress=progress)
         unlearned, records = {}, {}
         for name, method in self.methods.items():
             unlearned[name], records[name] = self.unlearn(name, method, original, progress=progress)
+            on_unlearned(name, unlearned[name], records[name])
         bank = self.bank(progress=progress)
         progress("audit", 0)
         report = audit(
@@ -77,43 +110,54 @@ class Study:
             unlearned=unlearned,
             oracles=bank,
             request=self.request,
-            task=self.trainer.task,
+            task=self.task,
             records=records,
             provenance={
-                "device": self.trainer.device,
+                "device": _device_of(original),
                 "seeds": {"original": self.seed, "methods": self.seed, "oracles": self._oracle_seeds()},
-                "recipe": fingerprint.as_plain(self.trainer.recipe),
+                "recipe": fingerprint.as_plain(self.trainer.recipe) if isinstance(self.trainer, Trainer) else None,
                 **self.provenance,
             },
             seed=self.seed,
         )
-        report.save(self.directory)
+        files = self.report or self.directory / "report"
+        report.save(files.parent, name=files.name)
         return report
 
     def _oracle_seeds(self) -> list[int]:
         return [self.seed + ORACLE_SEEDS + i for i in range(self.oracles)]
 
     def original(self, *, progress: Progress = silent) -> nn.Module:
-        """The model before: from the store, or trained."""
+        """The model before: given, from the store, or trained."""
+        if self.given is not None or not isinstance(self.trainer, Trainer):
+            return self.given  # type: ignore[return-value]  # one of the two is there, see above
         examples = self.trainer.recipe.examples(len(self.request.everything))  # type: ignore[arg-type]
         journal = Journal(on_advance=progress("original", examples))
-        return train_or_load(
-            self.trainer, self.request.everything, seed=self.seed, store=self.store, journal=journal
-        ).model
+        data = self.request.for_training("everything")
+        return train_or_load(self.trainer, data, seed=self.seed, store=self.store, journal=journal).model
 
     def bank(self, *, progress: Progress = silent) -> OracleBank:
-        """The retrained models: from the store, or trained."""
-        bank = OracleBank(self.trainer, self.request, self.store.directory, first_seed=self.seed + ORACLE_SEEDS)
-        each = self.trainer.recipe.examples(len(self.request.retain))
-        if self.oracles:
-            plural = "s" if self.oracles > 1 else ""
-            show = progress(f"{self.oracles} retrained model{plural}", each * self.oracles)
+        """The retrained models: given, from the store, or trained."""
+        bank = OracleBank(
+            self.trainer,
+            self.request,
+            self.store.directory,
+            first_seed=self.seed + ORACLE_SEEDS,
+            given=self.retrained,
+        )
+        if not self.oracles:
+            return bank
+        # a function of the user's says nothing of its examples: a model counts as one
+        counted = isinstance(self.trainer, Trainer)
+        each = self.trainer.recipe.examples(len(self.request.retain)) if isinstance(self.trainer, Trainer) else 1
+        plural = "s" if self.oracles > 1 else ""
+        show = progress(f"{self.oracles} retrained model{plural}", each * self.oracles)
 
-            def found(number: int, trained: Trained) -> None:
-                if trained.reused:
-                    show(each)
+        def found(number: int, trained: Trained) -> None:
+            if trained.reused or not counted:
+                show(each)
 
-            bank.train(self.oracles, journal=Journal(on_advance=show), on_model=found)
+        bank.train(len(self.retrained) + self.oracles, journal=Journal(on_advance=show), on_model=found)
         return bank
 
     def _looked_at(self) -> tuple[Dataset[Any] | None, Dataset[Any] | None]:
@@ -126,12 +170,13 @@ class Study:
         """The model after one method and the record of its run: from the store, or made."""
         settings = fingerprint.as_plain(method)
         of = [fingerprint.of_model(original), self.request.fingerprint, settings, type(method).__module__, self.seed]
-        of.append(fingerprint.as_plain(self.trainer.task))
+        of += [fingerprint.as_plain(self.task), *_foreign(self.task)]
         of += [None if seen is None else fingerprint.of_dataset(seen) for seen in self._looked_at()]
         of += _foreign(method)
-        key = fingerprint.of_settings(
-            [*of, torch.get_num_threads(), torch.__version__, __version__, self.trainer.device]
-        )
+        if self.request.training_view is not None:
+            of.append(fingerprint.of_dataset(self.request.for_training("retain")))
+        of.append(_device_of(original))
+        key = fingerprint.of_settings([*of, torch.get_num_threads(), torch.__version__, __version__])
         summary = (type(method).__doc__ or "").strip().partition("\n")[0]
         show = progress(name, method.expected_examples(self.request) or 0)
         found = self.store.get(key, lambda: deepcopy(original))
@@ -141,15 +186,20 @@ class Study:
             return found[0], RunRecord(settings=settings, control=method.control, summary=summary, **facts)
         journal = Journal(on_advance=show)
         start = time.perf_counter()
-        model = method.unlearn(original, self.request, task=self.trainer.task, seed=self.seed, journal=journal)
+        model = method.unlearn(original, self.request, task=self.task, seed=self.seed, journal=journal)
         facts = {
             "seconds": time.perf_counter() - start,
             "examples": journal.examples,
             "notes": journal.notes,
             "history": journal.history,
+            "rolled_back": journal.rolled_back,
         }
         self.store.put(key, model, {"record": json.dumps(facts), "method": name})
         return model, RunRecord(settings=settings, control=method.control, summary=summary, **facts)
+
+
+def _device_of(model: nn.Module) -> str:
+    return str(next((p.device for p in model.parameters()), "cpu"))
 
 
 def _foreign(piece: Any) -> list[str]:

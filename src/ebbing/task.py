@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -100,7 +102,8 @@ class Task(ABC):
 class Classification(Task):
     """Single-label classification of ``(inputs, labels)`` batches, or of dicts with a ``labels`` entry.
 
-    The model may return logits (n, classes), a tuple that begins with them, or an object with ``.logits``.
+    The model may return logits (n, classes), a tuple that begins with them, or an object with ``.logits``. See
+    `run_model` for the forms that a batch may have.
     """
 
     def forward(self, model: nn.Module, batch: Any) -> Outputs:
@@ -109,42 +112,154 @@ class Classification(Task):
         Raises:
             InputError: if the batch has no labels, or the model's output is not (n, classes) with classes >= 2.
         """
-        first = next(model.parameters(), None)
-        device = torch.device("cpu") if first is None else first.device
-        if isinstance(batch, Mapping):
-            if "labels" not in batch:
-                raise InputError(
-                    f"a dict batch must have a 'labels' entry, but has {sorted(batch)}. Add it, or pass a Task of your own."
-                )
-            inputs = {k: v.to(device) for k, v in batch.items() if k != "labels"}
-            targets, raw = batch["labels"], model(**inputs)
-        else:
-            if len(batch) != 2:
-                raise InputError(
-                    f"a batch must be (inputs, labels), but has {len(batch)} parts. Pass a Task of your own for other batches."
-                )
-            inputs, targets = batch
-            if isinstance(inputs, Mapping):
-                raw = model(**{k: v.to(device) for k, v in inputs.items()})
-            else:
-                raw = model(inputs.to(device))
-        logits = raw.logits if hasattr(raw, "logits") else raw[0] if isinstance(raw, tuple) else raw
-        targets = targets.to(device)
-        if logits.ndim != 2 or logits.shape[1] < 2 or len(logits) != len(targets):
+        logits, targets = run_model(model, batch)
+        n = len(targets)
+        if logits.shape in ((n,), (n, 1)) and n > 1:
             raise InputError(
-                f"the model must return logits of shape (n, classes) with classes >= 2 for n = {len(targets)} labels, but "
+                f"the model must return logits of shape (n, classes) with classes >= 2, but returned {tuple(logits.shape)}, "
+                "one number for each record. For a classifier with one logit take ebbing.BinaryClassification as the task "
+                "(on the command line --task ebbing:BinaryClassification); regression cannot be judged."
+            )
+        if logits.ndim != 2 or logits.shape[1] < 2 or len(logits) != n:
+            raise InputError(
+                f"the model must return logits of shape (n, classes) with classes >= 2 for n = {n} labels, but "
                 f"returned {tuple(logits.shape)}. For another kind of output pass a Task of your own."
             )
-        return Outputs(logits, targets)
+        return Outputs(logits, _whole(targets))
 
     def targets(self, dataset: Dataset[Any]) -> Tensor:
-        """(n,) int64 labels: the last part of each record."""
-        source = held(dataset)
-        if source is not None:
-            tensors, positions = source
-            return tensors[-1] if positions is None else tensors[-1][positions]
-        parts = [b["labels"] if isinstance(b, Mapping) else b[-1] for b in iterate(dataset, batch_size=512)]
-        return torch.cat([torch.as_tensor(p) for p in parts])
+        """(n,) int64 labels: the last part of each record, or its ``labels``.
+
+        Raises:
+            InputError: if they are not one whole number >= 0 for each record.
+        """
+        return _whole(read_labels(dataset))
+
+
+@dataclass(frozen=True)
+class BinaryClassification(Task):
+    """Two classes told apart by one logit z: p(1) = sigmoid(z). Batches are those of `Classification`.
+
+    The model returns z of shape (n,) or (n, 1), or a tuple or object with it; labels are 0 and 1 of any type and of
+    shape (n,) or (n, 1). The outputs are the two logits (0, z), so that loss, margin, confidence and entropy are those of
+    the sigmoid.
+    """
+
+    def forward(self, model: nn.Module, batch: Any) -> Outputs:
+        """Run the model on the inputs of a batch.
+
+        Raises:
+            InputError: if the model's output is not one logit for each record.
+        """
+        logit, targets = run_model(model, batch)
+        n = len(targets)
+        if logit.shape not in ((n,), (n, 1)):
+            raise InputError(
+                f"the model must return one logit for each of n = {n} records, of shape (n,) or (n, 1), but returned "
+                f"{tuple(logit.shape)}. For logits of several classes take Classification as the task."
+            )
+        logit = logit.reshape(n)
+        return Outputs(torch.stack([torch.zeros_like(logit), logit], dim=1), _column(targets).long())
+
+    def targets(self, dataset: Dataset[Any]) -> Tensor:
+        """(n,) int64 labels.
+
+        Raises:
+            InputError: if they are not one 0 or 1 for each record.
+        """
+        labels = _column(read_labels(dataset))
+        other = sorted(set(labels.tolist()) - {0, 1})
+        if other:
+            raise InputError(
+                f"labels of a binary task must be 0 or 1, but contain {other[:5]}. Regression cannot be judged; for more "
+                "classes take Classification as the task."
+            )
+        return labels.long()
+
+
+def run_model(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+    """What a model returns for a batch of any of the usual forms, and the labels, both on the model's device.
+
+    A batch is ``(inputs, labels)`` or a dict with a ``labels`` entry; inputs are a tensor or a dict of tensors, which is
+    passed as keywords where the model's ``forward`` takes them, else as it is. The model may return a tensor, a tuple or
+    list that begins with it, or an object with ``.logits``.
+
+    Raises:
+        InputError: if the batch or the output is of no such form.
+    """
+    first = next(model.parameters(), None)
+    device = torch.device("cpu") if first is None else first.device
+    if isinstance(batch, Mapping):
+        if "labels" not in batch:
+            raise InputError(
+                f"a dict batch must have a 'labels' entry, but has {sorted(batch)}. Add it, or pass a Task of your own."
+            )
+        inputs: Any = {k: v for k, v in batch.items() if k != "labels"}
+        targets = batch["labels"]
+    else:
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            parts = f"has {len(batch)} parts" if isinstance(batch, (tuple, list)) else f"is a {type(batch).__name__}"
+            raise InputError(
+                f"a batch must be (inputs, labels), but {parts}. Pass a Task of your own for other batches."
+            )
+        inputs, targets = batch
+    if isinstance(inputs, Mapping):
+        inputs = {k: v.to(device) for k, v in inputs.items()}
+        raw = model(**inputs) if _takes(type(model).forward, frozenset(inputs)) else model(inputs)
+    else:
+        raw = model(inputs.to(device))
+    logits = raw.logits if hasattr(raw, "logits") else raw[0] if isinstance(raw, (tuple, list)) else raw
+    if not isinstance(logits, Tensor):
+        raise InputError(
+            f"the model must return logits, a tuple that begins with them, or an object with .logits, but returned a "
+            f"{type(raw).__name__}. Pass a Task of your own for another kind of output."
+        )
+    return logits, targets.to(device)
+
+
+@lru_cache(maxsize=64)
+def _takes(forward: Callable[..., Any], names: frozenset[str]) -> bool:
+    """Whether a forward pass takes these keywords."""
+    try:
+        inspect.signature(forward).bind(None, **dict.fromkeys(names))
+    except TypeError:
+        return False
+    return True
+
+
+def read_labels(dataset: Dataset[Any]) -> Tensor:
+    """(n, ...) labels as they are: the last part of each record, or its ``labels``."""
+    source = held(dataset)
+    if source is not None:
+        tensors, positions = source
+        return tensors[-1] if positions is None else tensors[-1][positions]
+    parts = [b["labels"] if isinstance(b, Mapping) else b[-1] for b in iterate(dataset, batch_size=512)]
+    return torch.cat([torch.as_tensor(p) for p in parts]) if parts else torch.empty(0, dtype=torch.int64)
+
+
+def _whole(labels: Tensor) -> Tensor:
+    """Labels as (n,) int64."""
+    if labels.ndim != 1:
+        raise InputError(
+            f"labels must be one whole number for each record, of shape (n,), but have shape {tuple(labels.shape)}. Turn "
+            "one-hot labels into classes with argmax(1), or pass a Task of your own."
+        )
+    if labels.is_floating_point() or labels.is_complex():
+        raise InputError(
+            f"labels must be whole numbers, the classes, but are {labels.dtype}. Turn classes into int64 with .long(); for one "
+            "logit and labels 0 and 1 take ebbing.BinaryClassification as the task; regression cannot be judged."
+        )
+    return labels.long()
+
+
+def _column(labels: Tensor) -> Tensor:
+    """Labels of shape (n,) or (n, 1) as (n,)."""
+    if labels.ndim > 2 or (labels.ndim == 2 and labels.shape[1] != 1):
+        raise InputError(
+            f"labels of a binary task must be one 0 or 1 for each record, but have shape {tuple(labels.shape)}. For more "
+            "classes take Classification as the task."
+        )
+    return labels.reshape(len(labels))
 
 
 @contextmanager

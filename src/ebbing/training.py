@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ebbing import fingerprint
 from ebbing.batches import epoch_orders, iterate, size, spans
 from ebbing.errors import InputError
 from ebbing.journal import Journal
@@ -230,3 +231,56 @@ class Trainer:
             model = self.build().to(self.device)
             fit(model, dataset, self.recipe, task=self.task, generator=generator, journal=journal)
         return model
+
+
+@dataclass(frozen=True)
+class OwnTrainer:
+    """A training function of the user's, beside the builder that its models can be loaded into again.
+
+    Attributes:
+        function: ``(dataset, *, seed) -> model``; called with torch's global generators seeded, and restored after.
+        build: makes a fresh model of the structure that ``function`` returns.
+        device: where the models are kept.
+    """
+
+    function: Callable[..., nn.Module]
+    build: Callable[[], nn.Module]
+    device: str = "cpu"
+
+    def initial(self, *, seed: int) -> nn.Module:
+        """A model to load weights into."""
+        with seeded(seed):
+            return self.build().to(self.device)
+
+    def __call__(self, dataset: Dataset[Any], *, seed: int, journal: Journal | None = None) -> nn.Module:
+        """Train by the function. The journal counts nothing: what the function processes is not known.
+
+        Raises:
+            InputError: if the function raises, or returns anything but a finite model of the builder's structure.
+        """
+        name = fingerprint.as_plain(self.function)
+        with seeded(seed):
+            try:
+                model = self.function(dataset, seed=seed)
+            except Exception as error:
+                said = " ".join(str(error).split())
+                raise InputError(f"the training function {name} raised {type(error).__name__}: {said}") from error
+        problem = self._problem(model)
+        if problem is not None:
+            raise InputError(f"the training function {name} must return the trained model, but {problem}.")
+        model.eval()
+        return model.to(self.device)
+
+    def _problem(self, model: object) -> str | None:
+        """What is wrong with what the function returned."""
+        if not isinstance(model, nn.Module):
+            return f"returned a {type(model).__name__}"
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        wanted = {name: tuple(tensor.shape) for name, tensor in self.initial(seed=0).state_dict().items()}
+        other = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
+        if other:
+            return f"{len(other)} of its tensors are not those of the model that --model builds, {other[:3]} first"
+        broken = [
+            n for n, t in model.state_dict().items() if t.is_floating_point() and not bool(torch.isfinite(t).all())
+        ]
+        return f"the weights {broken[:3]} are not finite" if broken else None

@@ -300,7 +300,7 @@ def test_a_dry_run_says_the_plan_and_leaves_nothing(rule, count, call, tmp_path,
         (["--recipe", "epochs=many"], "recipe.epochs must be a number, but is 'many'."),
         (["--recipe", "epochs=-1"], "recipe: epochs must be > 0, but is -1"),
         (["--model", "papercnn"], "--model 'papercnn' is unknown. Did you mean 'paper-cnn'?"),
-        (["--model", "paper-cnn"], "--model 'paper-cnn' must read images of shape (1, 8, 8), but"),
+        (["--model", "paper-cnn"], "--model 'paper-cnn': the model cannot be run on a batch with inputs of shape (8, 1, 8, 8)"),
         (["--model", "ebbing.models:__all__"], "must be callable"),
         (["--forget", "random:1.5"], "the fraction of 'random:1.5' must lie in (0, 1)."),
         (["--forget", "class:12"], "needs a label in [0, 10)"),
@@ -361,7 +361,7 @@ def test_a_network_must_know_every_class(call, tmp_path, monkeypatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     said = call("run", "--model", "small_net:two", *SHORT, "--out", tmp_path / "out")
     assert said.code == 2
-    assert "must have a logit for each class, but has 2 and labels reach 9" in said.err
+    assert "labels must lie in [0, 2), one logit of the model for each class, but those of `dataset` contain [2, 3" in said.err
 
 
 def test_settings_come_in_any_order(call, tmp_path) -> None:

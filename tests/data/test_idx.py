@@ -153,8 +153,19 @@ def damaged(draw: st.DrawFn) -> bytes:
     return damage(gzip.compress(content, mtime=0)) if draw(st.booleans()) else content
 
 
-@given(content=damaged())
-def test_any_damage_is_refused_or_harmless(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+@st.composite
+def arbitrary(draw: st.DrawFn) -> bytes:
+    """Any bytes, alone or behind the beginning of a header, plain, gzipped, or only said to be gzipped."""
+    content = draw(st.sampled_from([b"", b"\0\0", b"\0\0\x08", b"\0\0\x08\x01\0\0\0", b"\0\0\x08\x02\0\0\0\x02\0\0\0"]))
+    content += draw(st.binary(max_size=40))
+    pack = draw(st.sampled_from([bytes, gzip.compress, b"\x1f\x8b".__add__, b"\x1f\x8b\x08\0".__add__]))
+    return pack(content)
+
+
+@given(content=damaged() | arbitrary())
+def test_any_bytes_and_any_damage_are_refused_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     file = tmp_path_factory.getbasetemp() / "damaged"
     file.write_bytes(content)
     try:  # any other error than this one fails the test

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ebbing.data.selection import read_ids, select
+from ebbing.data.selection import select
 from ebbing.data.sources import DataBundle, load
 from ebbing.errors import InputError
 from ebbing.request import ForgetRequest
@@ -203,16 +203,3 @@ def test_a_file_that_cannot_be_used(text, message, bundle, tmp_path) -> None:
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         select(str(path), bundle, seed=0)
-
-
-def test_a_file_that_is_no_text(tmp_path) -> None:
-    path = tmp_path / "ids.txt"
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="must be UTF-8 text"):
-        read_ids(str(path))
-
-
-def test_a_byte_order_mark_is_no_part_of_an_id(tmp_path) -> None:
-    path = tmp_path / "ids.txt"
-    path.write_bytes("\ufeff12\r\n13\r\n".encode())
-    assert read_ids(str(path)).tolist() == [12, 13]

@@ -13,13 +13,13 @@ from ebbing.methods import Unlearner
 from ebbing.training import Recipe
 
 
-def methods_of(words: tuple[str, ...], settings: tuple[str, ...], *, recipe: Recipe) -> dict[str, Unlearner]:
+def methods_of(words: tuple[str, ...], settings: tuple[str, ...], *, recipe: Recipe | None) -> dict[str, Unlearner]:
     """The methods by label, with what --set says.
 
     Args:
         words: ``name[:preset][@label]``, each.
         settings: ``[method.]field[.sub]=value``, each.
-        recipe: the original's, for the methods that go by it.
+        recipe: the original's, for the methods that go by it; None where it is not known.
 
     Raises:
         InputError: if a word cannot be read, or names what there is not.
@@ -29,9 +29,9 @@ def methods_of(words: tuple[str, ...], settings: tuple[str, ...], *, recipe: Rec
     for word in words:
         spec, at, label = word.partition("@")
         method = _method(spec, known)
-        if type(method) is methods.Retrain:
+        if recipe is not None and type(method) is methods.Retrain:
             method = replace(method, recipe=recipe)
-        elif isinstance(method, methods.Repairing):
+        elif recipe is not None and isinstance(method, methods.Repairing):
             method = replace(method, training=recipe)
         if at and (not label or "=" in label or not label.isprintable()):
             raise InputError(f"--method {word!r}: a label must be printable and without '=', and have a character.")

@@ -16,6 +16,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ebbing.errors import InputError
 
+OWN_MODULES: set[str] = set()  # packages of the user's, whose errors are not ours
+
 
 def spelled(name: str) -> str:
     """A class or function name as it is written on the command line.
@@ -49,17 +51,21 @@ def find(name: str, known: Mapping[str, Any], what: str) -> Any:
     if name in known:
         return known[name]
     if not re.fullmatch(r"[\w.]+:\w+", name):
+        if not known:
+            raise InputError(f"{what} must be named pkg.mod:name, but is {name!r}.")
         raise InputError(f"{what} {name!r} is unknown. {nearest(name, known)} Your own is named pkg.mod:Name.")
     module_name, _, member = name.partition(":")
     if os.getcwd() not in sys.path:  # where an installed command does not look by itself
         sys.path.append(os.getcwd())
     try:
         module = import_module(module_name)
-    except Exception as error:  # whatever a module raises while it is imported is its author's to mend
+    except (Exception, SystemExit) as error:  # whatever a module raises while it is imported is its author's to mend
         close = difflib.get_close_matches(module_name, list(known), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         reason = f"{type(error).__name__}: {_one_line(error)}"
         raise InputError(f"{what} {name!r}: {module_name!r} cannot be imported ({reason}).{hint}") from error
+    if module_name.partition(".")[0] not in ("ebbing", *sys.stdlib_module_names):
+        OWN_MODULES.add(module_name.partition(".")[0])
     if not hasattr(module, member):
         has = [n for n in vars(module) if not n.startswith("_")]
         raise InputError(f"{what} {name!r}: {module_name!r} has no {member!r}. {nearest(member, has) if has else ''}")

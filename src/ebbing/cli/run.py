@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ebbing import models
 from ebbing.allocator import keep_freed_memory
-from ebbing.auditing import AuditReport
-from ebbing.batches import evenly, iterate
+from ebbing.batches import evenly
+from ebbing.cli.checks import check_writable, device_named, named_option, noted
+from ebbing.cli.loading import builder_of
 from ebbing.cli.methods import methods_of
-from ebbing.cli.names import find, members, nearest, with_setting
-from ebbing.cli.screen import make_console
+from ebbing.cli.names import members, nearest, with_setting
+from ebbing.cli.screen import command_line, make_console, print_line, print_report, shown
 from ebbing.data.selection import select
 from ebbing.data.sources import load
 from ebbing.errors import InputError
-from ebbing.report import comparison_table, verdict_lines
-from ebbing.request import ForgetRequest
+from ebbing.preflight import preflight
 from ebbing.study import Study
-from ebbing.task import evaluation_mode
 from ebbing.training import DivergedError, Recipe, Trainer
 
 DEFAULTS: Mapping[str, tuple[str, Recipe]] = {
@@ -78,21 +71,21 @@ def run_study(options: Options, *, dry_run: bool = False) -> None:
     """
     keep_freed_memory()
     console = make_console()
-    study = build_study(options)
+    study, trainer = build_study(options)
     started = time.perf_counter()
     try:
         if dry_run:
-            _print_plan(study, console)
+            _print_plan(study, trainer, console)
             return
-        with _shown(console) as progress:
+        with shown(console) as progress:
             report = study.run(progress=progress)
     except DivergedError as error:
         raise InputError(f"training by this recipe diverges: {error}. Lower --recipe learning_rate.") from error
-    _print_report(report, options.out, console, seconds=time.perf_counter() - started)
+    print_report(report, options.out / "report", console, seconds=time.perf_counter() - started)
 
 
-def build_study(options: Options) -> Study:
-    """A study from options: everything is checked before anything long begins.
+def build_study(options: Options) -> tuple[Study, Trainer]:
+    """A study from options, and its trainer: everything is checked before anything long begins.
 
     Raises:
         InputError: if options cannot be used; one line for each.
@@ -104,41 +97,33 @@ def build_study(options: Options) -> Study:
     model_name, recipe = DEFAULTS[options.dataset]
     model_name = options.model or model_name
     problems: list[str] = []
-    with _noted(problems):
+    with noted(problems):
         recipe = _with_recipe(recipe, options.recipe)
-    with _noted(problems):
-        build = _builder(model_name)
-    with _noted(problems):
+    with noted(problems):
+        build = builder_of(model_name, members(models))
+    with noted(problems):
         chosen = methods_of(options.methods, options.settings, recipe=recipe)
-    with _noted(problems):
-        device = _device(options.device)
-    with _noted(problems):
-        _check_writable(options.out)
+    with noted(problems):
+        device = device_named(options.device)
+    with noted(problems):
+        check_writable(options.out)
     if problems:
         raise InputError("\nError: ".join(problems))
     bundle = load(options.dataset, data_dir=options.data_dir, train_size=options.train_size, seed=options.seed)
     request = select(options.forget, bundle, seed=options.seed)
     trainer = Trainer(build, recipe, device=device)
-    _check_model(model_name, trainer, request, seed=options.seed)
-    command = " ".join(shlex.quote(word) for word in ["ebbing", *sys.argv[1:]])
-    return Study(
+    with named_option(f"--model {model_name!r}"):
+        preflight(trainer.initial(seed=options.seed), request, task=trainer.task)
+    study = Study(
         trainer=trainer,
         request=request,
         methods=chosen,
         oracles=options.oracles,
         directory=options.out,
         seed=options.seed,
-        provenance={"command": command, "dataset": options.dataset, "model": model_name},
+        provenance={"command": command_line(), "dataset": options.dataset, "model": model_name},
     )
-
-
-@contextmanager
-def _noted(problems: list[str]) -> Iterator[None]:
-    """Note what is wrong and go on, so that the user learns of everything at once."""
-    try:
-        yield
-    except InputError as error:
-        problems.append(str(error))
+    return study, trainer
 
 
 def _with_recipe(recipe: Recipe, words: tuple[str, ...]) -> Recipe:
@@ -151,120 +136,23 @@ def _with_recipe(recipe: Recipe, words: tuple[str, ...]) -> Recipe:
     return recipe
 
 
-def _builder(name: str) -> Callable[[], Any]:
-    """What builds the network."""
-    build = find(name, members(models), "--model")
-    if not callable(build):
-        raise InputError(f"--model {name!r} must be callable without arguments and give a module, but is {build!r}.")
-    return build  # type: ignore[no-any-return]
-
-
-def _check_model(name: str, trainer: Trainer, request: ForgetRequest, *, seed: int) -> None:
-    """Find out now whether the network reads the data and knows every class."""
-    batch = next(iterate(evenly(request.dataset, 2), batch_size=2))
-    try:
-        model = trainer.initial(seed=seed)
-        with torch.no_grad(), evaluation_mode(model):
-            logits = trainer.task.forward(model, batch).logits
-    except Exception as error:  # whatever it is, the network and the data do not go together
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"--model {name!r} must read images of shape {tuple(batch[0].shape[1:])}, but: {type(error).__name__}: {reason}"
-        ) from error
-    largest = int(trainer.task.targets(request.dataset).max())
-    if logits.shape[-1] <= largest:
-        raise InputError(
-            f"--model {name!r} must have a logit for each class, but has {logits.shape[-1]} and labels reach {largest}."
-        )
-
-
-def _device(name: str) -> str:
-    """The device that a name stands for; tried out."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name).item()
-    except (RuntimeError, AssertionError, ImportError) as error:
-        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
-        raise InputError(f"--device {name!r} cannot be used here: {reason}. Use auto or cpu.") from error
-    return name
-
-
-def _check_writable(out: Path) -> None:
-    """Find out now whether files can be made in the folder; it is left as it was."""
-    missing = [p for p in (out, *out.parents) if not p.exists()]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise InputError(f"--out {out} cannot be written to: {error.strerror}. Choose another folder.") from error
-    finally:
-        for folder in missing:  # innermost first
-            with suppress(OSError):
-                folder.rmdir()
-
-
-@contextmanager
-def _shown(console: Console) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """A progress display, one line for each thing that takes long."""
-    columns = (
-        TextColumn("{task.description:<28}", markup=False),
-        BarColumn(bar_width=30),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as display:
-        running: list[TaskID] = []
-
-        def begin(what: str, examples: int) -> Callable[[int], None]:
-            for earlier in running:
-                display.update(
-                    earlier, completed=display.tasks[earlier].total or 1, total=display.tasks[earlier].total or 1
-                )
-            task = display.add_task(what, total=examples or None)
-            running.append(task)
-
-            def advance(advanced: int) -> None:
-                display.advance(task, advanced)
-
-            return advance
-
-        yield begin
-        for task in running:
-            display.update(task, completed=display.tasks[task].total or 1, total=display.tasks[task].total or 1)
-
-
-def _print_report(report: AuditReport, out: Path, console: Console, *, seconds: float) -> None:
-    console.print(comparison_table(report.data))
-    for block in verdict_lines(report.data):
-        console.print(block, markup=False, highlight=False)
-    _line(console, f"{seconds:.0f} s. Written to {out / 'report.json'} and {out / 'report.html'}")
-
-
-def _line(console: Console, text: str) -> None:
-    """A line as it is: names and paths in it are no markup, and are not broken."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_plan(study: Study, console: Console) -> None:
+def _print_plan(study: Study, trainer: Trainer, console: Console) -> None:
     """What would be done, and how long it takes by a short trial of the training loop."""
-    request, recipe = study.request, study.trainer.recipe
-    speed = _examples_per_second(study.trainer, study)
+    request = study.request
+    recipe, speed = trainer.recipe, _examples_per_second(trainer, study)
     plan: list[tuple[str, int | None]] = [("original", recipe.examples(len(request.dataset)))]  # type: ignore[arg-type]
     plan += [(name, method.expected_examples(request)) for name, method in study.methods.items()]
     plan += [(f"{study.oracles} retrained models", study.oracles * recipe.examples(len(request.retain)))]
-    _line(
+    print_line(
         console,
         f"{request.description}: {len(request.forget)} of {len(request.dataset)} records to forget; "  # type: ignore[arg-type]
-        f"seed {study.seed}, {study.trainer.device}, {torch.get_num_threads()} threads.",
+        f"seed {study.seed}, {trainer.device}, {torch.get_num_threads()} threads.",
     )
     for name, examples in plan:
         told = "unknown" if examples is None else f"{examples:,} examples, about {examples / speed:,.0f} s"
-        _line(console, f"  {name:<28} {told}")
+        print_line(console, f"  {name:<28} {told}")
     total = sum(examples or 0 for _, examples in plan)
-    _line(console, f"About {total / speed:,.0f} s in all, less what {study.directory} already holds.")
+    print_line(console, f"About {total / speed:,.0f} s in all, less what {study.directory} already holds.")
 
 
 def _examples_per_second(trainer: Trainer, study: Study) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from torch.utils.data import Subset, TensorDataset
 from ebbing.data.canaries import mislabel
 from ebbing.data.sources import DataBundle
 from ebbing.errors import InputError
-from ebbing.request import ForgetRequest, same_mix
+from ebbing.ids import read_ids
+from ebbing.request import ForgetRequest
 from ebbing.task import Classification
+from ebbing.unseen import same_mix, split_unseen
 
 VALIDATION_SHARE = 0.2
 RULES = "random:FRACTION, balanced:FRACTION, class:LABEL, mislabelled:FRACTION or a file with one id a line"
@@ -40,7 +43,7 @@ def select(rule: str, bundle: DataBundle, *, seed: int) -> ForgetRequest:
         InputError: if the rule cannot be read or selects nothing or everything.
     """
     generator = np.random.default_rng(seed)
-    validation, holdout = _split(bundle.test, generator)
+    validation, holdout = split_unseen(bundle.test, share=VALIDATION_SHARE, generator=generator)
     name, _, value = rule.partition(":")
     labels = bundle.train.tensors[1]
     n = len(labels)
@@ -59,46 +62,13 @@ def select(rule: str, bundle: DataBundle, *, seed: int) -> ForgetRequest:
         ids = (labels == int(value)).nonzero().flatten().numpy()
         what = f"every record of class {bundle.classes[int(value)]!r}"
     else:
-        ids = read_ids(rule)
+        if not os.path.isfile(rule):
+            raise InputError(f"what to forget must be {RULES}, but {rule!r} is neither a rule nor a file.")
+        ids = np.asarray(read_ids(rule), dtype=np.int64)
         name, what = "ids", f"the {len(ids)} records listed in {Path(rule).name}"
     return ForgetRequest.from_ids(
         bundle.train, ids, holdout=holdout, validation=validation, kind=name, description=what
     )
-
-
-def read_ids(path: str) -> np.ndarray:
-    """(m,) int64 positions from a text file, one a line; blank lines and what follows a # are skipped.
-
-    Raises:
-        InputError: if there is no such file or a line is no whole number; the message names the line.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"what to forget must be {RULES}, but {path!r} is neither a rule nor a file.")
-    ids = []
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: a file of ids must be UTF-8 text with one whole number a line.") from None
-    for number, line in enumerate(lines, start=1):
-        word = line.partition("#")[0].strip()
-        if not word:
-            continue
-        try:
-            ids.append(int(word))
-        except ValueError:
-            raise InputError(f"{path}, line {number}: an id must be a whole number, but is {word[:40]!r}.") from None
-    outside = [i for i in ids if abs(i) > np.iinfo(np.int64).max]
-    if outside:
-        raise InputError(f"{path}: an id must be a position in the training set, but {outside[0]} is far outside.")
-    return np.asarray(ids, dtype=np.int64)
-
-
-def _split(test: TensorDataset, generator: np.random.Generator) -> tuple[Subset, Subset]:  # type: ignore[type-arg]
-    """Validation and holdout, disjoint, in the order of the test set."""
-    order = generator.permutation(len(test))
-    cut = round(VALIDATION_SHARE * len(test))
-    return Subset(test, np.sort(order[:cut]).tolist()), Subset(test, np.sort(order[cut:]).tolist())
 
 
 def _fraction(rule: str, value: str) -> float:

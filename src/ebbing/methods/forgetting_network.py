@@ -25,6 +25,11 @@ from ebbing.training import Recipe, fit
 from ebbing.units import UnitGroup, bake, find_units, gated
 
 Trains = Literal["nothing", "forget", "retain", "all"]
+PARTS: Mapping[str, Literal["forget", "retain", "everything"]] = {
+    "forget": "forget",
+    "retain": "retain",
+    "all": "everything",
+}
 
 
 @dataclass(frozen=True)
@@ -132,8 +137,7 @@ class ForgettingNetwork(Unlearner):
         self._train(model, self.learning_trains, total, run)
 
     def _train(self, model: nn.Module, on: Trains, epochs: float, run: Run) -> None:
-        request = run.request
-        data: Dataset[Any] = {"forget": request.forget, "retain": request.retain, "all": request.everything}[on]
+        data = run.request.for_training(PARTS[on])
         recipe = replace(self.learning, epochs=epochs)
         fit(model, data, recipe, task=run.task, generator=run.generator, journal=run.journal)
 

@@ -51,5 +51,6 @@ class Repairing(Unlearner):
     def mend(self, model: nn.Module, run: Run) -> nn.Module:
         """Train the model on the retain set, in place."""
         recipe = self.repair_of(run.request)
-        fit(model, run.request.retain, recipe, task=run.task, generator=run.generator, journal=run.journal)
+        data = run.request.for_training("retain")
+        fit(model, data, recipe, task=run.task, generator=run.generator, journal=run.journal)
         return model

@@ -52,7 +52,7 @@ class Retrain(Unlearner):
         reinitialise(model)
         fit(
             model,
-            run.request.retain,
+            run.request.for_training("retain"),
             self.recipe,
             task=run.task,
             generator=run.generator,

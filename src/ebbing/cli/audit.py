@@ -1,0 +1,87 @@
+"""``ebbing audit``: weights made by anybody's method, judged beside the original and retrained models."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from ebbing.auditing import audit
+from ebbing.checkpoints import read_record
+from ebbing.cli.checks import check_file, check_writable, noted
+from ebbing.cli.own import FAILED, Own, OwnOptions, check_record, prepare, tell_evidence, tell_request
+from ebbing.cli.screen import command_line, make_console, print_line, print_report, shown
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """The options of ``ebbing audit``."""
+
+    own: OwnOptions
+    original: tuple[Path, ...]
+    unlearned: tuple[Path, ...]
+    out: Path
+    retrained: tuple[Path, ...] = ()
+
+
+def run_audit(options: AuditOptions) -> int:
+    """Judge, and say so; the exit code.
+
+    Raises:
+        InputError: if an option cannot be used.
+    """
+    console = make_console()
+    problems: list[str] = []
+    files = {"--original": options.original, "--unlearned": options.unlearned, "--retrained": options.retrained}
+    for option, paths in files.items():
+        for path in paths:
+            with noted(problems):
+                check_file(path, option)
+    with noted(problems):
+        check_writable(options.out)
+    own = prepare(options.own, problems)
+    models = {option: [own.load(path, option, console) for path in paths] for option, paths in files.items()}
+    for path in options.original:
+        check_record(path, own.request, console)
+    _tell_made_for_another(options.unlearned, own, console)
+    tell_request(own, models["--original"][0], console)
+    tell_evidence(own.request, len(options.retrained), console)
+    started = time.perf_counter()
+    with shown(console) as progress:
+        progress("audit", 0)
+        report = audit(
+            original=models["--original"],
+            unlearned=models["--unlearned"],
+            oracles=models["--retrained"],
+            request=own.request,
+            task=own.task,
+            provenance={
+                "command": command_line(),
+                "model": options.own.model,
+                "weights": {option.removeprefix("--"): [str(p) for p in paths] for option, paths in files.items()},
+            },
+            seed=options.own.seed,
+        )
+        report.save(options.out)
+    print_report(report, options.out / "report", console, seconds=time.perf_counter() - started)
+    if report.verdict.outcome in own.fail_if:
+        print_line(console, f"--fail-if: the verdict is {report.verdict.outcome}.")
+        return FAILED
+    return 0
+
+
+def _tell_made_for_another(paths: tuple[Path, ...], own: Own, console: Console) -> None:
+    """Warn where the record beside unlearned weights does not name the records of this request."""
+    for path in paths:
+        record = read_record(path)
+        if record is None or record.data != own.request.data_fingerprint:
+            continue
+        missing = len(set(own.request.forget_ids.tolist()) - set(record.forgotten))
+        if missing:
+            print_line(
+                console,
+                f"Warning: by the record beside {path} it was not made to forget {missing} of the "
+                f"{len(own.request.forget_ids)} records of this request.",
+            )

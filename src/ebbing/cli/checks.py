@@ -1,0 +1,70 @@
+"""What is checked before anything long begins, so that the user learns of everything at once."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from ebbing.errors import InputError
+
+
+@contextmanager
+def noted(problems: list[str]) -> Iterator[None]:
+    """Note what is wrong and go on, so that the user learns of everything at once."""
+    try:
+        yield
+    except InputError as error:
+        problems.append(str(error))
+
+
+@contextmanager
+def named_option(option: str) -> Iterator[None]:
+    """Say which option an error comes from."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from error
+
+
+def raise_all(problems: list[str]) -> None:
+    """Raise what was noted, each on a line of its own, if anything was."""
+    if problems:
+        raise InputError("\nError: ".join(problems))
+
+
+def device_named(name: str) -> str:
+    """The device that a name stands for; tried out."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+        raise InputError(f"--device {name!r} cannot be used here: {reason}. Use auto or cpu.") from error
+    return name
+
+
+def check_file(path: Path, option: str) -> None:
+    """Find out now whether a file to be read is there."""
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "is no file" if path.exists() else "is not there"
+        raise InputError(f"{option} must be a file, but {str(path)!r} {found}.")
+
+
+def check_writable(out: Path) -> None:
+    """Find out now whether files can be made in the folder; it is left as it was."""
+    missing = [p for p in (out, *out.parents) if not p.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be written to: {error.strerror}. Choose another folder.") from error
+    finally:
+        for folder in missing:  # innermost first
+            with suppress(OSError):
+                folder.rmdir()

@@ -1,0 +1,279 @@
+"""The commands and their options; what they do is imported when they are called."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ebbing.cli import complete
+
+LARGEST_SEED = 2**62  # torch takes a little more, but each retrained model adds to it
+
+app = typer.Typer(
+    help="Make a trained PyTorch model forget chosen training data, and measure how far it is from never having seen it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ebbing {version('ebbing')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options of every command."""
+    if debug:
+        os.environ["EBBING_DEBUG"] = "1"
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where weights and the report go.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=LARGEST_SEED)] = 0,
+) -> None:
+    """Memorise wrong labels in scikit-learn's digits, forget them by five methods, and judge each. About a minute."""
+    from ebbing.cli.run import run_demo
+
+    run_demo(out=out, seed=seed)
+
+
+@app.command()
+def methods() -> None:
+    """List unlearning methods, presets, curves, rankings, rates and attacks; controls are marked."""
+    from ebbing.cli.listing import print_listing
+
+    print_listing()
+
+
+@app.command()
+def run(
+    dataset: Annotated[
+        str, typer.Option(help="digits, mnist or fashion-mnist.", autocompletion=complete.datasets)
+    ] = "digits",
+    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
+    train_size: Annotated[int | None, typer.Option(help="Keep so many training records, drawn by the seed.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The network; by default the data set's.", autocompletion=complete.networks)
+    ] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="key=value of the training, such as epochs=10; repeatable.")
+    ] = None,
+    forget: Annotated[
+        str, typer.Option(help="random:0.1, balanced:0.05, class:3, mislabelled:0.05, or a file of ids.")
+    ] = "random:0.1",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="name[:preset][@label]; repeatable; default ebb.", autocompletion=complete.methods),
+    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="[method.]field[.sub]=value; repeatable.")] = None,
+    oracles: Annotated[int, typer.Option(help="How many retrained models to compare with.", min=0)] = 16,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=LARGEST_SEED)] = 0,
+    out: Annotated[Path, typer.Option(help="Where weights and the report go; a rerun goes on there.")] = Path(
+        "runs/run"
+    ),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Of torch; by default torch's own choice.", min=1)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes.")] = False,
+) -> None:
+    """Train, forget, retrain references, and judge: the whole comparison on one data set."""
+    from ebbing.cli.run import Options, run_study
+
+    run_study(
+        Options(
+            dataset=dataset,
+            data_dir=data_dir,
+            train_size=train_size,
+            model=model,
+            recipe=tuple(recipe or ()),
+            forget=forget,
+            methods=tuple(method or ("ebb",)),
+            settings=tuple(settings or ()),
+            oracles=oracles,
+            seed=seed,
+            out=out,
+            device=device,
+            threads=threads,
+        ),
+        dry_run=dry_run,
+    )
+
+
+# The user's own model and data, the same for every command that takes them
+ModelName = Annotated[str, typer.Option("--model", help="pkg.mod:build, what makes the network.")]
+DataName = Annotated[str, typer.Option("--data", help="pkg.mod:train_set, the full training set.")]
+HoldoutName = Annotated[str, typer.Option("--holdout", help="pkg.mod:test_set, unseen data; split by the seed.")]
+ForgetFile = Annotated[Path, typer.Option("--forget", help="File of ids, one a line: positions, or keys with --keys.")]
+KeysName = Annotated[str | None, typer.Option("--keys", help="pkg.mod:keys, a key for each training record.")]
+ExcludeFile = Annotated[Path | None, typer.Option("--exclude", help="File of ids forgotten before, kept out too.")]
+MatchedName = Annotated[
+    str | None, typer.Option("--matched", help="pkg.mod:like, unseen records drawn as those to forget were.")
+]
+ViewName = Annotated[
+    str | None,
+    typer.Option("--training-view", help="pkg.mod:augmented, --data as training reads it, record by record."),
+]
+TaskName = Annotated[
+    str | None, typer.Option("--task", help="pkg.mod:task; ebbing:BinaryClassification for one logit.")
+]
+Share = Annotated[
+    float, typer.Option("--validation-share", help="Part of --holdout that methods may look at.", min=0, max=0.9)
+]
+OverlapRule = Annotated[
+    Literal["refuse", "drop", "allow"],
+    typer.Option("--overlap", help="Unseen records that equal training records: refuse if over 1 %, drop, or allow."),
+]
+AllowPt = Annotated[bool, typer.Option("--allow-pt", help="Read .pt weights too, by torch.load(weights_only=True).")]
+FailIf = Annotated[str | None, typer.Option("--fail-if", help="Outcomes, by commas, that end with exit code 3.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of everything that is drawn.", min=0, max=LARGEST_SEED)]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")]
+Threads = Annotated[int | None, typer.Option("--threads", help="Of torch; by default torch's own choice.", min=1)]
+Retrained = Annotated[
+    list[Path] | None, typer.Option("--retrained", help="Weights retrained without the records; repeatable.")
+]
+
+
+@app.command()
+def unlearn(
+    model: ModelName,
+    weights: Annotated[Path, typer.Option(help="The trained weights, safetensors. They are not changed.")],
+    data: DataName,
+    holdout: HoldoutName,
+    forget: ForgetFile,
+    out: Annotated[Path, typer.Option(help="The new weights; the report and finished parts go beside them.")],
+    keys: KeysName = None,
+    exclude: ExcludeFile = None,
+    matched: MatchedName = None,
+    training_view: ViewName = None,
+    task: TaskName = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="name[:preset][@label], default ebb; controls may stand beside it.", autocompletion=complete.methods
+        ),
+    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="[method.]field[.sub]=value; repeatable.")] = None,
+    train_fn: Annotated[
+        str | None, typer.Option(help="pkg.mod:train, your (dataset, *, seed) -> model, for retrained references.")
+    ] = None,
+    oracles: Annotated[
+        int | None, typer.Option(help="How many references to retrain with --train-fn; 16 if not said.", min=0)
+    ] = None,
+    retrained: Retrained = None,
+    validation_share: Share = 0.2,
+    overlap: OverlapRule = "refuse",
+    allow_pt: AllowPt = False,
+    fail_if: FailIf = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what is known, and stop.")] = False,
+) -> None:
+    """Make your own trained model forget the records of a list, and judge the result. The original stays."""
+    from ebbing.cli.own import OwnOptions
+    from ebbing.cli.unlearn import UnlearnOptions
+    from ebbing.cli.unlearn import unlearn as run_unlearn
+
+    own = OwnOptions(
+        model=model,
+        data=data,
+        holdout=holdout,
+        forget=forget,
+        keys=keys,
+        exclude=exclude,
+        matched=matched,
+        training_view=training_view,
+        task=task,
+        validation_share=validation_share,
+        overlap=overlap,
+        allow_pt=allow_pt,
+        fail_if=fail_if,
+        seed=seed,
+        device=device,
+        threads=threads,
+    )
+    options = UnlearnOptions(
+        own=own,
+        weights=weights,
+        out=out,
+        methods=tuple(method or ("ebb",)),
+        settings=tuple(settings or ()),
+        train_function=train_fn,
+        oracles=oracles,
+        retrained=tuple(retrained or ()),
+    )
+    raise typer.Exit(run_unlearn(options, dry_run=dry_run))
+
+
+@app.command()
+def audit(
+    model: ModelName,
+    original: Annotated[list[Path], typer.Option(help="Weights before; repeatable.")],
+    unlearned: Annotated[list[Path], typer.Option(help="Weights after, made by any method; repeatable.")],
+    data: DataName,
+    holdout: HoldoutName,
+    forget: ForgetFile,
+    retrained: Retrained = None,
+    out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("runs/audit"),
+    keys: KeysName = None,
+    exclude: ExcludeFile = None,
+    matched: MatchedName = None,
+    task: TaskName = None,
+    validation_share: Share = 0.2,
+    overlap: OverlapRule = "refuse",
+    allow_pt: AllowPt = False,
+    fail_if: FailIf = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Judge weights that any method has unlearned, beside the original and retrained ones."""
+    from ebbing.cli.audit import AuditOptions, run_audit
+    from ebbing.cli.own import OwnOptions
+
+    own = OwnOptions(
+        model=model,
+        data=data,
+        holdout=holdout,
+        forget=forget,
+        keys=keys,
+        exclude=exclude,
+        matched=matched,
+        task=task,
+        validation_share=validation_share,
+        overlap=overlap,
+        allow_pt=allow_pt,
+        fail_if=fail_if,
+        seed=seed,
+        device=device,
+        threads=threads,
+    )
+    options = AuditOptions(
+        own=own, original=tuple(original), unlearned=tuple(unlearned), out=out, retrained=tuple(retrained or ())
+    )
+    raise typer.Exit(run_audit(options))
+
+
+@app.command()
+def fingerprint(
+    weights: Annotated[Path, typer.Option(help="Trained weights; the record is written beside them.")],
+    data: DataName,
+    training_seconds: Annotated[
+        float | None, typer.Option(help="How long the training took, if you know.", min=0)
+    ] = None,
+) -> None:
+    """Record beside your weights which data they were trained on, so that other data are refused later."""
+    from ebbing.cli.record import write_fingerprint
+
+    write_fingerprint(weights=weights, data=data, training_seconds=training_seconds)

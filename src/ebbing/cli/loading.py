@@ -1,0 +1,135 @@
+"""From ``pkg.mod:name`` to the user's own network, data, keys, task and training function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
+
+from ebbing.batches import size
+from ebbing.cli.names import find, made
+from ebbing.errors import InputError
+from ebbing.task import Classification, Task
+from ebbing.training import seeded
+
+
+def builder_of(name: str, known: Mapping[str, Any]) -> Callable[[], nn.Module]:
+    """What builds the network: called with no arguments, a fresh one each time.
+
+    Raises:
+        InputError: if the name stands for nothing of the kind; it is called once to find out.
+    """
+    what = f"--model {name!r}"
+    build = find(name, known, "--model")
+    if isinstance(build, nn.Module):
+        template = build
+        return lambda: deepcopy(template)
+    if not callable(build):
+        raise InputError(f"{what} must be callable without arguments and give a module, but is {build!r}.")
+    with seeded(0):
+        model = _called(build, what)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{what} must give a torch module, but gives a {type(model).__name__}.")
+    return build  # type: ignore[no-any-return]
+
+
+def dataset_of(name: str, option: str) -> Dataset[Any]:
+    """A data set, or what a function without arguments makes: also a pair of arrays or tensors, inputs and labels.
+
+    Raises:
+        InputError: if it is nothing of the kind, is empty, or cannot be indexed.
+    """
+    what = f"{option} {name!r}"
+    found = find(name, {}, option)
+    if not hasattr(found, "__getitem__") and callable(found):
+        found = _called(found, what)
+    if isinstance(found, (tuple, list)) and len(found) == 2 and all(isinstance(p, (Tensor, np.ndarray)) for p in found):
+        inputs, labels = (torch.as_tensor(part) for part in found)
+        if len(inputs) != len(labels):
+            raise InputError(
+                f"{what}: there must be one label for each record, but are {len(labels)} for {len(inputs)}."
+            )
+        found = TensorDataset(inputs, labels)
+    if not hasattr(found, "__getitem__") or isinstance(found, (str, bytes, Mapping)):
+        raise InputError(
+            f"{what} must be a map-style data set (with a length, indexed by position), a pair of inputs and labels, or a "
+            f"function that gives one, but is a {type(found).__name__}."
+        )
+    dataset: Dataset[Any] = found
+    if size(dataset) == 0:
+        raise InputError(f"{what} must hold at least one record, but is empty.")
+    return dataset
+
+
+def keys_of(name: str, *, records: int) -> list[str]:
+    """One key for each record of the training set, as text: what stands in a file of ids.
+
+    Raises:
+        InputError: if there are not as many, or two different keys read alike as text.
+    """
+    what = f"--keys {name!r}"
+    found = find(name, {}, "--keys")
+    if callable(found):
+        found = _called(found, what)
+    if not isinstance(found, (Sequence, np.ndarray, Tensor)) and not hasattr(found, "tolist"):
+        raise InputError(
+            f"{what} must be a list of keys or a function that gives one, but is a {type(found).__name__}."
+        )
+    listed: list[Hashable] = found.tolist() if hasattr(found, "tolist") else list(found)
+    if len(listed) != records:
+        raise InputError(f"{what} must give one key for each of the {records} records, but gives {len(listed)}.")
+    try:
+        distinct = set(listed)
+    except TypeError:
+        raise InputError(f"{what} must give numbers or words as keys, but some are lists or the like.") from None
+    texts = [str(key).strip() for key in listed]
+    if len(set(texts)) != len(distinct):
+        raise InputError(f"{what}: different keys must differ as text in a file, but some do not, such as 1 and '1'.")
+    return texts
+
+
+def task_of(name: str | None) -> Task:
+    """The task; `Classification` where none is named."""
+    if name is None:
+        return Classification()
+    found = find(name, {}, "--task")
+    what = f"--task {name!r}"
+    if callable(found) and not isinstance(found, (type, Task)):
+        found = _called(found, what)
+    task: Task = made(found, Task, what)
+    return task
+
+
+def training_function_of(name: str) -> Callable[..., nn.Module]:
+    """A function ``(dataset, *, seed) -> model``; it is not called yet.
+
+    Raises:
+        InputError: if it cannot be called that way.
+    """
+    what = f"--train-fn {name!r}"
+    found = find(name, {}, "--train-fn")
+    if not callable(found):
+        raise InputError(f"{what} must be a function (dataset, *, seed) -> model, but is a {type(found).__name__}.")
+    try:
+        inspect.signature(found).bind(None, seed=0)
+    except TypeError as error:
+        raise InputError(f"{what} must be callable as function(dataset, seed=0), but: {error}.") from error
+    except ValueError:  # a builtin says nothing of what it takes
+        pass
+    return found  # type: ignore[no-any-return]
+
+
+def _called(function: Callable[[], Any], what: str) -> Any:
+    try:
+        return function()
+    except (Exception, SystemExit) as error:
+        said = " ".join(str(error).split())
+        raise InputError(
+            f"{what} must be callable without arguments, but raised {type(error).__name__}: {said}"
+        ) from error

@@ -1,0 +1,207 @@
+"""``ebbing unlearn``: the user's own model forgets, and a report stands beside the new weights."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from torch import nn
+
+from ebbing import __version__
+from ebbing.allocator import keep_freed_memory
+from ebbing.bank import OracleBank
+from ebbing.batches import size
+from ebbing.checkpoints import WeightsRecord, write_weights
+from ebbing.cli.checks import check_file, check_writable, noted
+from ebbing.cli.loading import training_function_of
+from ebbing.cli.methods import methods_of
+from ebbing.cli.own import FAILED, Own, OwnOptions, check_record, prepare, tell_evidence, tell_request
+from ebbing.cli.screen import command_line, make_console, print_line, print_report, shown
+from ebbing.errors import InputError
+from ebbing.journal import RunRecord
+from ebbing.methods import Unlearner
+from ebbing.study import ORACLE_SEEDS, Study
+from ebbing.training import OwnTrainer
+
+
+@dataclass(frozen=True)
+class UnlearnOptions:
+    """The options of ``ebbing unlearn``."""
+
+    own: OwnOptions
+    weights: Path
+    out: Path
+    methods: tuple[str, ...] = ("ebb",)
+    settings: tuple[str, ...] = ()
+    train_function: str | None = None
+    oracles: int | None = None
+    retrained: tuple[Path, ...] = ()
+
+
+def unlearn(options: UnlearnOptions, *, dry_run: bool = False) -> int:
+    """Forget, write the weights, judge, and say so; the exit code.
+
+    Raises:
+        InputError: if an option cannot be used, or the run was rolled back, so that there are no weights to write.
+    """
+    keep_freed_memory()
+    console = make_console()
+    own, methods, study, record = _study(options, console)
+    _tell_cost(study, record, console)
+    tell_evidence(own.request, len(study.retrained) + study.oracles, console)
+    _tell_methods(methods, options.out, console)
+    if dry_run:
+        print_line(console, "Nothing was done: --dry-run.")
+        return 0
+    started = time.perf_counter()
+    written: list[Path] = []
+    undone: dict[str, str] = {}
+
+    def keep(name: str, model: nn.Module, run: RunRecord) -> None:
+        if run.rolled_back is not None:
+            undone[name] = run.rolled_back
+        elif not run.control:
+            _write(options, own, study, name, model, run, record)
+            written.append(options.out)
+
+    with shown(console) as progress:
+        report = study.run(progress=progress, on_unlearned=keep)
+    print_report(report, study.report or options.out, console, seconds=time.perf_counter() - started)
+    for path in written:
+        print_line(console, f"Weights: {path}, with a record of how they were made in {path}.json")
+    failed = [n for n, verdict in report.verdicts.items() if not methods[n].control and verdict.outcome in own.fail_if]
+    for name in failed:
+        print_line(console, f"--fail-if: {name} is {report.verdicts[name].outcome}.")
+    if any(not methods[name].control for name in undone):
+        reasons = "; ".join(f"{name}: {why}" for name, why in undone.items())
+        raise InputError(
+            f"the run was rolled back, so that no weights were written ({reasons}). Lower --set repair.learning_rate, or "
+            "choose another method."
+        )
+    return FAILED if failed else 0
+
+
+def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Unlearner], Study, WeightsRecord | None]:
+    """Everything that was named, checked and loaded, as a study."""
+    problems: list[str] = []
+    with noted(problems):
+        check_file(options.weights, "--weights")
+    for path in options.retrained:
+        with noted(problems):
+            check_file(path, "--retrained")
+    with noted(problems):
+        _check_out(options)
+    with noted(problems):
+        methods = methods_of(options.methods, options.settings, recipe=None)
+        _check_one_writes(methods)
+    with noted(problems):
+        function = None if options.train_function is None else training_function_of(options.train_function)
+    if options.oracles and options.train_function is None:
+        problems.append(
+            f"--oracles {options.oracles} needs --train-fn pkg.mod:train, a function (dataset, *, seed) -> model. Name one, or "
+            "pass models that were retrained elsewhere by --retrained."
+        )
+    own = prepare(options.own, problems)
+    original = own.load(options.weights, "--weights", console)
+    record = check_record(options.weights, own.request, console)
+    tell_request(own, original, console)
+    study = Study(
+        trainer=None if function is None else OwnTrainer(function, own.build, own.device),
+        request=own.request,
+        methods=methods,
+        oracles=(16 if options.oracles is None else options.oracles) if function is not None else 0,
+        directory=options.out.with_suffix(".work"),
+        seed=options.own.seed,
+        provenance={"command": command_line(), "model": options.own.model, "weights": str(options.weights)},
+        given=original,
+        retrained=[own.load(path, "--retrained", console) for path in options.retrained],
+        task=own.task,
+        report=options.out.with_suffix(".report"),
+    )
+    return own, methods, study, record
+
+
+def _check_out(options: UnlearnOptions) -> None:
+    """The weights go to a file of their own, in a folder that can be written to."""
+    out = options.out
+    if out.suffix != ".safetensors":
+        raise InputError(f"--out must end in .safetensors, the format that is written, but is {str(out)!r}.")
+    if out.is_dir():
+        raise InputError(f"--out must be a file, but {str(out)!r} is a folder.")
+    given = {p.resolve() for p in (options.weights, *options.retrained)}
+    if out.resolve() in given:
+        raise InputError(f"--out must not be a file that is read, but is {str(out)!r}. The original stays as it is.")
+    check_writable(out.parent)
+
+
+def _check_one_writes(methods: Mapping[str, Unlearner]) -> None:
+    """There is one file of weights, so one method that is no control."""
+    writing = [name for name, method in methods.items() if not method.control]
+    if len(writing) > 1:
+        raise InputError(
+            f"--method must name one method whose weights are written, but names {', '.join(writing)}. Controls may stand "
+            "beside it; to compare methods, call once for each."
+        )
+
+
+def _write(
+    options: UnlearnOptions,
+    own: Own,
+    study: Study,
+    name: str,
+    model: nn.Module,
+    run: RunRecord,
+    record: WeightsRecord | None,
+) -> None:
+    """The new weights, and beside them what they were made from and how."""
+    stays = set(own.request.retain_ids.tolist())
+    gone = tuple(i for i in range(size(own.request.dataset)) if i not in stays)
+    write_weights(
+        options.out,
+        model,
+        data=own.request.data_fingerprint,
+        records=size(own.request.dataset),
+        forgotten=gone,
+        training_seconds=None if record is None else record.training_seconds,
+        made_by={
+            "ebbing": __version__,
+            "method": name,
+            "settings": run.settings,
+            "seed": study.seed,
+            "from": options.weights.name,
+            "request": own.request.fingerprint,
+        },
+    )
+
+
+def _tell_cost(study: Study, record: WeightsRecord | None, console: Console) -> None:
+    """What one retraining costs, where that is known."""
+    bank = OracleBank(study.trainer, study.request, study.store.directory, first_seed=study.seed + ORACLE_SEEDS)
+    finished = bank.stored_seconds(study.oracles)
+    recorded = None if record is None else record.training_seconds
+    each = statistics.median(finished) if finished else recorded
+    if each is None:
+        first = "the first is finished" if study.oracles else "a model was retrained (--train-fn)"
+        print_line(console, f"What one retraining costs is not known before {first}.")
+        return
+    source = f"as {len(finished)} did that are kept" if finished else "as the record beside the weights says"
+    left = study.oracles - len(finished)
+    rest = f"; {left} to come, about {left * each:,.0f} s" if left > 0 else ""
+    print_line(
+        console,
+        f"One retraining takes about {each:,.0f} s, {source}{rest}. Each gives a model that never saw the records: where that "
+        "is affordable, take it.",
+    )
+
+
+def _tell_methods(methods: Mapping[str, Unlearner], out: Path, console: Console) -> None:
+    """Say where nothing will be written."""
+    controls = [name for name, method in methods.items() if method.control]
+    if len(controls) == len(methods):
+        print_line(
+            console, f"{', '.join(controls)}: controls are judged, but write no weights; {out} will not be there."
+        )
