@@ -24,11 +24,11 @@ from problems import FULL, problem
 import ebbing as eb
 from ebbing.allocator import keep_freed_memory
 from ebbing.auditing import audit
-from ebbing.bank import ModelStore, train_or_load
 from ebbing.data import load
 from ebbing.files import write_text
 from ebbing.methods import Unlearner
 from ebbing.models import paper_cnn
+from ebbing.store import ModelStore, train_or_load
 from ebbing.study import Study
 from ebbing.task import accuracy
 

@@ -15,12 +15,12 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # Each may import those before it and itself. `executors` is a place kept for later.
 LAYERS = (
     *("errors", "files", "allocator", "batches", "fingerprint", "checkpoints", "ids", "inspection"),
-    *("task", "unseen", "request", "journal", "training", "preflight"),
-    *("units", "curves", "rankings", "rates", "methods", "models", "data"),
-    *("observations", "attacks", "measures", "bank", "report", "verdict", "evidence", "auditing"),
+    *("task", "unseen", "request", "journal", "training", "preflight", "pool", "store"),
+    *("units", "curves", "rankings", "rates", "methods", "sabotage", "models", "data"),
+    *("observations", "inside", "attacks", "measures", "bank", "report", "verdict", "evidence", "auditing"),
     *("study", "executors", "cli", "testing"),
 )
-JUDGE = {"observations", "attacks", "measures", "report", "verdict", "evidence", "auditing"}
+JUDGE = {"observations", "inside", "attacks", "measures", "report", "verdict", "evidence", "auditing"}
 
 
 def layer_of(path):

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-import ebbing.bank
-from ebbing.bank import ModelStore, OracleBank, train_or_load, training_key
+import ebbing.store
+from ebbing.bank import OracleBank
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_model
 from ebbing.journal import Journal
 from ebbing.request import ForgetRequest
+from ebbing.store import ModelStore, train_or_load, training_key
 from ebbing.task import Classification
 from ebbing.training import Recipe, Trainer
 
@@ -122,7 +123,7 @@ def test_a_write_that_is_cut_off_leaves_the_old_entry(store, monkeypatch, error)
         Path(name).write_bytes(b"half of a mod")
         raise error
 
-    monkeypatch.setattr(ebbing.bank, "save_model", torn)
+    monkeypatch.setattr(ebbing.store, "save_model", torn)
     for key in ("key", "new"):
         with pytest.raises(error):
             store.put(key, TRAINER(DATA, seed=1), {"seed": "1"})

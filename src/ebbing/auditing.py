@@ -6,8 +6,9 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,21 @@ from torch import nn
 from ebbing import __version__
 from ebbing.bank import OracleBank
 from ebbing.errors import InputError
-from ebbing.evidence import Judge
+from ebbing.evidence import Judge, Seen, see
 from ebbing.files import write_text
+from ebbing.inside import probed_layers
 from ebbing.journal import RunRecord
-from ebbing.observations import observe
+from ebbing.observations import Observations
 from ebbing.report import render, verdict_lines
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification, Task
 from ebbing.training import Trainer
-from ebbing.verdict import RULE, Verdict
+from ebbing.verdict import FEWEST_ORACLES, RULE, Verdict
 
 SCHEMA = "ebbing.report/1"
+
+NO_COST: dict[str, float | None] = {"seconds": None, "ratio_to_retraining": None, "examples_ratio": None}
+UNREAD = "Its layers are not the original's, so that it was judged by its answers alone."
 
 Models = nn.Module | Sequence[nn.Module]
 
@@ -85,6 +90,8 @@ def audit(
     records: Mapping[str, RunRecord] | None = None,
     provenance: Mapping[str, Any] | None = None,
     seed: int = 0,
+    inside: bool = True,
+    on_model: Callable[[], None] | None = None,
 ) -> AuditReport:
     """Judge unlearned models beside the untouched and the retrained ones.
 
@@ -96,7 +103,10 @@ def audit(
         task: turns batches into outputs; `Classification` if None.
         records: what each method was and took, by name.
         provenance: added to the report's own (versions, platform, threads).
-        seed: of the bootstrap intervals.
+        seed: of the bootstrap intervals, and of the order of relearning.
+        inside: whether the layers are probed and copies relearn, see `ebbing.inside`. Models of another structure than
+            the original's are judged by their answers alone, and a note says so.
+        on_model: called after each model was seen.
 
     Returns:
         The report.
@@ -108,37 +118,89 @@ def audit(
     methods = dict(unlearned) if isinstance(unlearned, Mapping) else {"unlearned": unlearned}
     if not methods:
         raise InputError("`unlearned` must hold at least one model to judge, but is empty.")
-    before = observe(_listed(original), request, task=task)
-    retrained = observe(list(oracles), request, task=task) if len(oracles) else None
-    judge = Judge(request, before, retrained, seed)
+    first = _listed(original)[0]
+    # with too few retrained models there is nothing to hold the layers of any against
+    layers = probed_layers(first, request, task=task) if inside and len(oracles) >= FEWEST_ORACLES else []
+
+    look = partial(see, request=request, task=task, layers=layers, seed=seed, on_model=on_model)
+    return judge_observations(
+        original=look(_listed(original)),
+        unlearned={name: look(_listed(models)) for name, models in methods.items()},
+        oracles=look(list(oracles)) if len(oracles) else None,
+        concept=request.concept,
+        records=records,
+        costs={name: _cost((records or {}).get(name, RunRecord()), oracles, request) for name in methods},
+        request=_describe_request(request),
+        provenance=_provenance(first) | dict(provenance or {}),
+        seconds=oracles.seconds if isinstance(oracles, OracleBank) else [],
+        seed=seed,
+    )
+
+
+def judge_observations(
+    *,
+    original: Seen | Observations,
+    unlearned: Mapping[str, Seen | Observations],
+    oracles: Seen | Observations | None,
+    concept: bool = False,
+    records: Mapping[str, RunRecord] | None = None,
+    costs: Mapping[str, Mapping[str, float | None]] | None = None,
+    request: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    seconds: Sequence[float] = (),
+    seed: int = 0,
+) -> AuditReport:
+    """Judge models by what was seen of them, wherever they were trained: `audit` without models.
+
+    Args:
+        original: of the models before.
+        unlearned: of the models after, by the name of the method.
+        oracles: of the retrained models; None if there are none.
+        concept: whether whole classes were to be forgotten.
+        records: what each method was and took, by name.
+        costs: of each method, by name.
+        request: the report's words on what was to be forgotten.
+        provenance: where all this comes from.
+        seconds: wall time of each retraining.
+        seed: of the bootstrap intervals.
+    """
+    before = _as_seen(original)
+    judge = Judge(before, None if oracles is None else _as_seen(oracles), concept=concept, seed=seed)
     blocks, verdicts = {}, {}
-    for name, models in methods.items():
-        record = (records or {}).get(name, RunRecord())
-        after = observe(_listed(models), request, task=task)
+    for name, models in unlearned.items():
+        after, record, cost = (
+            _as_seen(models),
+            (records or {}).get(name, RunRecord()),
+            dict((costs or {}).get(name, {})),
+        )
         verdicts[name] = judge.verdict(after)
-        cost = _cost(record, oracles, request)
+        unread = judge.inside is not None and after.inside is None
         blocks[name] = {
             "verdict": {"outcome": verdicts[name].outcome, "reason": verdicts[name].reason},
             "control": record.control,
             "summary": record.summary,
             **judge.describe(after),
             "removed": judge.removed(after),
-            "cost": cost,
-            "notes": [*record.notes, *judge.notes(after), *_cost_notes(cost)],
+            "cost": NO_COST | cost,
+            "notes": [*record.notes, *judge.notes(after), *_cost_notes(cost), *([UNREAD] if unread else [])],
             "settings": record.settings,
             "history": record.history,
         }
     data = {
         "schema": SCHEMA,
-        "request": _describe_request(request),
+        "request": dict(request) if request is not None else _describe_counts(before.answers, concept),
         "original": judge.describe(before),
-        "oracles": judge.describe_oracles(seconds=oracles.seconds if isinstance(oracles, OracleBank) else []),
+        "oracles": judge.describe_oracles(seconds=seconds),
         "bands": judge.describe_bands(),
         "methods": blocks,
         "rule": {"text": RULE},
-        "provenance": _provenance(_listed(original)[0]) | dict(provenance or {}),
+        "provenance": dict(provenance or {}),
     }
     return AuditReport(_plain(data), verdicts)
+
+
+def _as_seen(models: Seen | Observations) -> Seen:
+    return models if isinstance(models, Seen) else Seen(models)
 
 
 def _listed(models: Models) -> list[nn.Module]:
@@ -160,7 +222,7 @@ def _cost(record: RunRecord, oracles: Sequence[nn.Module], request: ForgetReques
 
 
 def _cost_notes(cost: Mapping[str, float | None]) -> list[str]:
-    ratio = cost["ratio_to_retraining"]
+    ratio = cost.get("ratio_to_retraining")
     if ratio is not None and ratio >= 1:
         return [f"Retraining would have cost less: this took {ratio:.2f} times as long."]
     return []
@@ -176,6 +238,19 @@ def _describe_request(request: ForgetRequest) -> dict[str, Any]:
         "matched": None if request.matched is None else len(request.matched),  # type: ignore[arg-type]
         "concept": request.concept,
         "fingerprint": request.fingerprint,
+    }
+
+
+def _describe_counts(seen: Observations, concept: bool) -> dict[str, Any]:
+    counts = {name: getattr(seen, name).n_examples for name in ("forget", "retain", "holdout")}
+    matched = None if seen.matched is None else seen.matched.n_examples
+    return {
+        "kind": "observations",
+        "description": "models that were observed elsewhere",
+        **counts,
+        "matched": matched,
+        "concept": concept,
+        "fingerprint": None,
     }
 
 

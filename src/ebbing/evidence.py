@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from ebbing import verdict
 from ebbing.attacks import STANDARD
-from ebbing.measures import Figures, Reference, bootstrap_memory, figures, share_removed, tug_of_war
-from ebbing.observations import Observations
+from ebbing.inside import Inside, look_inside
+from ebbing.measures import (
+    Figures,
+    Hidden,
+    Reference,
+    bootstrap_memory,
+    figures,
+    hidden,
+    hidden_left_out,
+    share_removed,
+    tug_of_war,
+)
+from ebbing.observations import Observations, load_arrays, observe, save_arrays
 from ebbing.request import ForgetRequest
+from ebbing.task import Task
 from ebbing.verdict import Bands, Verdict
 
 JUDGED_SPLITS = ("forget", "retain", "holdout")
@@ -21,48 +36,125 @@ QUANTILES = np.linspace(0, 1, 21)
 NO_OP = 0.05
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of some models: their answers and, where the weights were at hand, what they keep inside."""
+
+    answers: Observations
+    inside: Inside | None = None
+
+    def __getitem__(self, models: list[int]) -> Seen:
+        """Some of the models."""
+        return Seen(self.answers[models], None if self.inside is None else self.inside[models])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Seen]) -> Seen:
+        """The models of several, one after the other; what is inside only where all were looked into."""
+        inside = [part.inside for part in parts if part.inside is not None]
+        return cls(
+            Observations.concatenate([part.answers for part in parts]),
+            Inside.concatenate(inside) if len(inside) == len(parts) else None,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything into one ``.npz`` file, whole or not at all."""
+        arrays = {f"answers/{name}": array for name, array in self.answers.arrays().items()}
+        if self.inside is not None:
+            arrays |= {f"inside/{name}": array for name, array in self.inside.arrays().items()}
+        save_arrays(path, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Seen:
+        """What `save` wrote. Nothing is unpickled.
+
+        Raises:
+            InputError: if the file is not there, damaged, or holds something else.
+        """
+
+        def make(arrays: Mapping[str, np.ndarray]) -> Seen:
+            def under(prefix: str) -> dict[str, np.ndarray]:
+                return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+
+            inner = under("inside/")
+            return cls(Observations.from_arrays(under("answers/")), Inside.from_arrays(inner) if inner else None)
+
+        return load_arrays(path, make)
+
+
+def see(
+    models: Sequence[nn.Module],
+    request: ForgetRequest,
+    *,
+    task: Task,
+    layers: Sequence[str] = (),
+    seed: int = 0,
+    on_model: Callable[[], None] | None = None,
+) -> Seen:
+    """Run models over a request, and look inside them where they have the layers that are named.
+
+    Args:
+        models: at least one.
+        request: its splits are read.
+        task: turns batches into outputs.
+        layers: see `ebbing.inside.probed_layers`; none to see the answers alone.
+        seed: of the order of relearning.
+        on_model: called after each model was looked into.
+    """
+    answers = observe(models, request, task=task)
+    alike = layers and all(set(layers) <= {name for name, _ in model.named_modules()} for model in models)
+    inner = look_inside(models, request, task=task, layers=layers, seed=seed, on_model=on_model) if alike else None
+    return Seen(answers, inner)
+
+
 class Judge:
     """What all models of one audit are held against: the original and the retrained ones."""
 
-    def __init__(self, request: ForgetRequest, before: Observations, retrained: Observations | None, seed: int) -> None:
-        self.request, self.before, self.retrained, self.seed = request, before, retrained, seed
-        matched = None if before.matched is None else before.matched.n_examples
+    def __init__(self, before: Seen, retrained: Seen | None, *, concept: bool, seed: int) -> None:
+        self.concept, self.seed, self.before = concept, seed, before
+        self.retrained = None if retrained is None else retrained.answers
+        answers = before.answers
         self.lacking = verdict.too_little(
-            oracles=0 if retrained is None else retrained.n_models,
-            records=before.forget.n_examples,
-            matched=matched,
-            concept=request.concept,
+            oracles=0 if self.retrained is None else self.retrained.n_models,
+            records=answers.forget.n_examples,
+            matched=None if answers.matched is None else answers.matched.n_examples,
+            concept=concept,
         )
-        enough = retrained is not None and retrained.n_models >= verdict.FEWEST_ORACLES
-        self.reference = Reference(retrained, request.concept) if enough and retrained is not None else None
+        enough = self.retrained is not None and self.retrained.n_models >= verdict.FEWEST_ORACLES
+        self.reference = Reference(self.retrained, concept) if enough and self.retrained is not None else None
+        self.inside = None if retrained is None or not enough else retrained.inside
+        self.hidden = None if self.inside is None else hidden_left_out(self.inside, concept=concept)
         self.bands: dict[int, Bands] = {}
         self.original = self.figures(before)
 
-    def figures(self, models: Observations) -> list[Figures]:
+    def figures(self, models: Seen) -> list[Figures]:
         """The figures of each model; none without a reference."""
         if self.reference is None:
             return []
-        return [figures(models[[i]], self.reference) for i in range(models.n_models)]
+        found = [figures(models.answers[[i]], self.reference) for i in range(models.answers.n_models)]
+        if self.inside is None or models.inside is None:
+            return found
+        inner = [hidden(models.inside[[i]], self.inside, concept=self.concept) for i in range(len(found))]
+        return [replace(f, hidden=h) for f, h in zip(found, inner, strict=True)]
 
     def bands_for(self, judged: int) -> Bands | None:
         """The bands where ``judged`` models give one answer."""
         if self.reference is None:
             return None
         if judged not in self.bands:
-            self.bands[judged] = verdict.bands_of(self.reference, judged=judged)
+            self.bands[judged] = verdict.bands_of(self.reference, judged=judged, hidden=self.hidden)
         return self.bands[judged]
 
-    def verdict(self, after: Observations) -> Verdict:
+    def verdict(self, after: Seen) -> Verdict:
         """The worst of the models' verdicts, or why there can be none."""
-        bands = self.bands_for(after.n_models)
+        bands = self.bands_for(after.answers.n_models)
         if self.lacking is not None or bands is None:
             return Verdict(verdict.INCONCLUSIVE, f"{self.lacking}.")
         loudest = max(self.original, key=lambda f: abs(f.m))
         return verdict.worst([verdict.judge(f, loudest, bands) for f in self.figures(after)])
 
-    def describe(self, models: Observations) -> dict[str, Any]:
-        """Accuracy, memory, drift, attacks, ToW and quantiles of z."""
-        found = self.figures(models)
+    def describe(self, seen: Seen) -> dict[str, Any]:
+        """Accuracy, memory, drift, attacks, ToW, quantiles of z, and what is inside."""
+        found, models = self.figures(seen), seen.answers
         accuracy = {s: _spread(getattr(models, s).accuracy) for s in JUDGED_SPLITS}
         drift = {s: _spread([f.drift[s] for f in found]) for s in JUDGED_SPLITS} if found else None
         return {
@@ -72,6 +164,7 @@ class Judge:
             "attacks": _attacks(models, seed=self.seed),
             "tow": self._tow(models),
             "profile": _profile(found),
+            "inside": _inside([f.hidden for f in found if f.hidden is not None]),
         }
 
     def _memory(self, found: list[Figures]) -> dict[str, Any] | None:
@@ -95,7 +188,7 @@ class Judge:
         rows = [{s: float(getattr(models, s).accuracy[i]) for s in JUDGED_SPLITS} for i in range(models.n_models)]
         return _spread([tug_of_war(row, retrained) for row in rows])
 
-    def removed(self, after: Observations) -> Any:
+    def removed(self, after: Seen) -> Any:
         """Share of the original's memory that is gone; null where the original's lies inside the band."""
         bands = self.bands_for(1)
         found = self.figures(after)
@@ -106,13 +199,14 @@ class Judge:
             return None
         return _spread([share_removed(f.m, m_original) for f in found])
 
-    def notes(self, after: Observations) -> list[str]:
+    def notes(self, seen: Seen) -> list[str]:
         """A no-op is named: outputs that hardly differ from the original's."""
-        if after.n_models != self.before.n_models:
+        after, before = seen.answers, self.before.answers
+        if after.n_models != before.n_models:
             return []
         changes = []
         for split in ("forget", "holdout"):
-            a, b = getattr(after, split).margin, getattr(self.before, split).margin
+            a, b = getattr(after, split).margin, getattr(before, split).margin
             changes.append(float(np.abs(a - b).mean() / (b.std() + 1e-12)))
         if max(changes) == 0.0:
             return ["No-op: every output is the original's."]
@@ -131,6 +225,7 @@ class Judge:
             "seconds": statistics.median(seconds) if seconds else None,
             "seconds_each": list(seconds) or None,
             "profile": None,
+            "inside": None,
         }
         if self.retrained is None:
             return described
@@ -146,6 +241,8 @@ class Judge:
             if not math.isnan(found[0].m):
                 described["memory"] = {"m": _range([f.m for f in found]), "w": _range([f.w for f in found])}
             described["profile"] = _profile(found)
+        if self.hidden is not None:
+            described["inside"] = _inside(self.hidden)
         return described
 
     def describe_bands(self) -> dict[str, Any] | None:
@@ -160,6 +257,12 @@ class Judge:
             "drift": {s: {"high": b.high} for s, b in bands.drift.items()},
             "holdout_accuracy": {"low": bands.holdout_accuracy.low},
             "smallest_detectable_m": bands.smallest_detectable if known else None,
+            "inside": None
+            if bands.hidden is None
+            else {
+                "probes": {layer: {"high": band.high} for layer, band in bands.hidden.probes.items()},
+                "savings": {"low": bands.hidden.savings.low, "high": bands.hidden.savings.high},
+            },
         }
 
 
@@ -202,6 +305,22 @@ def _attacks(models: Observations, *, seed: int) -> dict[str, Any]:
                 "reason": first.reason,
             }
     return found
+
+
+def _inside(found: Sequence[Hidden]) -> dict[str, Any] | None:
+    """M and W of each layer's readout, and savings; None where no weights were at hand."""
+    if not found:
+        return None
+    return {
+        "probes": {
+            layer: {
+                "m": _spread([h.probes[layer][0] for h in found]),
+                "w": _spread([h.probes[layer][1] for h in found]),
+            }
+            for layer in found[0].probes
+        },
+        "savings": _spread([h.savings for h in found]),
+    }
 
 
 def _profile(found: list[Figures]) -> dict[str, Any] | None:

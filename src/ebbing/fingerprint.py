@@ -67,8 +67,12 @@ def named(dataset: Dataset[Any]) -> str | None:
 
 def of_model(model: nn.Module) -> str:
     """32 hexadecimal digits of a model's structure and of every parameter and buffer."""
+    return of_settings([repr(model), of_state(model)])
+
+
+def of_state(model: nn.Module) -> str:
+    """32 hexadecimal digits of every parameter and buffer by name."""
     digest = _digest()
-    digest.update(repr(model).encode())
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
         _update(digest, tensor)

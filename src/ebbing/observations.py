@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from torch import nn
 
 from ebbing.batches import evenly, iterate
 from ebbing.errors import InputError
+from ebbing.files import write_whole
 from ebbing.request import ForgetRequest
 from ebbing.task import Task, confidence, correct, entropy, evaluation_mode, margin, modified_entropy
 
 SPLITS = ("forget", "retain", "holdout", "matched")
 RETAIN_SAMPLE = 10_000
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,8 @@ class Signals:
         modified_entropy: -(1 - p_y) log p_y - sum over j != y of p_j log(1 - p_j), >= 0
             (Song and Mittal, arXiv 2003.10595).
         correct: whether the largest logit is the label's.
+
+    Where only margins are known, see `from_margins`, the three in between hold NaN.
     """
 
     margin: np.ndarray
@@ -35,6 +45,29 @@ class Signals:
     entropy: np.ndarray
     modified_entropy: np.ndarray
     correct: np.ndarray
+
+    @classmethod
+    def from_margins(cls, margin: np.ndarray, *, correct: np.ndarray | None = None) -> Signals:
+        """The signals of models that were run elsewhere.
+
+        Args:
+            margin: (n_models, n_examples), finite.
+            correct: likewise, bool; by default margin > 0, that the label has more than half of the probability, which is
+                never more than what is predicted as labelled.
+
+        Raises:
+            InputError: if the shapes are others or a margin is not finite.
+        """
+        values = np.asarray(margin, dtype=np.float32)
+        right = values > 0 if correct is None else np.asarray(correct, dtype=bool)
+        if values.ndim != 2 or 0 in values.shape or right.shape != values.shape:
+            raise InputError(
+                f"margins and correct must have one shape (n_models, n_examples), but have {values.shape} and {right.shape}."
+            )
+        if not np.isfinite(values).all():
+            raise InputError("margins must be finite, but some are NaN or infinite. Clip them, or leave the model out.")
+        unknown = np.full_like(values, np.nan)
+        return cls(values, unknown, unknown, unknown, right)
 
     @property
     def loss(self) -> np.ndarray:
@@ -85,6 +118,94 @@ class Observations:
     def n_models(self) -> int:
         """Number of models observed."""
         return self.forget.n_models
+
+    @classmethod
+    def from_margins(
+        cls, *, forget: np.ndarray, retain: np.ndarray, holdout: np.ndarray, matched: np.ndarray | None = None
+    ) -> Observations:
+        """Observations of models that were run elsewhere, from their margins alone.
+
+        Each array is (n_models, n_examples), as EasyDUB and data-unlearning-bench publish them: ``train[:, forget_ids]``,
+        ``train[:, retain_ids]``, and two disjoint parts of ``val``, the matched one drawn as the forget set was.
+        """
+        splits = {"forget": forget, "retain": retain, "holdout": holdout, "matched": matched}
+        made = {name: None if m is None else Signals.from_margins(m) for name, m in splits.items()}
+        counts = {name: s.n_models for name, s in made.items() if s is not None}
+        if len(set(counts.values())) > 1:
+            raise InputError(f"every split must show the same models, but they have {counts} rows.")
+        return cls(**made)  # type: ignore[arg-type]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Observations]) -> Observations:
+        """The models of several observations of the same examples, one after the other."""
+        together: dict[str, Signals | None] = {}
+        for split in SPLITS:
+            signals = [getattr(part, split) for part in parts]
+            if any(s is None for s in signals):
+                together[split] = None
+            else:
+                rows = {f.name: np.concatenate([getattr(s, f.name) for s in signals]) for f in fields(Signals)}
+                together[split] = Signals(**rows)
+        return cls(**together)  # type: ignore[arg-type]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays by ``<split>/<signal>``."""
+        return {
+            f"{split}/{f.name}": getattr(getattr(self, split), f.name)
+            for split in SPLITS
+            if getattr(self, split) is not None
+            for f in fields(Signals)
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Observations:
+        """What `arrays` gave.
+
+        Raises:
+            KeyError: if a split other than matched is missing.
+        """
+        made = {
+            split: Signals(*(arrays[f"{split}/{f.name}"] for f in fields(Signals)))
+            for split in SPLITS
+            if split != "matched" or "matched/margin" in arrays
+        }
+        return cls(made["forget"], made["retain"], made["holdout"], made.get("matched"))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the arrays into one ``.npz`` file, whole or not at all."""
+        save_arrays(path, self.arrays())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Observations:
+        """What `save` wrote. Nothing is unpickled.
+
+        Raises:
+            InputError: if the file is not there, damaged, or holds something else.
+        """
+        return load_arrays(path, cls.from_arrays)
+
+
+def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays by name into one ``.npz`` file, whole or not at all."""
+
+    def write(name: str) -> None:
+        with open(name, "wb") as file:  # a name would be given another ending
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # no array is named allow_pickle
+
+    write_whole(Path(path), write)
+
+
+def load_arrays(path: str | os.PathLike[str], make: Callable[[Mapping[str, np.ndarray]], Made]) -> Made:
+    """What is made of the arrays of a ``.npz`` file. Nothing is unpickled.
+
+    Raises:
+        InputError: if the file is not there or damaged, or lacks an array.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return make({name: file[name] for name in file.files})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} must hold saved observations, but cannot be read: {error}. Observe again.") from error
 
 
 def _signals(model: nn.Module, dataset: object, *, task: Task, batch_size: int) -> list[np.ndarray]:

@@ -68,11 +68,16 @@ class ForgetRequest:
         return Subset(self.dataset, self.retain_ids.tolist())
 
     @cached_property
+    def everything_ids(self) -> Tensor:
+        """(n,) int64 positions of `everything` in ``dataset``, ascending."""
+        return torch.cat([self.forget_ids, self.retain_ids]).sort().values
+
+    @cached_property
     def everything(self) -> Dataset[Any]:
         """The records that the original is trained on: those that must go and those that stay, none excluded earlier."""
         if len(self.forget_ids) + len(self.retain_ids) == size(self.dataset):
             return self.dataset
-        return Subset(self.dataset, torch.cat([self.forget_ids, self.retain_ids]).sort().values.tolist())
+        return Subset(self.dataset, self.everything_ids.tolist())
 
     def for_training(self, part: Literal["forget", "retain", "everything"]) -> Dataset[Any]:
         """A part of the request as training reads it: out of ``training_view`` where there is one."""

@@ -16,11 +16,12 @@ from torch.utils.data import Dataset
 
 from ebbing import __version__, fingerprint
 from ebbing.auditing import AuditReport, audit
-from ebbing.bank import AnyTrainer, ModelStore, OracleBank, Trained, train_or_load
+from ebbing.bank import OracleBank
 from ebbing.errors import InputError
 from ebbing.journal import Journal, RunRecord
 from ebbing.methods import Unlearner
 from ebbing.request import ForgetRequest
+from ebbing.store import AnyTrainer, ModelStore, Trained, train_or_load
 from ebbing.task import Classification, Task
 from ebbing.training import Trainer
 
@@ -53,6 +54,8 @@ class Study:
         given: the original, where it is the user's own.
         retrained: models retrained elsewhere, judged by beside those retrained here.
         task: turns batches into outputs; by default the trainer's, or `Classification`.
+        inside: whether the audit looks inside the models, see `ebbing.auditing.audit`.
+        workers: processes that retrain, one thread each; None retrains in this one.
         report: the files of the report without their endings; by default ``report`` in ``directory``.
     """
 
@@ -67,6 +70,8 @@ class Study:
     retrained: Sequence[nn.Module] = ()
     task: Task = None  # type: ignore[assignment]  # set below, never None afterwards
     report: Path | None = None
+    inside: bool = True
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could not be run, and take the trainer's task where none is given."""
@@ -104,7 +109,7 @@ class Study:
             unlearned[name], records[name] = self.unlearn(name, method, original, progress=progress)
             on_unlearned(name, unlearned[name], records[name])
         bank = self.bank(progress=progress)
-        progress("audit", 0)
+        show = progress("audit", 1 + len(unlearned) + len(bank))
         report = audit(
             original=original,
             unlearned=unlearned,
@@ -119,6 +124,8 @@ class Study:
                 **self.provenance,
             },
             seed=self.seed,
+            inside=self.inside,
+            on_model=lambda: show(1),
         )
         files = self.report or self.directory / "report"
         report.save(files.parent, name=files.name)
@@ -157,7 +164,8 @@ class Study:
             if trained.reused or not counted:
                 show(each)
 
-        bank.train(len(self.retrained) + self.oracles, journal=Journal(on_advance=show), on_model=found)
+        journal = Journal(on_advance=show)
+        bank.train(len(self.retrained) + self.oracles, workers=self.workers, journal=journal, on_model=found)
         return bank
 
     def _looked_at(self) -> tuple[Dataset[Any] | None, Dataset[Any] | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebbing.measures import Band, Figures, Reference, left_out, prediction_band, share_removed
+from ebbing.measures import Band, Figures, Hidden, Reference, left_out, prediction_band, share_removed
 
 JOINT_LEVEL = 0.97
 TESTS = 6  # memory M and W, drift on three splits, utility
@@ -32,6 +32,7 @@ RULE = (
     "Each figure is compared with the t prediction interval over the retrained models, each left out once "
     f"(levels so that jointly {JOINT_LEVEL:.0%} of held-out retrained models are expected inside). "
     "Memory M or W outside: under-forgotten or over-forgotten, by the sign of M. "
+    "The same where the weights are at hand and a layer's readout (W) or the savings in relearning lie outside. "
     "Memory inside, but holdout accuracy more than 0.5 points (or the band, if wider) below the retrained mean: damaged. "
     "The original's memory inside as well: no-measurable-trace. "
     f"Memory and utility inside: no-memory-found; drift inside too: consistent-with-retraining; both need at least "
@@ -58,6 +59,19 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class HiddenBands:
+    """Where what one more retrained model keeps inside is expected.
+
+    Attributes:
+        probes: of W by layer, an upper end.
+        savings: two-sided.
+    """
+
+    probes: Mapping[str, Band]
+    savings: Band
+
+
+@dataclass(frozen=True)
 class Bands:
     """Where one more retrained model is expected to lie.
 
@@ -67,6 +81,7 @@ class Bands:
         drift: of T on forget, retain and holdout, upper ends.
         holdout_accuracy: a lower end, at least half a point under the retrained mean.
         left_out: the figures of each retrained model against the others.
+        hidden: of what models keep inside; None where the weights are not at hand.
     """
 
     memory: Band
@@ -74,6 +89,7 @@ class Bands:
     drift: Mapping[str, Band]
     holdout_accuracy: Band
     left_out: Sequence[Figures]
+    hidden: HiddenBands | None = None
 
     @property
     def smallest_detectable(self) -> float:
@@ -81,18 +97,21 @@ class Bands:
         return self.memory.high
 
 
-def bands_of(reference: Reference, *, judged: int = 1) -> Bands:
+def bands_of(reference: Reference, *, judged: int = 1, hidden: Sequence[Hidden] | None = None) -> Bands:
     """The bands of a set of retrained models.
 
     The joint level is shared among the tests, and among the models that are judged together, by Bonferroni:
-    each has level 1 - (1 - .97) / (6 * judged).
+    each has level 1 - (1 - .97) / (tests * judged), with 6 tests, and one more for each layer and for the savings where
+    the weights are at hand.
 
     Args:
         reference: N >= 4 retrained models.
         judged: how many models are judged as one answer.
+        hidden: what each retrained model keeps inside, against the others.
     """
     found = left_out(reference)
-    level = 1 - (1 - JOINT_LEVEL) / (TESTS * judged)
+    inner = 0 if hidden is None else len(hidden[0].probes) + 1
+    level = 1 - (1 - JOINT_LEVEL) / ((TESTS + inner) * judged)
     accuracy = prediction_band(np.array([f.holdout_accuracy for f in found]), level=level, side="low")
     lowest = min(accuracy.low, accuracy.mean - UTILITY_MARGIN)
     return Bands(
@@ -104,7 +123,16 @@ def bands_of(reference: Reference, *, judged: int = 1) -> Bands:
         },
         Band(lowest, accuracy.high, accuracy.mean),
         found,
+        None if hidden is None else _hidden_bands(hidden, level=level),
     )
+
+
+def _hidden_bands(hidden: Sequence[Hidden], *, level: float) -> HiddenBands:
+    probes = {
+        layer: prediction_band(np.array([h.probes[layer][1] for h in hidden]), level=level, side="high")
+        for layer in hidden[0].probes
+    }
+    return HiddenBands(probes, prediction_band(np.array([h.savings for h in hidden]), level=level))
 
 
 def too_little(*, oracles: int, records: int, matched: int | None, concept: bool) -> str | None:
@@ -127,6 +155,24 @@ def _said(outcome: str, reason: str) -> Verdict:
     return Verdict(outcome, reason[0].upper() + reason[1:])
 
 
+def _concealed(found: Figures, bands: Bands) -> tuple[str, str] | None:
+    """What lies outside inside the network, as an outcome and in words; None where nothing does or nothing was read."""
+    if found.hidden is None or bands.hidden is None:
+        return None
+    told, signs = [], []
+    for layer, band in bands.hidden.probes.items():
+        m, w = found.hidden.probes[layer]
+        if w not in band:
+            told.append(f"what layer {layer!r} is given still tells (M {m:.2f}, W {w:.2f}, up to {band.high:.2f})")
+            signs.append(m)
+    savings, band = found.hidden.savings, bands.hidden.savings
+    if savings not in band:
+        speed = "sooner" if savings > band.high else "later"
+        told.append(f"they are learned again {speed} (savings {savings:.2f}, band {band.low:.2f} to {band.high:.2f})")
+        signs.append(savings - band.mean)
+    return (UNDER if max(signs) > 0 else OVER, " and ".join(told)) if told else None
+
+
 def judge(found: Figures, original: Figures, bands: Bands) -> Verdict:
     """The verdict on one model with enough evidence, see `RULE`. Its reason gives every figure beside its band."""
     traceless = original.m in bands.memory
@@ -145,9 +191,12 @@ def judge(found: Figures, original: Figures, bands: Bands) -> Verdict:
     if found.w not in bands.w:
         mixed = "M lies inside but W outside, some records are remembered more, others less"
         return _said(UNDER, f"mixed: {memory}: {mixed}{rest}")
+    concealed = _concealed(found, bands)
+    if concealed is not None:
+        return _said(concealed[0], f"hidden: {memory} lies inside, but inside the network {concealed[1]}{rest}")
     if found.holdout_accuracy not in bands.holdout_accuracy:
         return _said(DAMAGED, f"{memory} lies inside, but the holdout accuracy does not{rest}")
-    if traceless and original.w in bands.w:
+    if traceless and original.w in bands.w and _concealed(original, bands) is None:
         nothing = (
             f"the original's memory M {original.m:.2f} already lies inside its band, so nothing could be shown to have been "
             f"forgotten. The smallest M that would have been found is {bands.smallest_detectable:.2f}."

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import ebbing.methods
+import ebbing.sabotage
 from ebbing.errors import InputError
 from ebbing.methods import FineTune, Unlearner
 from ebbing.methods.unlearner import Run
@@ -16,7 +17,7 @@ from ebbing.task import accuracy
 from ebbing.testing import ContractError, check_unlearner
 from ebbing.training import Recipe
 
-EXPORTED = [getattr(ebbing.methods, name) for name in ebbing.methods.__all__]
+EXPORTED = [getattr(family, name) for family in (ebbing.methods, ebbing.sabotage) for name in family.__all__]
 CLASSES = [c for c in EXPORTED if isclass(c) and issubclass(c, Unlearner) and not isabstract(c)]
 METHODS = {c.__name__: c() for c in CLASSES} | {
     f"{c.__name__}:{name}": preset for c in CLASSES for name, preset in c.presets.items()

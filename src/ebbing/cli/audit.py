@@ -11,7 +11,7 @@ from rich.console import Console
 from ebbing.auditing import audit
 from ebbing.checkpoints import read_record
 from ebbing.cli.checks import check_file, check_writable, noted
-from ebbing.cli.own import FAILED, Own, OwnOptions, check_record, prepare, tell_evidence, tell_request
+from ebbing.cli.own import FAILED, Own, OwnOptions, check_record, check_references, prepare, tell_evidence, tell_request
 from ebbing.cli.screen import command_line, make_console, print_line, print_report, shown
 
 
@@ -39,6 +39,9 @@ def run_audit(options: AuditOptions) -> int:
         for path in paths:
             with noted(problems):
                 check_file(path, option)
+    if not problems:
+        with noted(problems):
+            check_references(options.retrained, {o: p for o, p in files.items() if o != "--retrained"})
     with noted(problems):
         check_writable(options.out)
     own = prepare(options.own, problems)
@@ -50,7 +53,7 @@ def run_audit(options: AuditOptions) -> int:
     tell_evidence(own.request, len(options.retrained), console)
     started = time.perf_counter()
     with shown(console) as progress:
-        progress("audit", 0)
+        show = progress("audit", sum(map(len, models.values())))
         report = audit(
             original=models["--original"],
             unlearned=models["--unlearned"],
@@ -63,6 +66,7 @@ def run_audit(options: AuditOptions) -> int:
                 "weights": {option.removeprefix("--"): [str(p) for p in paths] for option, paths in files.items()},
             },
             seed=options.own.seed,
+            on_model=lambda: show(1),
         )
         report.save(options.out)
     print_report(report, options.out / "report", console, seconds=time.perf_counter() - started)

@@ -1,6 +1,7 @@
 """Names for the shell to complete, as words: to look them up would load torch at every press of a key."""
 
 METHODS = (
+    "distilled-head",
     "do-nothing",
     "ebb",
     "fine-tune",
@@ -8,10 +9,17 @@ METHODS = (
     "forgetting-network:ffr",
     "forgetting-network:paper",
     "forgetting-network:published-code",
+    "gate-only",
+    "half-and-half",
+    "one-step",
     "random-units",
+    "randomised-labels",
+    "replaced-head",
     "retrain",
     "retrain-equal-compute",
     "temperature",
+    "until-unpredicted",
+    "weight-noise",
 )
 DATASETS = ("digits", "fashion-mnist", "mnist")
 NETWORKS = ("authors-cnn", "digits-cnn", "digits-mlp", "paper-cnn")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from ebbing import curves, methods, models, rankings, rates
+from ebbing import curves, methods, models, rankings, rates, sabotage
 from ebbing.attacks import STANDARD
 from ebbing.cli.names import members
 from ebbing.cli.screen import make_console
@@ -23,6 +23,7 @@ def print_listing() -> None:
         table.add_row(name, ", ".join(method.presets), "control" if method.control else "", _summary(method))
     console.print(table)
     families = {
+        "sabotage (controls)": members(sabotage, methods.Unlearner),
         "curves": members(curves, curves.ForgettingCurve),
         "rankings": members(rankings, rankings.Ranking),
         "rates": members(rates, rates.Rate),

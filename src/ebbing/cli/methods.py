@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from ebbing import curves, methods, rankings, rates
+from ebbing import curves, methods, rankings, rates, sabotage
 from ebbing.cli.names import find, made, members, nearest, with_setting
 from ebbing.errors import InputError
 from ebbing.methods import Unlearner
@@ -24,7 +24,7 @@ def methods_of(words: tuple[str, ...], settings: tuple[str, ...], *, recipe: Rec
     Raises:
         InputError: if a word cannot be read, or names what there is not.
     """
-    known = members(methods, Unlearner)
+    known = members(methods, Unlearner) | members(sabotage, Unlearner)
     chosen: dict[str, Unlearner] = {}
     for word in words:
         spec, at, label = word.partition("@")

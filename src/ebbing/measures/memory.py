@@ -8,11 +8,15 @@ global difference between the models has been taken out. Both are ebbing's own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
 from ebbing.observations import Observations
+
+if TYPE_CHECKING:
+    from ebbing.measures.hidden import Hidden
 
 SD_FLOOR = 0.1
 
@@ -57,6 +61,7 @@ class Figures:
         holdout_accuracy: fraction, in [0, 1].
         z_forget: (n_f,) mapped z of the forgotten records.
         z_matched: (n_m,) mapped z of the matched examples; None without them or for a concept.
+        hidden: what the model keeps inside; None where its weights were not at hand.
     """
 
     m: float
@@ -65,6 +70,7 @@ class Figures:
     holdout_accuracy: float
     z_forget: np.ndarray
     z_matched: np.ndarray | None
+    hidden: Hidden | None = None
 
 
 def figures(judged: Observations, reference: Reference) -> Figures:

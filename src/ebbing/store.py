@@ -1,0 +1,204 @@
+"""Trained models stored by content: what was trained once is found again, and never taken for another."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_model, save_model
+from torch import nn
+from torch.utils.data import Dataset
+
+from ebbing import __version__, fingerprint
+from ebbing.batches import size
+from ebbing.errors import InputError
+from ebbing.files import write_whole
+from ebbing.journal import Journal
+from ebbing.pool import compute
+from ebbing.training import OwnTrainer, Trainer
+
+log = logging.getLogger(__name__)
+
+AnyTrainer = Callable[..., nn.Module]
+
+
+@dataclass(frozen=True)
+class ModelStore:
+    """Weights by key, one safetensors file each, written whole or not at all.
+
+    Attributes:
+        directory: made on the first write.
+    """
+
+    directory: Path
+
+    def path(self, key: str) -> Path:
+        """Where the entry of a key lies."""
+        return self.directory / f"{key}.safetensors"
+
+    def put(self, key: str, model: nn.Module, facts: dict[str, str]) -> None:
+        """Write a model and facts about it, replacing the entry in one step; a digest of the weights goes with them."""
+        known = facts | {"content": fingerprint.of_state(model)}
+        write_whole(self.path(key), lambda name: save_model(model, name, metadata=known))
+
+    def facts(self, key: str) -> dict[str, str] | None:
+        """The facts about an entry; None where there is no readable one."""
+        try:
+            with safe_open(self.path(key), framework="pt") as file:
+                return dict(file.metadata() or {})
+        except (SafetensorError, OSError):
+            return None
+
+    def get(self, key: str, fresh: Callable[[], nn.Module]) -> tuple[nn.Module, dict[str, str]] | None:
+        """The model of a key loaded into ``fresh()`` and its facts; None where there is no readable entry.
+
+        An entry whose weights are not those that were written is as if it were not there, and a warning says so.
+        """
+        facts = self.facts(key)
+        if facts is None:
+            return None
+        try:
+            model = fresh()
+            load_model(model, self.path(key))
+        except (SafetensorError, RuntimeError, OSError):
+            return None  # unreadable or of another structure: as if it were not there, and written anew
+        if facts.pop("content", None) != fingerprint.of_state(model):
+            log.warning("%s: its weights are not those that were written; it is made again.", self.path(key))
+            return None
+        model.eval()
+        return model, facts
+
+
+def training_key(trainer: AnyTrainer, dataset: Dataset[Any], *, seed: int, threads: int | None = None) -> str:
+    """The content key of a training: whatever may change a bit of the result is in it.
+
+    Hash of the model's structure, code and initial state at the seed, task, recipe, device, data, seed, number of threads
+    and versions of ebbing and torch. For an `OwnTrainer`, name and source of the training function's module in place of
+    task and recipe; for any other callable, its qualified name in place of the first four.
+
+    Args:
+        trainer: what trains.
+        dataset: on what.
+        seed: of the training.
+        threads: of the process that trains; by default those of this one.
+    """
+    if isinstance(trainer, (Trainer, OwnTrainer)):
+        initial = trainer.initial(seed=seed)
+        who: list[Any] = [
+            fingerprint.of_model(initial),
+            sorted({line for module in initial.modules() for line in fingerprint.source_of(type(module))}),
+            trainer.device,
+        ]
+        if isinstance(trainer, Trainer):
+            who += [fingerprint.as_plain(trainer.task), fingerprint.source_of(type(trainer.task))]
+            who.append(fingerprint.as_plain(trainer.recipe))
+        else:
+            who += [fingerprint.as_plain(trainer.function), fingerprint.module_source_of(trainer.function)]
+    else:
+        who = [fingerprint.as_plain(trainer)]
+    threads = torch.get_num_threads() if threads is None else threads
+    return fingerprint.of_settings(
+        [*who, fingerprint.of_dataset(dataset), seed, threads, torch.__version__, __version__]
+    )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and what it took: ``seconds`` of wall time, None where it is not known."""
+
+    model: nn.Module
+    seconds: float | None
+    reused: bool
+
+
+def train_or_load(
+    trainer: AnyTrainer,
+    dataset: Dataset[Any],
+    *,
+    seed: int,
+    store: ModelStore | None,
+    journal: Journal | None = None,
+) -> Trained:
+    """The model of a trainer, data set and seed: from the store where it is there, else trained and stored."""
+    if not isinstance(trainer, (Trainer, OwnTrainer)):  # its models can be made, but not loaded again
+        start = time.perf_counter()
+        model = trainer(dataset, seed=seed)
+        return Trained(model, time.perf_counter() - start, reused=False)
+    key = training_key(trainer, dataset, seed=seed) if store is not None else ""
+    found = store.get(key, lambda: trainer.initial(seed=seed)) if store is not None else None
+    if found is not None and "seconds" in found[1]:
+        return Trained(found[0], float(found[1]["seconds"]), reused=True)
+    start = time.perf_counter()
+    model = trainer(dataset, seed=seed, journal=journal)
+    seconds = time.perf_counter() - start
+    if store is not None:
+        store.put(key, model, {"seconds": repr(seconds), "seed": str(seed)})
+    return Trained(model, seconds, reused=False)
+
+
+def train_many(
+    trainer: AnyTrainer,
+    dataset: Dataset[Any],
+    seeds: Sequence[int],
+    *,
+    store: ModelStore | None,
+    workers: int | None,
+    journal: Journal | None = None,
+) -> Iterator[tuple[int, Trained]]:
+    """``(seed, model)`` for each seed, as they are there: those of the store first, then the others as they are trained.
+
+    Args:
+        trainer: what trains.
+        dataset: on what.
+        seeds: of the trainings.
+        store: where they are found and kept.
+        workers: processes of one thread each, see `ebbing.pool.compute`; None trains here, one after the other.
+        journal: counts the examples.
+
+    Raises:
+        InputError: if there are workers but no store, or the trainer's models cannot be stored.
+    """
+    if workers is None:
+        for seed in seeds:
+            yield seed, train_or_load(trainer, dataset, seed=seed, store=store, journal=journal)
+        return
+    if store is None or not isinstance(trainer, (Trainer, OwnTrainer)):
+        raise InputError(
+            "`workers` need a directory to keep models in and a Trainer or OwnTrainer. Give both, or no workers."
+        )
+    keys = {seed: training_key(trainer, dataset, seed=seed, threads=1) for seed in seeds}
+    missing = []
+    for seed in seeds:
+        found = _stored(store, keys[seed], trainer)
+        if found is None:
+            missing.append(seed)
+        else:
+            yield seed, found
+    for seed, _ in compute(_train_one, (trainer, dataset, store), missing, workers=workers):
+        found = _stored(store, keys[seed], trainer)
+        if found is None:
+            raise InputError(
+                f"{store.path(keys[seed])} was written, but cannot be read. Is the disk sound, and is there room?"
+            )
+        if journal is not None and isinstance(trainer, Trainer):
+            journal.advance(trainer.recipe.examples(size(dataset)))
+        yield seed, replace(found, reused=False)
+
+
+def _stored(store: ModelStore, key: str, trainer: Trainer | OwnTrainer) -> Trained | None:
+    found = store.get(key, lambda: trainer.initial(seed=0))
+    if found is None or "seconds" not in found[1]:
+        return None
+    return Trained(found[0], float(found[1]["seconds"]), reused=True)
+
+
+def _train_one(payload: tuple[Trainer | OwnTrainer, Dataset[Any], ModelStore], seed: int) -> None:
+    """What a worker does: train, and leave the model in the store."""
+    trainer, dataset, store = payload
+    train_or_load(trainer, dataset, seed=seed, store=store)

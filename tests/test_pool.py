@@ -1,0 +1,101 @@
+"""The pool: results, one thread each, and workers that never outlive their caller."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from ebbing.errors import InputError
+from ebbing.pool import compute
+
+
+def facts(payload: torch.Tensor, item: int) -> tuple[int, int, float]:
+    return os.getpid(), torch.get_num_threads(), float(payload.sum()) + item
+
+
+def fails(payload: object, item: int) -> None:
+    raise InputError(f"item {item} cannot be")
+
+
+def dies(payload: object, item: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_every_item_comes_back_once_from_processes_of_one_thread() -> None:
+    found = dict(compute(facts, torch.ones(3), list(range(5)), workers=2))
+    assert {item: value for item, (_, _, value) in found.items()} == {i: 3.0 + i for i in range(5)}
+    assert {threads for _, threads, _ in found.values()} == {1}
+    assert os.getpid() not in {pid for pid, _, _ in found.values()}
+
+
+def test_nothing_to_do_starts_nothing() -> None:
+    assert list(compute(facts, lambda: None, [], workers=2)) == []
+
+
+def test_an_error_of_the_work_is_the_callers() -> None:
+    with pytest.raises(InputError, match="item 7 cannot be"):
+        list(compute(fails, None, [7], workers=1))
+
+
+def test_a_worker_that_is_killed_is_said() -> None:
+    with pytest.raises(InputError, match="a worker process ended before its work was done"):
+        list(compute(dies, None, [1, 2], workers=1))
+
+
+def test_what_cannot_be_passed_on_is_said_before_a_process_starts() -> None:
+    with pytest.raises(InputError, match="must be importable by name"):
+        list(compute(facts, lambda: None, [1], workers=1))
+    with pytest.raises(InputError, match="at least 1 process, but is 0"):
+        list(compute(facts, None, [1], workers=0))
+
+
+CALLER = """
+import os, sys, time
+from ebbing.pool import compute
+
+def slow(payload, item):
+    with open(payload, "a") as file:
+        file.write(f"{os.getpid()}\\n")
+    time.sleep(60)
+
+if __name__ == "__main__":
+    list(compute(slow, sys.argv[1], [1, 2], workers=2))
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_workers_end_with_their_caller(sent, tmp_path) -> None:
+    script, log = tmp_path / "caller.py", tmp_path / "pids"
+    # Python leaves Ctrl-C alone where a shell started the tests in the background
+    script.write_text(
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + textwrap.dedent(CALLER)
+    )
+    with subprocess.Popen([sys.executable, script, log], stderr=subprocess.DEVNULL) as caller:
+        end = time.monotonic() + 60
+        while not log.exists() or len(log.read_text().split()) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        workers = [int(pid) for pid in log.read_text().split()]
+        caller.send_signal(sent)
+        caller.wait(timeout=20)
+    end = time.monotonic() + 10
+    while any(alive(pid) for pid in workers):
+        assert time.monotonic() < end, f"workers outlive a caller that got {sent.name}"
+        time.sleep(0.05)
