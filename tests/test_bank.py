@@ -119,11 +119,11 @@ def test_a_write_that_is_cut_off_leaves_the_old_entry(store, monkeypatch, error)
     old = TRAINER(DATA, seed=0)
     store.put("key", old, {"seed": "0"})
 
-    def torn(model: nn.Module, name: str, metadata: dict[str, str]) -> None:
+    def torn(tensors: dict[str, torch.Tensor], name: str, metadata: dict[str, str]) -> None:
         Path(name).write_bytes(b"half of a mod")
         raise error
 
-    monkeypatch.setattr(ebbing.store, "save_model", torn)
+    monkeypatch.setattr(ebbing.store, "save_file", torn)
     for key in ("key", "new"):
         with pytest.raises(error):
             store.put(key, TRAINER(DATA, seed=1), {"seed": "1"})

@@ -433,6 +433,11 @@ def _load(path: Path, model: nn.Module, state: Mapping[str, Tensor], own: Mappin
 # ---------------------------------------------------------------- memory of tensors
 
 
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers for a file, by name: of tied ones the first, each on the CPU and in memory of its own."""
+    return _distinct(_state_of(model))
+
+
 def _state_of(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by name, in the model's own memory."""
     state: dict[str, Any] = model.state_dict()

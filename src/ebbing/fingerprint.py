@@ -67,15 +67,15 @@ def named(dataset: Dataset[Any]) -> str | None:
 
 def of_model(model: nn.Module) -> str:
     """32 hexadecimal digits of a model's structure and of every parameter and buffer."""
-    return of_settings([repr(model), of_state(model)])
+    return of_settings([repr(model), of_tensors(model.state_dict())])
 
 
-def of_state(model: nn.Module) -> str:
-    """32 hexadecimal digits of every parameter and buffer by name."""
+def of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """32 hexadecimal digits of tensors by name, whatever their order."""
     digest = _digest()
-    for name, tensor in model.state_dict().items():
+    for name in sorted(tensors):
         digest.update(name.encode())
-        _update(digest, tensor)
+        _update(digest, tensors[name])
     return str(digest.hexdigest())
 
 

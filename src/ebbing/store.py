@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,12 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, load_model, save_file
 from torch import nn
 from torch.utils.data import Dataset
 
 from ebbing import __version__, fingerprint
 from ebbing.batches import size
+from ebbing.checkpoints import tensors_of
 from ebbing.errors import InputError
 from ebbing.files import write_whole
 from ebbing.journal import Journal
@@ -26,6 +28,14 @@ from ebbing.training import OwnTrainer, Trainer
 log = logging.getLogger(__name__)
 
 AnyTrainer = Callable[..., nn.Module]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a store: its key, and the facts about it; None where the file cannot be read."""
+
+    key: str
+    facts: dict[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -44,8 +54,9 @@ class ModelStore:
 
     def put(self, key: str, model: nn.Module, facts: dict[str, str]) -> None:
         """Write a model and facts about it, replacing the entry in one step; a digest of the weights goes with them."""
-        known = facts | {"content": fingerprint.of_state(model)}
-        write_whole(self.path(key), lambda name: save_model(model, name, metadata=known))
+        tensors = tensors_of(model)
+        known = facts | {"content": fingerprint.of_tensors(tensors)}
+        write_whole(self.path(key), lambda name: save_file(tensors, name, metadata=known))
 
     def facts(self, key: str) -> dict[str, str] | None:
         """The facts about an entry; None where there is no readable one."""
@@ -68,11 +79,28 @@ class ModelStore:
             load_model(model, self.path(key))
         except (SafetensorError, RuntimeError, OSError):
             return None  # unreadable or of another structure: as if it were not there, and written anew
-        if facts.pop("content", None) != fingerprint.of_state(model):
+        if facts.pop("content", None) != fingerprint.of_tensors(tensors_of(model)):
             log.warning("%s: its weights are not those that were written; it is made again.", self.path(key))
             return None
         model.eval()
         return model, facts
+
+    def entries(self) -> list[Entry]:
+        """What is there, oldest first; whether each is sound is not looked at."""
+        found = [(path.stat().st_mtime, path.stem) for path in self.directory.glob("[!.]*.safetensors")]
+        return [Entry(key, self.facts(key)) for _, key in sorted(found)]
+
+    def is_sound(self, key: str) -> bool:
+        """Whether the weights of an entry are, bit for bit, those that were written."""
+        facts = self.facts(key)
+        try:
+            return facts is not None and facts.get("content") == fingerprint.of_tensors(load_file(self.path(key)))
+        except (SafetensorError, OSError):
+            return False
+
+    def remove(self, key: str) -> None:
+        """Take an entry away."""
+        self.path(key).unlink(missing_ok=True)
 
 
 def training_key(trainer: AnyTrainer, dataset: Dataset[Any], *, seed: int, threads: int | None = None) -> str:
@@ -138,8 +166,22 @@ def train_or_load(
     model = trainer(dataset, seed=seed, journal=journal)
     seconds = time.perf_counter() - start
     if store is not None:
-        store.put(key, model, {"seconds": repr(seconds), "seed": str(seed)})
+        store.put(key, model, {"seconds": repr(seconds), "seed": str(seed)} | _told(trainer, dataset))
     return Trained(model, seconds, reused=False)
+
+
+def _told(trainer: Trainer | OwnTrainer, dataset: Dataset[Any]) -> dict[str, str]:
+    """Facts for whoever lists a store."""
+    how = trainer.recipe if isinstance(trainer, Trainer) else trainer.function
+    return {
+        "role": "trained",
+        "network": str(fingerprint.as_plain(trainer.build)),
+        "trained by": json.dumps(fingerprint.as_plain(how)),
+        "records": str(size(dataset)),
+        "data": fingerprint.of_dataset(dataset),
+        "ebbing": __version__,
+        "torch": torch.__version__,
+    }
 
 
 def train_many(

@@ -202,7 +202,8 @@ class Study:
             "history": journal.history,
             "rolled_back": journal.rolled_back,
         }
-        self.store.put(key, model, {"record": json.dumps(facts), "method": name})
+        told = {"record": json.dumps(facts), "role": "unlearned", "method": name, "seed": str(self.seed)}
+        self.store.put(key, model, told | {"ebbing": __version__, "torch": torch.__version__})
         return model, RunRecord(settings=settings, control=method.control, summary=summary, **facts)
 
 
