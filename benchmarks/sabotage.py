@@ -50,6 +50,7 @@ RESULTS, RUNS = ROOT / "results" / "sabotage", ROOT / "runs" / "sabotage"
 TRAINER = Trainer(digits_cnn, Recipe(epochs=80, learning_rate=2e-3))
 TASK = Classification()
 ORIGINALS, RETRAINED = 100, 164
+FEWER_ORIGINALS, FEWER_RETRAINED = 50, 114  # where only power is looked at
 SUBSET_MODELS = 48  # for memorisation
 LAYERS = ["conv2", "fc1", "fc2"]  # conv1 reads the image itself
 ORACLES = (4, 8, 16, 32, 64)
@@ -180,11 +181,17 @@ def roles_of(name: str) -> list[str]:
     return [*suite(), *METHODS]
 
 
+def counts_of(name: str) -> tuple[int, int]:
+    """How many originals and retrained models a set has."""
+    return (FEWER_ORIGINALS, FEWER_RETRAINED) if name.startswith("records") else (ORIGINALS, RETRAINED)
+
+
 def observe(name: str) -> None:
     """Make and see all models of a set."""
     work = Set(name, request_of(name))
-    items = [("retrained", i) for i in range(RETRAINED)] + [("original", i) for i in range(ORIGINALS)]
-    for stage in (items, [(role, i) for role in roles_of(name) if role != "do-nothing" for i in range(ORIGINALS)]):
+    originals, retrained = counts_of(name)
+    items = [("retrained", i) for i in range(retrained)] + [("original", i) for i in range(originals)]
+    for stage in (items, [(role, i) for role in roles_of(name) if role != "do-nothing" for i in range(originals)]):
         left = [item for item in stage if not work.path(item).exists()]
         start = time.perf_counter()
         for done, (item, _) in enumerate(compute(observe_one, work, left, workers=2), start=1):
@@ -210,16 +217,17 @@ def answers_only(seen: Seen) -> Seen:
 def judge(name: str) -> None:
     """Draw, judge, and write the counts of outcomes."""
     work = Set(name, request_of(name))
-    retrained, originals = gathered(work, "retrained", RETRAINED), gathered(work, "original", ORIGINALS)
-    made = {role: originals if role == "do-nothing" else gathered(work, role, ORIGINALS) for role in roles_of(name)}
+    n_originals, n_retrained = counts_of(name)
+    retrained, originals = gathered(work, "retrained", n_retrained), gathered(work, "original", n_originals)
+    made = {role: originals if role == "do-nothing" else gathered(work, role, n_originals) for role in roles_of(name)}
     counts: dict[str, Any] = {}
     for n in ORACLES:
         for view, see_it in (("answers", answers_only), ("answers and inside", lambda seen: seen)):
             table = {role: Counter() for role in [*made, "retrained"]}
             figures: dict[str, list[float]] = {role: [] for role in table}
-            for draw in range(ORIGINALS):
+            for draw in range(n_originals):
                 generator = np.random.default_rng([draw, n])
-                order = generator.permutation(RETRAINED).tolist()
+                order = generator.permutation(n_retrained).tolist()
                 references, held_out = order[:n], order[n]
                 court = Judge(see_it(originals[[draw]]), see_it(retrained[references]), concept=False, seed=0)
                 for role, models in {**made, "retrained": retrained}.items():
@@ -236,8 +244,8 @@ def judge(name: str) -> None:
         "records": len(request.forget),
         "matched": len(request.matched),
         "holdout": len(request.holdout),
-        "draws": ORIGINALS,
-        "retrained": RETRAINED,
+        "draws": n_originals,
+        "retrained": n_retrained,
         "counts": counts,
         "good_news": [CONSISTENT, NO_MEMORY],
         "command": f"python benchmarks/sabotage.py observe {name} && python benchmarks/sabotage.py judge {name}",

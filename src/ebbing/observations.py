@@ -202,7 +202,7 @@ def load_arrays(path: str | os.PathLike[str], make: Callable[[Mapping[str, np.nd
         InputError: if the file is not there or damaged, or lacks an array.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             return make({name: file[name] for name in file.files})
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} must hold saved observations, but cannot be read: {error}. Observe again.") from error

@@ -1,0 +1,177 @@
+"""Looking inside: readouts and relearning on models whose truth is known."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from ebbing.evidence import Seen, see
+from ebbing.fingerprint import of_model
+from ebbing.inside import RIDGE, Inside, _Readout, look_inside, probed_layers
+from ebbing.measures import hidden, hidden_left_out, telling_layers
+from ebbing.request import ForgetRequest
+from ebbing.task import Classification
+from ebbing.training import Recipe, Trainer
+
+TASK = Classification()
+CLASSES, FORGET = 3, 12
+
+
+def records(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Three clouds in 6 dimensions."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % CLASSES
+    centres = 2 * torch.eye(6)[:CLASSES]
+    return centres[labels] + torch.randn(n, 6, generator=generator), labels
+
+
+def mlp() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 48), nn.ReLU(), nn.Linear(48, 24), nn.ReLU(), nn.Linear(24, CLASSES))
+
+
+@pytest.fixture(scope="module")
+def request_() -> ForgetRequest:
+    """Twelve records with wrong labels, and unseen ones with labels as wrong."""
+    inputs, labels = records(120, 0)
+    wrong = labels.clone()
+    wrong[:FORGET] = (wrong[:FORGET] + 1) % CLASSES
+    unseen, truth = records(60, 1)
+    like, like_truth = records(30, 2)
+    return ForgetRequest.from_ids(
+        TensorDataset(inputs, wrong),
+        range(FORGET),
+        holdout=TensorDataset(unseen, truth),
+        matched=TensorDataset(like, (like_truth + 1) % CLASSES),
+    )
+
+
+TRAINER = Trainer(mlp, Recipe(epochs=150, learning_rate=1e-2, batch_size=32))
+
+
+@pytest.fixture(scope="module")
+def seen(request_) -> Inside:
+    """Four retrained models, the original, and the original with a new head fitted to the retained records."""
+    models = [TRAINER(request_.retain, seed=1000 + i) for i in range(4)] + [TRAINER(request_.dataset, seed=0)]
+    layers = probed_layers(models[0], request_, task=TASK)
+    assert layers == ["0", "2", "4"]
+    return look_inside(models, request_, task=TASK, layers=layers)
+
+
+def test_the_original_is_told_by_its_layers_and_by_relearning(seen) -> None:
+    retrained = seen[[0, 1, 2, 3]]
+    assert telling_layers(retrained) == ["2", "4"]  # the first layer reads the inputs, which are the same for all
+    others = hidden_left_out(retrained, concept=False)
+    original = hidden(seen[[4]], retrained, concept=False)
+    assert original.probes["4"][0] > 3 * max(abs(h.probes["4"][0]) for h in others)
+    assert original.savings > max(h.savings for h in others) + 0.5
+    assert seen.steps_forget[4] < min(seen.steps_forget[:4])
+
+
+def test_a_model_is_left_as_it_was(request_) -> None:
+    model = TRAINER(request_.retain, seed=3).train()
+    before = of_model(model)
+    look_inside([model], request_, task=TASK, layers=["2"])
+    assert of_model(model) == before
+    assert model.training
+    assert all(p.grad is None for p in deepcopy(model).parameters())
+    assert not any(m._forward_pre_hooks for m in model.modules())
+
+
+def test_the_readout_is_ridge_regression() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for n, d in ((40, 7), (20, 50)):  # either of the two systems
+        x, y = torch.randn(n, d, generator=generator).double(), torch.arange(n) % 4
+        z = (x - x.mean(0)) / x.std(0)
+        ones = torch.cat([z, torch.ones(n, 1).double()], 1)
+        wanted = Ridge(alpha=RIDGE * n, fit_intercept=False).fit(ones.numpy(), np.eye(4)[y])
+        scores = wanted.predict(ones.numpy())
+        own = scores[np.arange(n), y]
+        rest = np.where(np.eye(4)[y] == 1, -np.inf, scores).max(axis=1)
+        np.testing.assert_allclose(_Readout.fit(x, y, 4).margins(x, y), own - rest, rtol=1e-6, atol=1e-9)
+
+
+class Known(nn.Module):
+    """Two logits whose difference is a parameter: relearning moves it by the learning rate in each step."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.gap = nn.Parameter(torch.tensor(start))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.zeros(len(x)), self.gap.expand(len(x))], dim=1)
+
+
+@pytest.mark.parametrize(("start", "steps"), [(0.5, 0.0), (-0.1, 10.0), (-0.25, 25.0), (-30.0, 100.0)])
+def test_steps_are_counted_until_the_label_has_half_of_the_probability(start: float, steps: float) -> None:
+    """Adam with constant sign of gradient moves by .01 a step, so the gap is 0 after -start / .01 of them."""
+    data = TensorDataset(torch.randn(8, 1), torch.ones(8).long())
+    unseen = TensorDataset(torch.randn(8, 1), torch.tensor([0, 1] * 4))
+    request = ForgetRequest.from_ids(
+        data, range(5), holdout=unseen, matched=TensorDataset(torch.randn(5, 1), torch.ones(5).long())
+    )
+    found = look_inside([Known(start)], request, task=TASK, layers=[])
+    assert found.steps_forget[0] == pytest.approx(steps, abs=0.3)
+    assert found.savings[0] == pytest.approx(0.0)  # the records are no different from unseen ones
+    assert found.probes == {}
+
+
+def test_convolutions_and_shared_layers(request_) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv1d(1, 4, 3)
+            self.twice = nn.Linear(16, 16)
+            self.head = nn.Linear(16, CLASSES)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x[:, None]).relu().flatten(1)
+            return self.head(self.twice(self.twice(x).relu()).relu())
+
+    model = Net()
+    layers = probed_layers(model, request_, task=TASK)
+    assert layers == ["conv", "head"]  # what runs twice has no one input
+    found = look_inside([model, Net()], request_, task=TASK, layers=layers)
+    assert found.probes["conv"].forget.margin.shape == (2, FORGET)
+    assert found[[1]].n_models == 1
+
+
+def test_for_a_concept_the_readout_knows_the_class_and_savings_need_the_retrained(request_) -> None:
+    inputs, labels = records(90, 5)
+    unseen, truth = records(60, 6)
+    data = TensorDataset(inputs, labels)
+    request = ForgetRequest.from_ids(data, range(0, 90, 3), holdout=TensorDataset(unseen, truth))
+    assert request.concept
+    trainer = Trainer(mlp, Recipe(epochs=30, learning_rate=1e-2, batch_size=32))
+    models = [trainer(request.retain, seed=i) for i in range(4)] + [trainer(data, seed=9)]
+    found = look_inside(models, request, task=TASK, layers=["2", "4"])
+    assert found.steps_matched is None
+    original = hidden(found[[4]], found[[0, 1, 2, 3]], concept=True)
+    others = hidden_left_out(found[[0, 1, 2, 3]], concept=True)
+    assert original.savings > max(h.savings for h in others) + 0.5
+    assert abs(np.mean([h.savings for h in others])) < 0.5
+
+
+def test_what_was_seen_is_saved_and_loaded(seen, request_, tmp_path) -> None:
+    everything = see([mlp(), mlp()], request_, task=TASK, layers=["2"])
+    everything.save(tmp_path / "seen.npz")
+    back = Seen.load(tmp_path / "seen.npz")
+    for name, array in everything.answers.arrays().items():
+        np.testing.assert_array_equal(back.answers.arrays()[name], array)
+    for name, array in everything.inside.arrays().items():
+        np.testing.assert_array_equal(back.inside.arrays()[name], array)
+    both = Seen.concatenate([back, back[[1]]])
+    assert both.answers.n_models == both.inside.n_models == 3
+    np.testing.assert_array_equal(both.inside.savings[1:], back.inside.savings[[1, 1]])
+    assert Seen.concatenate([back, Seen(back.answers)]).inside is None
+
+
+def test_models_of_another_structure_are_seen_by_their_answers_alone(request_) -> None:
+    other = nn.Sequential(nn.Linear(6, CLASSES))
+    assert see([other], request_, task=TASK, layers=["2"]).inside is None
+    assert see([mlp()], request_, task=TASK, layers=[]).inside is None

@@ -1,0 +1,96 @@
+"""Observations: saved, loaded, and made from margins that were published elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ebbing.attacks import STANDARD
+from ebbing.auditing import judge_observations
+from ebbing.errors import InputError
+from ebbing.observations import Observations, Signals
+
+
+def margins(n_models: int, seed: int, *, remembers: float = 0.0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    sizes = {"forget": 30, "retain": 60, "holdout": 80, "matched": 40}
+    centres = {name: np.random.default_rng([1, i]).normal(2, 2, n) for i, (name, n) in enumerate(sizes.items())}
+    return {n: c + rng.normal(size=(n_models, len(c))) + remembers * (n == "forget") for n, c in centres.items()}
+
+
+def made(*args: int, **settings: float) -> Observations:
+    return Observations.from_margins(**margins(*args, **settings))
+
+
+def test_margins_alone_are_judged() -> None:
+    retrained, original = made(16, 0), made(1, 1, remembers=6.0)
+    found = judge_observations(
+        original=original, unlearned={"nothing": original, "retrained": made(1, 2)}, oracles=retrained
+    )
+    assert found.verdicts["nothing"].outcome == "under-forgotten"
+    assert found.verdicts["retrained"].outcome == "consistent-with-retraining"
+    assert found.data["request"]["forget"] == 30
+    assert found.data["methods"]["nothing"]["cost"]["ratio_to_retraining"] is None
+    assert found.data["original"]["inside"] is None
+
+
+def test_what_margins_do_not_tell_is_missing_and_said() -> None:
+    found = made(2, 0)
+    for attack in STANDARD:
+        result = attack.run(found)[0]
+        known = attack.name in ("loss", "loss-logistic")
+        assert (result.auc is not None or result.accuracy is not None) == known
+        assert known or "NaN" in result.reason
+    assert np.array_equal(found.forget.correct, found.forget.margin > 0)
+
+
+def test_saved_observations_come_back(tmp_path) -> None:
+    before = made(3, 0)
+    before.save(tmp_path / "o.npz")
+    after = Observations.load(tmp_path / "o.npz")
+    for name, array in before.arrays().items():
+        np.testing.assert_array_equal(after.arrays()[name], array)
+    without = Observations(before.forget, before.retain, before.holdout, None)
+    without.save(tmp_path / "w.npz")
+    assert Observations.load(tmp_path / "w.npz").matched is None
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["o.npz", "w.npz"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"no archive", None])
+def test_a_damaged_file_is_refused(content, tmp_path) -> None:
+    path = tmp_path / "o.npz"
+    if content is None:
+        made(2, 0).save(path)
+        content = path.read_bytes()[:-200]
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="must hold saved observations, but cannot be read"):
+        Observations.load(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        Observations.load(tmp_path / "absent.npz")
+
+
+def test_pickled_arrays_are_not_read(tmp_path) -> None:
+    np.savez(tmp_path / "o.npz", **{"forget/margin": np.array([{"a": 1}], dtype=object)})
+    with pytest.raises(InputError, match="cannot be read"):
+        Observations.load(tmp_path / "o.npz")
+
+
+def test_margins_that_cannot_be_used_are_refused() -> None:
+    good = margins(2, 0)
+    with pytest.raises(InputError, match="every split must show the same models"):
+        Observations.from_margins(**good | {"holdout": good["holdout"][:1]})
+    with pytest.raises(InputError, match="must be finite"):
+        Observations.from_margins(**good | {"forget": np.full((2, 3), np.inf)})
+    with pytest.raises(InputError, match=r"one shape \(n_models, n_examples\)"):
+        Signals.from_margins(np.zeros(3))
+    with pytest.raises(InputError, match=r"one shape"):
+        Signals.from_margins(np.zeros((2, 3)), correct=np.zeros((2, 2), dtype=bool))
+
+
+def test_models_are_put_one_after_the_other() -> None:
+    one, other = made(2, 0), made(3, 1)
+    both = Observations.concatenate([one, other])
+    assert both.n_models == 5
+    np.testing.assert_array_equal(both.matched.margin[2:], other.matched.margin)
+    bare = Observations(other.forget, other.retain, other.holdout, None)
+    assert Observations.concatenate([one, bare]).matched is None
