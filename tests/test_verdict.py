@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ebbing import verdict
-from ebbing.measures import Figures, Reference, figures
+from ebbing.measures import Figures, Hidden, Reference, figures
 from ebbing.observations import Observations, Signals
 from ebbing.verdict import OUTCOMES, RULE, Verdict, bands_of, judge, too_little, worst
 
@@ -135,11 +136,65 @@ def test_fewer_than_sixteen_retrained_models_never_give_good_news(n: int) -> Non
         assert found.outcome not in (verdict.CONSISTENT, verdict.NO_MEMORY)
 
 
+@pytest.mark.parametrize("n", [4, 8, 15])
+def test_fewer_than_sixteen_never_say_that_there_was_no_trace(n: int) -> None:
+    """With few the band is so wide that a memory of several standard deviations lies inside it."""
+    found = judged(models(1, 1, remembers=1.0), retrained=models(0, n), before=models(7, 1, remembers=1.0))
+    assert found.outcome in (verdict.INCONCLUSIVE, verdict.UNDER)
+
+
 def test_four_retrained_models_find_a_large_memory_and_no_small_one() -> None:
     four = models(0, 4)
     assert judged(models(1, 1, remembers=30.0), retrained=four).outcome == verdict.UNDER
     smallest = bands_of(Reference(four)).smallest_detectable
     assert smallest > bands_of(Reference(RETRAINED)).smallest_detectable > 0
+
+
+# ---------------------------------------------------------------- what is inside
+
+
+def hidden_of(seed: int, *, m: float = 0.0, savings: float = 0.1) -> Hidden:
+    rng = np.random.default_rng(seed)
+    here = m + 0.1 * rng.normal()
+    return Hidden({"fc": (here, abs(here) + 0.1), "head": (0.1 * rng.normal(), 0.2)}, savings + 0.1 * rng.normal())
+
+
+def judged_inside(seen: Hidden | None, *, before: Hidden | None = None, remembers: float = 3.0) -> Verdict:
+    """A model whose answers are a retrained one's, with this inside."""
+    reference = Reference(RETRAINED)
+    bands = bands_of(reference, hidden=[hidden_of(i) for i in range(16)])
+    original = replace(figures(models(7, 1, remembers=remembers), reference), hidden=before or hidden_of(99, m=5))
+    return judge(replace(figures(FRESH, reference), hidden=seen), original, bands)
+
+
+@pytest.mark.parametrize(
+    ("seen", "outcome", "why"),
+    [
+        (hidden_of(50), verdict.CONSISTENT, "drift inside"),
+        (hidden_of(50, m=4.0), verdict.UNDER, r"Hidden: .*what layer 'fc' is given still tells \(M 4"),
+        (hidden_of(50, m=-4.0), verdict.OVER, r"what layer 'fc' is given still tells \(M -3.9"),
+        (hidden_of(50, savings=3.0), verdict.UNDER, r"learned again sooner \(savings 3"),
+        (hidden_of(50, savings=-3.0), verdict.OVER, r"learned again later \(savings -2"),
+        (hidden_of(50, m=-4.0, savings=3.0), verdict.UNDER, "still tells .* and they are learned again sooner"),
+        (None, verdict.CONSISTENT, "drift inside"),
+    ],
+)
+def test_what_the_answers_hide_is_found_inside(seen: Hidden | None, outcome: str, why: str) -> None:
+    found = judged_inside(seen)
+    assert found.outcome == outcome, found
+    assert re.search(why, found.reason), found
+
+
+def test_a_trace_that_only_the_inside_shows_is_a_trace() -> None:
+    assert judged_inside(hidden_of(50), remembers=0.0).outcome == verdict.CONSISTENT
+    assert judged_inside(hidden_of(50), remembers=0.0, before=hidden_of(51)).outcome == verdict.NO_TRACE
+
+
+def test_more_tests_make_each_band_wider() -> None:
+    reference = Reference(RETRAINED)
+    bare, with_inside = bands_of(reference), bands_of(reference, hidden=[hidden_of(i) for i in range(16)])
+    assert with_inside.memory.high > bare.memory.high
+    assert with_inside.hidden.savings.low < 0.1 < with_inside.hidden.savings.high
 
 
 # ---------------------------------------------------------------- how often it is wrong

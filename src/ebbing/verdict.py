@@ -35,7 +35,7 @@ RULE = (
     "The same where the weights are at hand and a layer's readout (W) or the savings in relearning lie outside. "
     "Memory inside, but holdout accuracy more than 0.5 points (or the band, if wider) below the retrained mean: damaged. "
     "The original's memory inside as well: no-measurable-trace. "
-    f"Memory and utility inside: no-memory-found; drift inside too: consistent-with-retraining; both need at least "
+    f"Memory and utility inside: no-memory-found; drift inside too: consistent-with-retraining; these three need at least "
     f"{ORACLES_FOR_GOOD_NEWS} retrained models. Fewer than {FEWEST_ORACLES} retrained models, {FEWEST_RECORDS} records or "
     f"{FEWEST_MATCHED} matched unseen examples: inconclusive."
 )
@@ -196,17 +196,17 @@ def judge(found: Figures, original: Figures, bands: Bands) -> Verdict:
         return _said(concealed[0], f"hidden: {memory} lies inside, but inside the network {concealed[1]}{rest}")
     if found.holdout_accuracy not in bands.holdout_accuracy:
         return _said(DAMAGED, f"{memory} lies inside, but the holdout accuracy does not{rest}")
+    if len(bands.left_out) < ORACLES_FOR_GOOD_NEWS:
+        few = (
+            f"{len(bands.left_out)} retrained models are too few to say so: at least {ORACLES_FOR_GOOD_NEWS} are needed"
+        )
+        return _said(INCONCLUSIVE, f"{memory} lies inside, but {few}{rest}")
     if traceless and original.w in bands.w and _concealed(original, bands) is None:
         nothing = (
             f"the original's memory M {original.m:.2f} already lies inside its band, so nothing could be shown to have been "
             f"forgotten. The smallest M that would have been found is {bands.smallest_detectable:.2f}."
         )
         return _said(NO_TRACE, f"{nothing} This model: {memory}{rest}")
-    if len(bands.left_out) < ORACLES_FOR_GOOD_NEWS:
-        few = (
-            f"{len(bands.left_out)} retrained models are too few to say so: at least {ORACLES_FOR_GOOD_NEWS} are needed"
-        )
-        return _said(INCONCLUSIVE, f"{memory} lies inside, but {few}{rest}")
     if any(found.drift[s] not in band for s, band in bands.drift.items()):
         told = (
             "These tests no longer find what was learned from the records; retraining would have given another model."
