@@ -13,6 +13,10 @@ from ebbing.cli import complete
 
 LARGEST_SEED = 2**62  # torch takes a little more, but each retrained model adds to it
 
+Workers = Annotated[
+    int, typer.Option("--workers", help="Processes that retrain, one thread each; 0 retrains in this one.", min=0)
+]
+
 app = typer.Typer(
     help="Make a trained PyTorch model forget chosen training data, and measure how far it is from never having seen it.",
     no_args_is_help=True,
@@ -85,6 +89,7 @@ def run(
     ),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Of torch; by default torch's own choice.", min=1)] = None,
+    workers: Workers = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes.")] = False,
 ) -> None:
     """Train, forget, retrain references, and judge: the whole comparison on one data set."""
@@ -105,6 +110,7 @@ def run(
             out=out,
             device=device,
             threads=threads,
+            workers=workers or None,
         ),
         dry_run=dry_run,
     )
@@ -144,6 +150,76 @@ Retrained = Annotated[
 ]
 
 
+bank = typer.Typer(help="Train, list, verify and prune retrained models and originals.", no_args_is_help=True)
+app.add_typer(bank, name="bank")
+BankFolder = Annotated[Path, typer.Argument(help="The --out of a run, or its folder of models.")]
+
+
+@bank.command("train")
+def bank_train(
+    dataset: Annotated[
+        str, typer.Option(help="digits, mnist or fashion-mnist.", autocompletion=complete.datasets)
+    ] = "digits",
+    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
+    train_size: Annotated[int | None, typer.Option(help="Keep so many training records, drawn by the seed.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The network; by default the data set's.", autocompletion=complete.networks)
+    ] = None,
+    recipe: Annotated[list[str] | None, typer.Option(help="key=value of the training; repeatable.")] = None,
+    forget: Annotated[str, typer.Option(help="As of `ebbing run`.")] = "random:0.1",
+    oracles: Annotated[int, typer.Option(help="How many retrained models.", min=0)] = 16,
+    originals: Annotated[int, typer.Option(help="How many originals.", min=0)] = 1,
+    workers: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = os.cpu_count() or 1,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=LARGEST_SEED)] = 0,
+    out: Annotated[Path, typer.Option(help="The folder; `ebbing run` finds the models there.")] = Path("runs/run"),
+) -> None:
+    """Train retrained models and originals by a pool of processes; what is there already is not trained again."""
+    from ebbing.cli.bank import train
+    from ebbing.cli.run import Options
+
+    options = Options(
+        dataset=dataset,
+        data_dir=data_dir,
+        train_size=train_size,
+        model=model,
+        recipe=tuple(recipe or ()),
+        forget=forget,
+        methods=("do-nothing",),
+        oracles=oracles,
+        seed=seed,
+        out=out,
+        device="cpu",
+    )
+    train(options, originals=originals, workers=workers)
+
+
+@bank.command("list")
+def bank_list(folder: BankFolder) -> None:
+    """List what a bank holds."""
+    from ebbing.cli.bank import show_entries
+
+    show_entries(folder)
+
+
+@bank.command("verify")
+def bank_verify(folder: BankFolder) -> None:
+    """Compare every model with the digest it was written with; exit code 2 if one differs."""
+    from ebbing.cli.bank import verify
+
+    raise typer.Exit(verify(folder))
+
+
+@bank.command("prune")
+def bank_prune(
+    folder: BankFolder,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be taken away, and stop.")] = False,
+) -> None:
+    """Take away torn models, those of other versions, and what was abandoned while it was written."""
+    from ebbing.cli.bank import prune
+
+    prune(folder, dry_run=dry_run)
+
+
 @app.command()
 def unlearn(
     model: ModelName,
@@ -178,6 +254,7 @@ def unlearn(
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = None,
+    workers: Workers = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what is known, and stop.")] = False,
 ) -> None:
     """Make your own trained model forget the records of a list, and judge the result. The original stays."""
@@ -212,6 +289,7 @@ def unlearn(
         train_function=train_fn,
         oracles=oracles,
         retrained=tuple(retrained or ()),
+        workers=workers or None,
     )
     raise typer.Exit(run_unlearn(options, dry_run=dry_run))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ class Options:
     out: Path = Path("runs/run")
     device: str = "auto"
     threads: int | None = None
+    workers: int | None = None
 
 
 def run_demo(*, out: Path, seed: int) -> None:
@@ -59,6 +61,7 @@ def run_demo(*, out: Path, seed: int) -> None:
         out=out,
         seed=seed,
         threads=1,
+        workers=os.cpu_count(),
     )
     run_study(options)
 
@@ -122,6 +125,7 @@ def build_study(options: Options) -> tuple[Study, Trainer]:
         directory=options.out,
         seed=options.seed,
         provenance={"command": command_line(), "dataset": options.dataset, "model": model_name},
+        workers=options.workers,
     )
     return study, trainer
 

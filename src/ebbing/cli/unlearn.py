@@ -15,11 +15,20 @@ from ebbing import __version__
 from ebbing.allocator import keep_freed_memory
 from ebbing.bank import OracleBank
 from ebbing.batches import size
-from ebbing.checkpoints import WeightsRecord, write_weights
+from ebbing.checkpoints import WeightsRecord, digest_of, write_weights
 from ebbing.cli.checks import check_file, check_writable, noted
 from ebbing.cli.loading import training_function_of
 from ebbing.cli.methods import methods_of
-from ebbing.cli.own import FAILED, Own, OwnOptions, check_record, prepare, tell_evidence, tell_request
+from ebbing.cli.own import (
+    FAILED,
+    Own,
+    OwnOptions,
+    check_record,
+    check_references,
+    prepare,
+    tell_evidence,
+    tell_request,
+)
 from ebbing.cli.screen import command_line, make_console, print_line, print_report, shown
 from ebbing.errors import InputError
 from ebbing.journal import RunRecord
@@ -40,6 +49,7 @@ class UnlearnOptions:
     train_function: str | None = None
     oracles: int | None = None
     retrained: tuple[Path, ...] = ()
+    workers: int | None = None
 
 
 def unlearn(options: UnlearnOptions, *, dry_run: bool = False) -> int:
@@ -68,8 +78,13 @@ def unlearn(options: UnlearnOptions, *, dry_run: bool = False) -> int:
             _write(options, own, study, name, model, run, record)
             written.append(options.out)
 
-    with shown(console) as progress:
-        report = study.run(progress=progress, on_unlearned=keep)
+    try:
+        with shown(console) as progress:
+            report = study.run(progress=progress, on_unlearned=keep)
+    except BaseException:
+        for path in written:
+            print_line(console, f"Weights: {path}, not judged: the run ended before its report.")
+        raise
     print_report(report, study.report or options.out, console, seconds=time.perf_counter() - started)
     for path in written:
         print_line(console, f"Weights: {path}, with a record of how they were made in {path}.json")
@@ -77,12 +92,18 @@ def unlearn(options: UnlearnOptions, *, dry_run: bool = False) -> int:
     for name in failed:
         print_line(console, f"--fail-if: {name} is {report.verdicts[name].outcome}.")
     if any(not methods[name].control for name in undone):
-        reasons = "; ".join(f"{name}: {why}" for name, why in undone.items())
-        raise InputError(
-            f"the run was rolled back, so that no weights were written ({reasons}). Lower --set repair.learning_rate, or "
-            "choose another method."
-        )
+        raise _rolled_back(undone, options.out)
     return FAILED if failed else 0
+
+
+def _rolled_back(undone: Mapping[str, str], out: Path) -> InputError:
+    """Why no weights were written, and what the file is that may be there all the same."""
+    reasons = "; ".join(f"{name}: {why}" for name, why in undone.items())
+    older = f" {out} is of an earlier run." if out.exists() else ""
+    return InputError(
+        f"the run was rolled back, so that no weights were written ({reasons}).{older} Lower --set repair.learning_rate, or "
+        "choose another method."
+    )
 
 
 def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Unlearner], Study, WeightsRecord | None]:
@@ -93,6 +114,9 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
     for path in options.retrained:
         with noted(problems):
             check_file(path, "--retrained")
+    if not problems:
+        with noted(problems):
+            check_references(options.retrained, {"--weights": (options.weights,)})
     with noted(problems):
         _check_out(options)
     with noted(problems):
@@ -121,6 +145,7 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
         retrained=[own.load(path, "--retrained", console) for path in options.retrained],
         task=own.task,
         report=options.out.with_suffix(".report"),
+        workers=options.workers,
     )
     return own, methods, study, record
 
@@ -132,10 +157,15 @@ def _check_out(options: UnlearnOptions) -> None:
         raise InputError(f"--out must end in .safetensors, the format that is written, but is {str(out)!r}.")
     if out.is_dir():
         raise InputError(f"--out must be a file, but {str(out)!r} is a folder.")
-    given = {p.resolve() for p in (options.weights, *options.retrained)}
-    if out.resolve() in given:
-        raise InputError(f"--out must not be a file that is read, but is {str(out)!r}. The original stays as it is.")
+    read = (options.weights, *options.retrained, options.own.forget, options.own.exclude)
+    if out.resolve() in {p.resolve() for p in read if p is not None}:
+        raise InputError(f"--out must not be a file that is read, but is {str(out)!r}. What is read stays as it is.")
     check_writable(out.parent)
+    work = out.with_suffix(".work")
+    if work.exists() and not work.is_dir():
+        raise InputError(
+            f"--out {out} keeps finished parts in the folder {work}, but that is a file. Choose another name."
+        )
 
 
 def _check_one_writes(methods: Mapping[str, Unlearner]) -> None:
@@ -160,7 +190,8 @@ def _write(
     """The new weights, and beside them what they were made from and how."""
     stays = set(own.request.retain_ids.tolist())
     gone = tuple(i for i in range(size(own.request.dataset)) if i not in stays)
-    write_weights(
+    before = digest_of(options.out) if options.out.exists() else None
+    made = write_weights(
         options.out,
         model,
         data=own.request.data_fingerprint,
@@ -176,6 +207,9 @@ def _write(
             "request": own.request.fingerprint,
         },
     )
+    if made.weights != before and study.report is not None:  # an earlier run's report speaks of other weights
+        for ending in ("json", "html"):
+            study.report.with_name(f"{study.report.name}.{ending}").unlink(missing_ok=True)
 
 
 def _tell_cost(study: Study, record: WeightsRecord | None, console: Console) -> None:
