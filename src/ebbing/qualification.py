@@ -40,7 +40,7 @@ SCHEMA = "ebbing.qualification/1"
 STRATA = ("most memorised", "random", "least memorised")
 PASSED = (CONSISTENT, NO_MEMORY, NO_TRACE)
 MOST_ASIDE = 0.1  # of the training set: models retrained without more would be models of other data
-GAP_ROOM = 1.0  # nats by which a result's gap may leave the range of the trials
+GAP_ROOM = 3.0  # standard errors by which a result's gap may leave the range of the trials
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Qualification:
         """Why a result lies outside: the cheap checks, which need no retrained model.
 
         Its holdout accuracy must not lie under the references' band, and the gap between the margins of forgotten and
-        unseen records must lie in the range of the trials that passed, with a room of 1 nat.
+        unseen records must lie in the range of the trials that passed, give or take three of its standard errors.
         """
         seen = observe([result], request, task=task)
         found = []
@@ -198,8 +198,8 @@ class Qualification:
                 f"holdout accuracy {accuracy:.2%}, where at least {self.lowest_holdout_accuracy:.2%} is expected"
             )
         gaps = [trial.gap for trial in self.trials if trial.passed]
-        gap = _gap(seen)
-        if gaps and not min(gaps) - GAP_ROOM <= gap <= max(gaps) + GAP_ROOM:
+        gap, room = _gap(seen), GAP_ROOM * _gap_error(seen)
+        if gaps and not min(gaps) - room <= gap <= max(gaps) + room:
             found.append(f"gap of margins {gap:.2f}, where trials had {min(gaps):.2f} to {max(gaps):.2f}")
         return found
 
@@ -207,6 +207,12 @@ class Qualification:
 def _gap(seen: Observations) -> float:
     unseen = seen.holdout if seen.matched is None else seen.matched
     return float(seen.forget.margin.mean() - unseen.margin.mean())
+
+
+def _gap_error(seen: Observations) -> float:
+    """Standard error of the gap over records."""
+    unseen = seen.holdout if seen.matched is None else seen.matched
+    return float(np.sqrt(sum(s.margin.var() / s.n_examples for s in (seen.forget, unseen))))
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Study:
         oracles: how many models are retrained, >= 0.
         directory: weights under ``models/``, ``report.json`` and ``report.html``.
         seed: of the original and of the methods; the i-th retrained model has seed + 1000 + i.
-        provenance: added to the report's.
+        provenance: added to the report's, as it is when the report is made.
         given: the original, where it is the user's own.
         retrained: models retrained elsewhere, judged by beside those retrained here.
         task: turns batches into outputs; by default the trainer's, or `Classification`.
@@ -65,7 +65,7 @@ class Study:
     oracles: int
     directory: Path
     seed: int = 0
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
     given: nn.Module | None = None
     retrained: Sequence[nn.Module] = ()
     task: Task = None  # type: ignore[assignment]  # set below, never None afterwards

@@ -23,6 +23,34 @@ Overlap = Literal["refuse", "drop", "allow"]
 OVERLAPS: Sequence[Overlap] = ("refuse", "drop", "allow")
 
 
+def labels_of(dataset: Dataset[Any], *, task: Task, name: str) -> Tensor:
+    """(n,) labels of a data set of n records, as whole numbers; what a task of the user's gives is held to that.
+
+    Args:
+        dataset: n records.
+        task: reads the labels.
+        name: of the data set, for messages.
+
+    Raises:
+        InputError: if the labels cannot be read or are no such tensor; it says of which data.
+    """
+    try:
+        labels = task.targets(dataset)
+    except InputError as error:
+        raise InputError(f"`{name}`: {error}") from error
+    n = size(dataset)
+    whole = isinstance(labels, Tensor) and not (labels.is_floating_point() or labels.is_complex())
+    if not whole or labels.shape != (n,):
+        found = (
+            f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        )
+        raise InputError(
+            f"a task's targets must be a tensor of whole numbers of shape (n,), but for the n = {n} records of `{name}` they "
+            f"are {found}."
+        )
+    return labels.long().cpu()
+
+
 def split_unseen(
     dataset: Dataset[Any], *, share: float, generator: np.random.Generator
 ) -> tuple[Subset[Any], Subset[Any]]:
@@ -45,7 +73,7 @@ def split_classes(
     dataset: Dataset[Any], leaving: Sequence[int], *, task: Task
 ) -> tuple[Subset[Any], Subset[Any] | None]:
     """What stays of unseen data when classes go, and its examples of those classes (None if there are none)."""
-    goes = torch.isin(task.targets(dataset), torch.tensor(leaving))
+    goes = torch.isin(labels_of(dataset, task=task, name="unseen"), torch.tensor(leaving))
     unseen = goes.nonzero().flatten().tolist()
     return Subset(dataset, (~goes).nonzero().flatten().tolist()), Subset(dataset, unseen) if unseen else None
 
@@ -56,7 +84,7 @@ def same_mix(dataset: Dataset[Any], labels: Tensor, *, task: Task) -> Subset[Any
     With share_c = fraction of ``labels`` in class c and have_c records of it, n = min over c of have_c / share_c
     and floor(n * share_c) records of each class are taken. None if a class is missing altogether.
     """
-    have = task.targets(dataset)
+    have = labels_of(dataset, task=task, name="unseen")
     classes, counts = torch.unique(labels, return_counts=True)
     places = [(have == c).nonzero().flatten() for c in classes]
     n = min(len(p) * len(labels) / int(k) for p, k in zip(places, counts, strict=True))

@@ -247,6 +247,9 @@ def unlearn(
         int | None, typer.Option(help="How many references to retrain with --train-fn; 16 if not said.", min=0)
     ] = None,
     retrained: Retrained = None,
+    qualification: Annotated[
+        Path | None, typer.Option(help="What `ebbing qualify` wrote; say whether this run lies inside.")
+    ] = None,
     validation_share: Share = 0.2,
     overlap: OverlapRule = "refuse",
     allow_pt: AllowPt = False,
@@ -290,6 +293,7 @@ def unlearn(
         oracles=oracles,
         retrained=tuple(retrained or ()),
         workers=workers or None,
+        qualification=qualification,
     )
     raise typer.Exit(run_unlearn(options, dry_run=dry_run))
 
@@ -341,6 +345,58 @@ def audit(
         own=own, original=tuple(original), unlearned=tuple(unlearned), out=out, retrained=tuple(retrained or ())
     )
     raise typer.Exit(run_audit(options))
+
+
+@app.command()
+def qualify(
+    model: ModelName,
+    weights: Annotated[Path, typer.Option(help="The trained weights.")],
+    data: DataName,
+    holdout: HoldoutName,
+    train_fn: Annotated[str, typer.Option(help="pkg.mod:train, your (dataset, *, seed) -> model.")],
+    sizes: Annotated[str, typer.Option(help="How many records the simulated requests have, such as 10,50.")],
+    out: Annotated[Path, typer.Option(help="The qualification, a JSON file.")],
+    method: Annotated[
+        str, typer.Option(help="name[:preset]; one, and no control.", autocompletion=complete.methods)
+    ] = "ebb",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="[method.]field[.sub]=value; repeatable.")] = None,
+    oracles: Annotated[int, typer.Option(help="How many references to retrain.", min=16)] = 16,
+    days: Annotated[int, typer.Option(help="How long it counts.", min=1)] = 180,
+    task: TaskName = None,
+    training_view: ViewName = None,
+    validation_share: Share = 0.2,
+    allow_pt: AllowPt = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+    workers: Workers = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what is known, and stop.")] = False,
+) -> None:
+    """Try a method with its settings on simulated requests once, so that later ones need no retrained models."""
+    from ebbing.cli.qualify import QualifyOptions, run_qualify
+
+    options = QualifyOptions(
+        model=model,
+        weights=weights,
+        data=data,
+        holdout=holdout,
+        train_function=train_fn,
+        sizes=sizes,
+        out=out,
+        method=method,
+        settings=tuple(settings or ()),
+        oracles=oracles,
+        days=days,
+        task=task,
+        training_view=training_view,
+        validation_share=validation_share,
+        allow_pt=allow_pt,
+        seed=seed,
+        device=device,
+        threads=threads,
+        workers=workers or None,
+    )
+    raise typer.Exit(run_qualify(options, dry_run=dry_run))
 
 
 @app.command()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from torch import nn
@@ -33,6 +34,7 @@ from ebbing.cli.screen import command_line, make_console, print_line, print_repo
 from ebbing.errors import InputError
 from ebbing.journal import RunRecord
 from ebbing.methods import Unlearner
+from ebbing.qualification import Qualification
 from ebbing.study import ORACLE_SEEDS, Study
 from ebbing.training import OwnTrainer
 
@@ -50,6 +52,7 @@ class UnlearnOptions:
     oracles: int | None = None
     retrained: tuple[Path, ...] = ()
     workers: int | None = None
+    qualification: Path | None = None
 
 
 def unlearn(options: UnlearnOptions, *, dry_run: bool = False) -> int:
@@ -60,10 +63,15 @@ def unlearn(options: UnlearnOptions, *, dry_run: bool = False) -> int:
     """
     keep_freed_memory()
     console = make_console()
+    qualification = None if options.qualification is None else Qualification.load(options.qualification)
     own, methods, study, record = _study(options, console)
     _tell_cost(study, record, console)
     tell_evidence(own.request, len(study.retrained) + study.oracles, console)
     _tell_methods(methods, options.out, console)
+    objections: list[str] = []
+    if qualification is not None:
+        objections += _objections(qualification, study, record)
+        print_line(console, _standing(qualification, objections, done=False))
     if dry_run:
         print_line(console, "Nothing was done: --dry-run.")
         return 0
@@ -75,7 +83,11 @@ def unlearn(options: UnlearnOptions, *, dry_run: bool = False) -> int:
         if run.rolled_back is not None:
             undone[name] = run.rolled_back
         elif not run.control:
-            _write(options, own, study, name, model, run, record)
+            if qualification is not None:
+                objections.extend(qualification.objections_after(model, own.request, task=own.task))
+                study.provenance["qualification"] = _outcome(qualification, objections)
+            covered = qualification.name if qualification is not None and not objections else None
+            _write(options, own, study, name, model, run, record, qualification=covered)
             written.append(options.out)
 
     try:
@@ -86,6 +98,8 @@ def unlearn(options: UnlearnOptions, *, dry_run: bool = False) -> int:
             print_line(console, f"Weights: {path}, not judged: the run ended before its report.")
         raise
     print_report(report, study.report or options.out, console, seconds=time.perf_counter() - started)
+    if qualification is not None and written:
+        print_line(console, _standing(qualification, objections, done=True))
     for path in written:
         print_line(console, f"Weights: {path}, with a record of how they were made in {path}.json")
     failed = [n for n, verdict in report.verdicts.items() if not methods[n].control and verdict.outcome in own.fail_if]
@@ -186,6 +200,8 @@ def _write(
     model: nn.Module,
     run: RunRecord,
     record: WeightsRecord | None,
+    *,
+    qualification: str | None,
 ) -> None:
     """The new weights, and beside them what they were made from and how."""
     stays = set(own.request.retain_ids.tolist())
@@ -205,11 +221,39 @@ def _write(
             "seed": study.seed,
             "from": options.weights.name,
             "request": own.request.fingerprint,
+            "qualification": qualification,
         },
     )
     if made.weights != before and study.report is not None:  # an earlier run's report speaks of other weights
         for ending in ("json", "html"):
             study.report.with_name(f"{study.report.name}.{ending}").unlink(missing_ok=True)
+
+
+def _objections(qualification: Qualification, study: Study, record: WeightsRecord | None) -> list[str]:
+    """Why the request lies outside a qualification, before anything is done."""
+    earlier = record is not None and record.made_by.get("qualification") == qualification.name
+    method = next((m for m in study.methods.values() if not m.control), None)
+    if method is None or study.given is None:
+        return ["no method writes weights"]
+    return qualification.objections(
+        method=method,
+        original=study.given,
+        request=study.request,
+        forgotten_before=len(record.forgotten) if earlier and record is not None else 0,
+    )
+
+
+def _outcome(qualification: Qualification, objections: list[str]) -> dict[str, Any]:
+    """Of the report: whether the run lies inside."""
+    return {"name": qualification.name, "inside": not objections, "objections": list(objections)}
+
+
+def _standing(qualification: Qualification, objections: list[str], *, done: bool) -> str:
+    """Inside or outside, in words."""
+    if objections:
+        return f"Outside qualification {qualification.name}: {'; '.join(objections)}."
+    rest = "" if done else " so far; the result is checked too"
+    return f"Inside qualification {qualification.name} (up to {qualification.largest} records){rest}."
 
 
 def _tell_cost(study: Study, record: WeightsRecord | None, console: Console) -> None:

@@ -1,0 +1,178 @@
+"""``ebbing qualify``: try a procedure on simulated requests once, for later requests to stand on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from torch.utils.data import Dataset
+
+from ebbing.allocator import keep_freed_memory
+from ebbing.batches import size
+from ebbing.checkpoints import read_record, read_weights
+from ebbing.cli.checks import check_file, check_writable, device_named, named_option, noted, raise_all
+from ebbing.cli.loading import builder_of, dataset_of, task_of, training_function_of
+from ebbing.cli.methods import methods_of
+from ebbing.cli.screen import make_console, print_line, shown
+from ebbing.errors import InputError
+from ebbing.qualification import STRATA, Procedure, Qualification, Trial, qualify
+from ebbing.report.table import OUTCOMES
+from ebbing.training import OwnTrainer, seeded
+from ebbing.unseen import split_unseen
+
+
+@dataclass(frozen=True)
+class QualifyOptions:
+    """The options of ``ebbing qualify``."""
+
+    model: str
+    weights: Path
+    data: str
+    holdout: str
+    train_function: str
+    sizes: str
+    out: Path
+    method: str = "ebb"
+    settings: tuple[str, ...] = ()
+    oracles: int = 16
+    days: int = 180
+    task: str | None = None
+    training_view: str | None = None
+    validation_share: float = 0.2
+    allow_pt: bool = False
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = None
+    workers: int | None = None
+
+
+def run_qualify(options: QualifyOptions, *, dry_run: bool = False) -> int:
+    """Qualify, and say what is covered; the exit code: 0 where something is.
+
+    Raises:
+        InputError: if an option cannot be used.
+    """
+    keep_freed_memory()
+    console = make_console()
+    sizes = _sizes(options.sizes)
+    procedure = _procedure(options, console)
+    record = read_record(options.weights)
+    known = None if record is None else record.training_seconds
+    trials = len(sizes) * len(STRATA)
+    cost = f"about {options.oracles * known:,.0f} s" if known is not None else "as long as the trainings take"
+    print_line(
+        console,
+        f"{options.oracles} retrainings ({cost}) and {trials} simulated requests. One retraining answers one request; this is "
+        "for those who have many.",
+    )
+    if dry_run:
+        print_line(console, "Nothing was done: --dry-run.")
+        return 0
+    started = time.perf_counter()
+    with shown(console) as progress:
+        show = progress(f"{options.oracles} retrained models", options.oracles)
+        told: list[Trial] = []
+        begun: list[Any] = []
+
+        def tried(trial: Trial) -> None:
+            if not begun:
+                begun.append(progress(f"{trials} simulated requests", trials))
+            told.append(trial)
+            begun[0](1)
+
+        found = qualify(
+            procedure,
+            sizes=sizes,
+            oracles=options.oracles,
+            days=options.days,
+            seed=options.seed,
+            workers=options.workers,
+            on_oracle=lambda: show(1),
+            on_trial=tried,
+        )
+    found.save(options.out)
+    _print(found, options.out, console, seconds=time.perf_counter() - started)
+    return 0
+
+
+def _sizes(text: str) -> list[int]:
+    """Whole numbers by commas."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise InputError(f"--sizes must be whole numbers by commas, such as 10,50, but is {text!r}.")
+    return sorted({int(word) for word in words})
+
+
+def _procedure(options: QualifyOptions, console: Console) -> Procedure:
+    """Everything that is named, checked and loaded."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    problems: list[str] = []
+    datasets: dict[str, Dataset[Any]] = {}
+    with noted(problems):
+        check_file(options.weights, "--weights")
+    with noted(problems):
+        check_writable(options.out.parent)
+    with noted(problems):
+        build = builder_of(options.model, {})
+    named = {"data": options.data, "holdout": options.holdout, "training_view": options.training_view}
+    for field, name in named.items():
+        with noted(problems):
+            if name is not None:
+                datasets[field] = dataset_of(name, "--" + field.replace("_", "-"))
+    with noted(problems):
+        task = task_of(options.task)
+    with noted(problems):
+        device = device_named(options.device)
+    with noted(problems):
+        function = training_function_of(options.train_function)
+    with noted(problems):
+        (method,) = methods_of((options.method,), options.settings, recipe=None).values()
+        if method.control:
+            raise InputError(f"--method {options.method!r} is a control: there is nothing to qualify it for.")
+    raise_all(problems)
+    with seeded(0):
+        original = build()
+    with named_option("--weights"):
+        for note in read_weights(options.weights, original, allow_pt=options.allow_pt):
+            print_line(console, f"{options.weights}: {note}")
+    generator = np.random.default_rng(options.seed)
+    validation, holdout = split_unseen(datasets["holdout"], share=options.validation_share, generator=generator)
+    return Procedure(
+        original=original.to(device),
+        dataset=datasets["data"],
+        holdout=holdout,
+        validation=validation if size(validation) else None,
+        trainer=OwnTrainer(function, build, device),
+        method=method,
+        task=task,
+        directory=options.out.with_suffix(".work"),
+        training_view=datasets.get("training_view"),
+    )
+
+
+def _print(found: Qualification, out: Path, console: Console, *, seconds: float) -> None:
+    table = Table("records", "which", "M before", "M after", "outcome", "holdout %")
+    for trial in found.trials:
+        before, after = ("–" if m is None else f"{m:.2f}" for m in (trial.memory_before, trial.memory))
+        words = OUTCOMES[trial.outcome].words if trial.rolled_back is None else "rolled back"
+        row = (str(trial.records), trial.stratum, before, after, words, f"{100 * trial.holdout_accuracy:.1f}")
+        table.add_row(*map(escape, row))
+    console.print(table)
+    if found.largest:
+        told = f"covers requests of up to {found.largest} records until {found.expires}"
+    elif all(trial.passed for trial in found.trials):
+        told = "covers nothing: no simulated request left a trace in the original that could have been found again"
+    else:
+        told = "covers nothing: not every simulated request of the smallest size passed"
+    print_line(console, f"Qualification {found.name} {told}.")
+    if found.seconds_of_retraining is not None:
+        print_line(console, f"One retraining took {found.seconds_of_retraining:,.1f} s, all of this {seconds:,.0f} s.")
+    print_line(console, f"Written to {out}")

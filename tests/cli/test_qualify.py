@@ -1,0 +1,165 @@
+"""``ebbing qualify``, and `ebbing unlearn` with what it wrote."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import project
+import pytest
+
+from ebbing.errors import InputError
+from ebbing.qualification import Qualification, Trial
+
+WORDS = [
+    *(
+        "--model",
+        "wide:build",
+        "--weights",
+        "wide.safetensors",
+        "--data",
+        "wide:train_set",
+        "--holdout",
+        "wide:test_set",
+    ),
+    *("--threads", "1"),
+]
+WIDE = """
+from project import *
+from project import records as _records
+
+def train_set():
+    return TensorDataset(*_records(400, seed=11))
+
+def test_set():
+    return TensorDataset(*_records(300, seed=12))
+"""
+
+
+@pytest.fixture
+def wide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A larger project, whose tenth can be set aside, and its weights."""
+    from safetensors.torch import save_file
+
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(__import__("sys").modules, "wide", raising=False)
+    Path("wide.py").write_text(WIDE)
+    module = __import__("wide")
+    save_file(project.train(module.train_set(), seed=0).state_dict(), "wide.safetensors")
+    project.given.clear()
+    return folder
+
+
+def qualify(call: Any, **changes: Any) -> Any:
+    options = {"train-fn": "project:train", "sizes": "5,10", "out": "q.json"} | changes
+    words = [w for name, value in options.items() if value is not None for w in (f"--{name}", value)]
+    return call("qualify", *WORDS, *words)
+
+
+def test_a_procedure_is_qualified_and_used(call, wide) -> None:
+    said = qualify(call)
+    assert said.code == 0, said
+    found = Qualification.load(Path("q.json"))
+    assert [(t.records, t.stratum) for t in found.trials] == [
+        (n, s) for n in (5, 10) for s in ("most memorised", "random", "least memorised")
+    ]
+    assert f"Qualification {found.name} covers" in said.out
+    assert len(project.given) == 16
+    assert {len(data) for data in project.given} == {400 - 30}  # three times the largest size is set aside
+    assert date.fromisoformat(found.expires) - date.fromisoformat(found.made) == timedelta(days=180)
+    project.given.clear()
+    again = qualify(call)
+    assert again.code == 0
+    assert project.given == []  # no reference is trained twice
+    same = Qualification.load(Path("q.json"))
+    assert (same.trials, same.largest) == (found.trials, found.largest)
+
+    covered = replace(found, trials=tuple(replace(t, outcome="no-memory-found") for t in found.trials))
+    assert covered.largest == 10
+    covered.save(Path("covers.json"))
+    for ids, standing in ((range(6), "Inside"), (range(11), "Outside")):
+        project.listed("ids.txt", *ids)
+        words = ["--forget", "ids.txt", "--out", "new.safetensors", "--qualification", "covers.json"]
+        said = call("unlearn", *WORDS, *words)
+        assert said.code == 0, said
+        assert f"{standing} qualification {covered.name}" in said.out
+        block = json.loads(Path("new.report.json").read_text())["provenance"]["qualification"]
+        assert block["inside"] == (standing == "Inside")
+        record = json.loads(Path("new.safetensors.json").read_text())
+        assert record["made_by"]["qualification"] == (covered.name if block["inside"] else None)
+    assert "11 records, where at most 10 are covered" in said.out
+
+
+def test_what_cannot_be_qualified_is_refused(call, wide) -> None:
+    for changes, why in (
+        ({"sizes": "5,14"}, "sizes must lie in [5, 13] for 400 records"),
+        ({"sizes": "4"}, "sizes must lie in [5, 13]"),
+        ({"sizes": "five"}, "--sizes must be whole numbers by commas"),
+        ({"oracles": "15"}, "greater than or equal to 16"),
+        ({"method": "do-nothing"}, "is a control"),
+        ({"train-fn": "project:build"}, "--train-fn 'project:build' must be callable as function(dataset, seed=0)"),
+    ):
+        said = qualify(call, **changes)
+        assert said.code == 2, (changes, said)
+        assert why in said.err
+        assert not Path("q.json").exists()
+        assert project.given == []
+
+
+def a_trial(records: int, outcome: str, **changes: Any) -> Trial:
+    return Trial(records, "random", outcome, "", 0.1, 3.0, -1.0, 0.9, **changes)
+
+
+def made(*trials: Trial) -> Qualification:
+    return Qualification(
+        method={"type": "Ebb"},
+        original="o",
+        data="d",
+        trainer="t",
+        oracles=16,
+        trials=trials,
+        made="2026-01-01",
+        expires="2026-06-30",
+        lowest_holdout_accuracy=0.8,
+        seconds_of_retraining=1.0,
+        versions={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("trials", "largest"),
+    [
+        ([(5, "no-memory-found"), (10, "consistent-with-retraining")], 10),
+        ([(5, "no-memory-found"), (10, "under-forgotten")], 5),
+        ([(5, "under-forgotten"), (10, "no-memory-found")], 0),
+        ([(5, "no-measurable-trace"), (10, "no-memory-found")], 10),
+        ([(5, "no-memory-found"), (10, "no-measurable-trace")], 10),
+        ([(5, "no-measurable-trace"), (10, "no-measurable-trace")], 0),
+        ([(5, "no-memory-found"), (5, "damaged")], 0),
+        ([(5, "inconclusive")], 0),
+    ],
+)
+def test_sizes_are_covered_as_far_as_every_trial_passed(trials: list[tuple[int, str]], largest: int) -> None:
+    assert made(*(a_trial(n, outcome) for n, outcome in trials)).largest == largest
+
+
+def test_a_run_that_was_undone_did_not_pass() -> None:
+    assert made(a_trial(5, "no-memory-found", rolled_back="it diverged")).largest == 0
+
+
+def test_a_qualification_that_was_changed_by_hand_is_refused(tmp_path) -> None:
+    path = tmp_path / "q.json"
+    found = made(a_trial(5, "no-memory-found"))
+    found.save(path)
+    assert Qualification.load(path) == found
+    data = json.loads(path.read_text())
+    for change in ({"expires": "2030-01-01"}, {"schema": "other/1"}, {"trials": [{"a": 1}]}, {"oracles": None}):
+        path.write_text(json.dumps(data | change))
+        with pytest.raises(InputError, match="must be"):
+            Qualification.load(path)
+    path.write_text("no json")
+    with pytest.raises(InputError, match="must be a qualification"):
+        Qualification.load(path)
