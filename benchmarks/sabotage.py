@@ -8,6 +8,8 @@ Sets of records of scikit-learn's digits:
   memorised      the 3 % that models trained with them know best beyond models trained without them
   random         5 % at random, which nothing memorises
   records-N      N mislabelled records, N = 5, 20, 100
+  class-3        every record of a class
+  duplicates     5 % with wrong labels, each with a near copy that stays in the training set with the same wrong label
 
 A draw takes an original and what a saboteur made of it (both of one seed), a held-out retrained model, and N other retrained
 models as references, all drawn anew.
@@ -51,6 +53,12 @@ TRAINER = Trainer(digits_cnn, Recipe(epochs=80, learning_rate=2e-3))
 TASK = Classification()
 ORIGINALS, RETRAINED = 100, 164
 FEWER_ORIGINALS, FEWER_RETRAINED = 50, 114  # where only power is looked at
+RETRAINERS = {
+    "retrained": TRAINER,
+    "retrained-half-as-long": Trainer(digits_cnn, Recipe(epochs=40, learning_rate=2e-3)),
+    "retrained-by-sgd": Trainer(digits_cnn, Recipe(epochs=80, optimizer="sgd", learning_rate=0.05)),
+}
+OTHERS = 30  # models of each other recipe
 SUBSET_MODELS = 48  # for memorisation
 LAYERS = ["conv2", "fc1", "fc2"]  # conv1 reads the image itself
 ORACLES = (4, 8, 16, 32, 64)
@@ -85,7 +93,22 @@ def request_of(name: str) -> ForgetRequest:
     kind, _, count = name.partition("-")
     if kind == "records":
         return select(f"mislabelled:{int(count) / 1297}", load("digits"), seed=0)
+    if name == "class-3":
+        return select("class:3", load("digits"), seed=0)
+    if name == "duplicates":
+        return with_duplicates(request_of("mislabelled"))
     raise SystemExit(f"no set is called {name!r}")
+
+
+def with_duplicates(request: ForgetRequest) -> ForgetRequest:
+    """The request with a copy of each forgotten record, shaken by a tenth of a standard deviation, among what stays."""
+    inputs, labels = request.dataset.tensors
+    ids = request.forget_ids
+    noise = 0.1 * torch.randn(inputs[ids].shape, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(torch.cat([inputs, inputs[ids] + noise]), torch.cat([labels, labels[ids]]))
+    return ForgetRequest.from_ids(
+        data, ids, holdout=request.holdout, validation=request.validation, matched=request.matched, kind="duplicates"
+    )
 
 
 @dataclass(frozen=True)
@@ -160,8 +183,8 @@ def observe_one(work: Set, item: tuple[str, int]) -> float:
     if work.path(item).exists():
         return 0.0
     store = ModelStore(work.folder / "models")
-    if role == "retrained":
-        model = train_or_load(TRAINER, work.request.retain, seed=1000 + seed, store=store).model
+    if role in RETRAINERS:
+        model = train_or_load(RETRAINERS[role], work.request.retain, seed=1000 + seed, store=store).model
     else:
         model = train_or_load(TRAINER, work.request.everything, seed=seed, store=store).model
         if role != "original":
@@ -176,13 +199,15 @@ def observe_one(work: Set, item: tuple[str, int]) -> float:
 
 def roles_of(name: str) -> list[str]:
     """What is made of the originals of a set."""
-    if name.startswith("records") or name == "random":
+    if name.startswith("records") or name in ("random", "class-3", "duplicates"):
         return ["do-nothing"]
     return [*suite(), *METHODS]
 
 
 def counts_of(name: str) -> tuple[int, int]:
     """How many originals and retrained models a set has."""
+    if name in ("class-3", "duplicates"):
+        return OTHERS, 64
     return (FEWER_ORIGINALS, FEWER_RETRAINED) if name.startswith("records") else (ORIGINALS, RETRAINED)
 
 
@@ -191,6 +216,8 @@ def observe(name: str) -> None:
     work = Set(name, request_of(name))
     originals, retrained = counts_of(name)
     items = [("retrained", i) for i in range(retrained)] + [("original", i) for i in range(originals)]
+    if name == "mislabelled":
+        items += [(role, i) for role in RETRAINERS if role != "retrained" for i in range(OTHERS)]
     for stage in (items, [(role, i) for role in roles_of(name) if role != "do-nothing" for i in range(originals)]):
         left = [item for item in stage if not work.path(item).exists()]
         start = time.perf_counter()
