@@ -13,32 +13,11 @@ import pytest
 
 import ebbing.cli.run
 from ebbing import methods
-from ebbing.cli import main
 from ebbing.cli.names import members
 from ebbing.data.sources import load
 from ebbing.methods import Unlearner
 
 SHORT = ("--recipe", "epochs=2", "--threads", "1")
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """``ebbing`` in this process: exit code, standard output, standard error."""
-    monkeypatch.setenv("EBBING_DEBUG", "")
-
-    def ebbing_(*words: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["ebbing", *map(str, words)])
-        with pytest.raises(SystemExit) as done:
-            main()
-        return Said(done.value.code or 0, *capsys.readouterr())
-
-    return ebbing_
 
 
 # ---------------------------------------------------------------- what is answered at once
@@ -300,7 +279,10 @@ def test_a_dry_run_says_the_plan_and_leaves_nothing(rule, count, call, tmp_path,
         (["--recipe", "epochs=many"], "recipe.epochs must be a number, but is 'many'."),
         (["--recipe", "epochs=-1"], "recipe: epochs must be > 0, but is -1"),
         (["--model", "papercnn"], "--model 'papercnn' is unknown. Did you mean 'paper-cnn'?"),
-        (["--model", "paper-cnn"], "--model 'paper-cnn': the model cannot be run on a batch with inputs of shape (8, 1, 8, 8)"),
+        (
+            ["--model", "paper-cnn"],
+            "--model 'paper-cnn': the model cannot be run on a batch with inputs of shape (8, 1, 8, 8)",
+        ),
         (["--model", "ebbing.models:__all__"], "must be callable"),
         (["--forget", "random:1.5"], "the fraction of 'random:1.5' must lie in (0, 1)."),
         (["--forget", "class:12"], "needs a label in [0, 10)"),
@@ -337,7 +319,9 @@ def test_a_fault_of_the_user_is_one_line_and_code_2(words, message, call, tmp_pa
 
 
 def test_data_that_is_nowhere(call, tmp_path) -> None:
-    said = call("run", "--dataset", "mnist", "--data-dir", tmp_path / "nowhere", "--out", tmp_path / "out")
+    said = call(
+        *("run", "--dataset", "mnist", "--data-dir", tmp_path / "nowhere", "--no-download", "--out", tmp_path / "out")
+    )
     assert said.code == 2
     assert said.err.startswith("Error: The files of mnist must lie together in one folder")
     assert "Traceback" not in said.err
@@ -361,7 +345,10 @@ def test_a_network_must_know_every_class(call, tmp_path, monkeypatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     said = call("run", "--model", "small_net:two", *SHORT, "--out", tmp_path / "out")
     assert said.code == 2
-    assert "labels must lie in [0, 2), one logit of the model for each class, but those of `dataset` contain [2, 3" in said.err
+    assert (
+        "labels must lie in [0, 2), one logit of the model for each class, but those of `dataset` contain [2, 3"
+        in said.err
+    )
 
 
 def test_settings_come_in_any_order(call, tmp_path) -> None:

@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 
 from ebbing.data import DataBundle, digits, fashion_mnist, load, mnist, read_idx
 from ebbing.data import search as search_module
+from ebbing.data import sources as sources_module
 from ebbing.errors import DataNotFoundError, InputError
 
 FILES = search_module.FILES
@@ -165,6 +166,70 @@ def test_a_corrupt_file_is_not_passed_over(world: Path) -> None:
     broken.symlink_to(world / "nowhere")
     with pytest.raises(InputError, match=f"{broken}.*No such file"):
         mnist()
+
+
+@pytest.fixture
+def fetched(world: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Each download that was asked for, as (name, folder in the world); it is a pretended one that writes mark 99."""
+    calls = []
+
+    def pretend(name: str, *, directory: Path, on_progress: object) -> None:
+        calls.append((name, str(directory.relative_to(world))))
+        if on_progress:
+            on_progress("a file", 1, 2)
+        write(directory, zipped=True, mark=99)
+
+    monkeypatch.setattr(sources_module, "fetch_files", pretend)
+    return calls
+
+
+def test_nothing_is_downloaded_unasked(world: Path, fetched: list[tuple[str, str]]) -> None:
+    for read in (mnist, fashion_mnist):
+        with pytest.raises(DataNotFoundError, match="download=True"):
+            read()
+    assert fetched == []
+
+
+def test_a_download_goes_into_the_cache_or_the_folder_given(world: Path, fetched: list[tuple[str, str]]) -> None:
+    seen = []
+    for _ in range(2):
+        assert mark_of(load("mnist", download=True, on_progress=lambda *step: seen.append(step))) == 99
+        assert mark_of(fashion_mnist(data_dir=world / "x", download=True)) == 99
+    assert fetched == [("mnist", "home/.cache/ebbing/mnist"), ("fashion-mnist", "x/fashion-mnist")]
+    assert seen == [("a file", 1, 2)]
+    assert len(load("digits", download=True).test) == 500
+
+
+def test_files_that_are_found_are_not_downloaded(world: Path, fetched: list[tuple[str, str]]) -> None:
+    write(world / "work" / "data" / "MNIST" / "raw", mark=5)
+    assert mark_of(mnist(download=True)) == 5
+    write(world / "x", mark=6)
+    assert mark_of(mnist(data_dir=world / "x", download=True)) == 6
+    assert fetched == []
+
+
+@pytest.mark.parametrize("given", [None, "x"])
+def test_a_download_that_stopped_half_way_is_completed(
+    world: Path, fetched: list[tuple[str, str]], given: str | None
+) -> None:
+    folder, data_dir = ("home/.cache/ebbing/mnist", None) if given is None else (f"{given}/mnist", world / given)
+    write(world / folder, zipped=True)
+    for file in FILES[2:]:
+        (world / folder / f"{file}.gz").unlink()
+    with pytest.raises(InputError, match=r"lacks .*\(download=True does\)"):
+        mnist(data_dir=data_dir)
+    assert mark_of(mnist(data_dir=data_dir, download=True)) == 99
+    assert fetched == [("mnist", folder)]
+
+
+def test_a_partial_folder_elsewhere_is_not_passed_over_for_a_download(
+    world: Path, fetched: list[tuple[str, str]]
+) -> None:
+    (write(world / "work" / "data" / "MNIST" / "raw") / FILES[0]).unlink()
+    with pytest.raises(InputError, match=f"lacks {FILES[0]}") as caught:
+        mnist(download=True)
+    assert "download=True" not in str(caught.value)
+    assert fetched == []
 
 
 def test_plain_files_win_over_gzipped_ones_and_mix(world: Path) -> None:

@@ -17,6 +17,10 @@ Workers = Annotated[
     int, typer.Option("--workers", help="Processes that retrain, one thread each; 0 retrains in this one.", min=0)
 ]
 
+Download = Annotated[
+    bool, typer.Option("--download/--no-download", help="Fetch MNIST or Fashion-MNIST where their files are nowhere.")
+]
+
 app = typer.Typer(
     help="Make a trained PyTorch model forget chosen training data, and measure how far it is from never having seen it.",
     no_args_is_help=True,
@@ -90,6 +94,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Of torch; by default torch's own choice.", min=1)] = None,
     workers: Workers = 0,
+    download: Download = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes.")] = False,
 ) -> None:
     """Train, forget, retrain references, and judge: the whole comparison on one data set."""
@@ -111,6 +116,7 @@ def run(
             device=device,
             threads=threads,
             workers=workers or None,
+            download=download,
         ),
         dry_run=dry_run,
     )
@@ -172,6 +178,7 @@ def bank_train(
     workers: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = os.cpu_count() or 1,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=LARGEST_SEED)] = 0,
     out: Annotated[Path, typer.Option(help="The folder; `ebbing run` finds the models there.")] = Path("runs/run"),
+    download: Download = True,
 ) -> None:
     """Train retrained models and originals by a pool of processes; what is there already is not trained again."""
     from ebbing.cli.bank import train
@@ -189,6 +196,7 @@ def bank_train(
         seed=seed,
         out=out,
         device="cpu",
+        download=download,
     )
     train(options, originals=originals, workers=workers)
 

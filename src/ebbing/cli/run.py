@@ -18,9 +18,9 @@ from ebbing.cli.checks import check_writable, device_named, named_option, noted
 from ebbing.cli.loading import builder_of
 from ebbing.cli.methods import methods_of
 from ebbing.cli.names import members, nearest, with_setting
-from ebbing.cli.screen import command_line, make_console, print_line, print_report, shown
+from ebbing.cli.screen import command_line, make_console, print_line, print_report, received, shown
 from ebbing.data.selection import select
-from ebbing.data.sources import load
+from ebbing.data.sources import DataBundle, load
 from ebbing.errors import InputError
 from ebbing.preflight import preflight
 from ebbing.study import Study
@@ -51,6 +51,7 @@ class Options:
     device: str = "auto"
     threads: int | None = None
     workers: int | None = None
+    download: bool = True
 
 
 def run_demo(*, out: Path, seed: int) -> None:
@@ -112,7 +113,7 @@ def build_study(options: Options) -> tuple[Study, Trainer]:
         check_writable(options.out)
     if problems:
         raise InputError("\nError: ".join(problems))
-    bundle = load(options.dataset, data_dir=options.data_dir, train_size=options.train_size, seed=options.seed)
+    bundle = _load(options)
     request = select(options.forget, bundle, seed=options.seed)
     trainer = Trainer(build, recipe, device=device)
     with named_option(f"--model {model_name!r}"):
@@ -128,6 +129,19 @@ def build_study(options: Options) -> tuple[Study, Trainer]:
         workers=options.workers,
     )
     return study, trainer
+
+
+def _load(options: Options) -> DataBundle:
+    """The data set, with a progress bar where it has to be fetched."""
+    with received(make_console()) as on_progress:
+        return load(
+            options.dataset,
+            data_dir=options.data_dir,
+            train_size=options.train_size,
+            seed=options.seed,
+            download=options.download,
+            on_progress=on_progress,
+        )
 
 
 def _with_recipe(recipe: Recipe, words: tuple[str, ...]) -> Recipe:

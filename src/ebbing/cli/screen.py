@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from ebbing.auditing import AuditReport
 from ebbing.report import comparison_table, verdict_lines
@@ -59,6 +67,25 @@ def shown(console: Console) -> Iterator[Callable[[str, int], Callable[[int], Non
         yield begin
         for task in running:
             display.update(task, completed=display.tasks[task].total or 1, total=display.tasks[task].total or 1)
+
+
+@contextmanager
+def received(console: Console) -> Iterator[Callable[[str, int, int | None], None]]:
+    """A progress display of files that come over the network; it appears with the first bytes."""
+    columns = (TextColumn("{task.description:<28}", markup=False), BarColumn(bar_width=30), DownloadColumn())
+    display = Progress(*columns, console=console)
+    rows: dict[str, TaskID] = {}
+
+    def show(file: str, so_far: int, total: int | None) -> None:
+        display.start()
+        if file not in rows:
+            rows[file] = display.add_task(file, total=total)
+        display.update(rows[file], completed=so_far, total=total)  # it falls where a file is started over
+
+    try:
+        yield show
+    finally:
+        display.stop()
 
 
 def print_report(report: AuditReport, files: Path, console: Console, *, seconds: float) -> None:

@@ -1,7 +1,8 @@
 """Data sets to unlearn from: the digits, MNIST, Fashion-MNIST, and canaries to hide in them."""
 
 from ebbing.data.canaries import mislabel
+from ebbing.data.download import download
 from ebbing.data.idx import read_idx
 from ebbing.data.sources import NAMES, DataBundle, digits, fashion_mnist, load, mnist
 
-__all__ = ["NAMES", "DataBundle", "digits", "fashion_mnist", "load", "mislabel", "mnist", "read_idx"]
+__all__ = ["NAMES", "DataBundle", "digits", "download", "fashion_mnist", "load", "mislabel", "mnist", "read_idx"]

@@ -28,7 +28,9 @@ class IdxFiles:
     test_labels: Path
 
 
-def find_idx_files(name: str, *, data_dir: str | os.PathLike[str] | None = None) -> IdxFiles:
+def find_idx_files(
+    name: str, *, data_dir: str | os.PathLike[str] | None = None, unfinished: Path | None = None
+) -> IdxFiles:
     """Find the four IDX files of a data set; each may be plain or `.gz`, and plain wins where both are there.
 
     The first folder of `places` that holds any of the files is taken. It must then hold all four: a download
@@ -37,6 +39,7 @@ def find_idx_files(name: str, *, data_dir: str | os.PathLike[str] | None = None)
     Args:
         name: "mnist" or "fashion-mnist".
         data_dir: Look only here: the folder itself, `<name>/` in it, or torchvision's layout in it.
+        unfinished: A place that is passed over if it holds some of the files only, because the rest will be fetched.
 
     Returns:
         The paths of the files. Nothing but the folders has been read yet.
@@ -52,10 +55,11 @@ def find_idx_files(name: str, *, data_dir: str | os.PathLike[str] | None = None)
         missing = [file for file, choice in found.items() if choice is None]
         if not missing:
             return IdxFiles(*(folder / choice for choice in found.values() if choice is not None))
-        if len(missing) < len(FILES):
+        if len(missing) < len(FILES) and folder != unfinished:
+            by_download = " (download=True does)" if folder == download_folder(name, data_dir=data_dir) else ""
             raise InputError(
                 f"{folder}: the four files of {name} must lie in one folder, but this one has some and "
-                f"lacks {', '.join(missing)} (plain or .gz). Add what is missing, or take the rest away."
+                f"lacks {', '.join(missing)} (plain or .gz). Add what is missing{by_download}, or take the rest away."
             )
         looked.append(f"  {folder} ({finding})")
     raise DataNotFoundError(_not_found(name, looked, explicit=data_dir is not None))
@@ -73,26 +77,33 @@ def places(name: str, *, data_dir: str | os.PathLike[str] | None = None) -> list
     names: only who names a folder for one of the two can say which of them it holds.
     """
     if data_dir is not None:
-        root = _absolute(data_dir)
+        root = absolute(data_dir)
         return [root, root / name, root / _TORCHVISION[name]]
     folders = []
     if os.environ.get("EBBING_DATA"):
-        root = _absolute(os.environ["EBBING_DATA"])
+        root = absolute(os.environ["EBBING_DATA"])
         folders += [root / name, root / _TORCHVISION[name]]
-    folders.append(_absolute("data") / _TORCHVISION[name])
+    folders.append(absolute("data") / _TORCHVISION[name])
     if name in _DEBIAN:
         folders.append(_DEBIAN[name])
-    return [*folders, _cache() / name]
+    return [*folders, cache_folder(name)]
 
 
-def _absolute(path: str | os.PathLike[str]) -> Path:
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """The path from the root on, with `~` expanded and links left as they are."""
     return Path(os.path.abspath(os.path.expanduser(path)))
 
 
-def _cache() -> Path:
+def download_folder(name: str, *, data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Which of the `places` a download fills: `<data_dir>/<name>`, or without `data_dir` the user's cache."""
+    return cache_folder(name) if data_dir is None else absolute(data_dir) / name
+
+
+def cache_folder(name: str) -> Path:
+    """`<name>` in ebbing's folder of the user's cache: `$XDG_CACHE_HOME` or `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG base directory specification has relative paths ignored.
-    return _absolute(base if os.path.isabs(base) else "~/.cache") / "ebbing"
+    return absolute(base if os.path.isabs(base) else "~/.cache") / "ebbing" / name
 
 
 def _list(folder: Path) -> tuple[frozenset[str], str]:
@@ -122,7 +133,8 @@ def _not_found(name: str, looked: list[str], *, explicit: bool) -> str:
             f"The files of {name} must lie together in one folder ({', '.join(FILES)}; each plain or .gz), "
             f"but none was found. Looked at, {only}:",
             *looked,
-            f"Put the four files into {_cache() / name}, or pass their folder as data_dir, or set "
-            f"EBBING_DATA to a folder that has them in {name}/ or {_TORCHVISION[name].as_posix()}/.",
+            f"Put the four files into {cache_folder(name)}, or pass their folder as data_dir, or set "
+            f"EBBING_DATA to a folder that has them in {name}/ or {_TORCHVISION[name].as_posix()}/. Where there is a "
+            "network, download=True fetches them.",
         ]
     )

@@ -1,7 +1,8 @@
 """The image data sets of the experiments: scikit-learn's digits, MNIST and Fashion-MNIST, all as tensors.
 
-Nothing is downloaded. Images are standardised by constants of the whole training set, so that a subset, or a
-copy without the forgotten records, is the same function of the pixels as the full set.
+Nothing is downloaded unless `download=True` asks for it. Images are standardised by constants of the whole
+training set, so that a subset, or a copy without the forgotten records, is the same function of the pixels as
+the full set.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import difflib
 import operator
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,9 +19,11 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import TensorDataset
 
+from ebbing.data.download import Progress
+from ebbing.data.download import download as fetch_files
 from ebbing.data.idx import read_idx
-from ebbing.data.search import find_idx_files
-from ebbing.errors import InputError
+from ebbing.data.search import IdxFiles, download_folder, find_idx_files
+from ebbing.errors import DataNotFoundError, InputError
 
 NAMES = ("digits", "mnist", "fashion-mnist")
 
@@ -61,7 +65,13 @@ class DataBundle:
 
 
 def load(
-    name: str, *, data_dir: str | os.PathLike[str] | None = None, train_size: int | None = None, seed: int = 0
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    train_size: int | None = None,
+    seed: int = 0,
+    download: bool = False,
+    on_progress: Progress | None = None,
 ) -> DataBundle:
     """Load a data set by name, with the training set cut to a random subset if asked for.
 
@@ -74,13 +84,15 @@ def load(
         data_dir: Where the IDX files are, see `ebbing.data.mnist`; the digits need none and ignore it.
         train_size: Training examples to keep, in [1, n]; None keeps all n.
         seed: Of the permutation, at least 0. Unused if `train_size` is None.
+        download: Fetch the files if they are in none of the places looked at, see `ebbing.data.mnist`.
+        on_progress: Called during a download, see `ebbing.data.download`.
 
     Returns:
         The data set.
 
     Raises:
         InputError: If the name is unknown, `train_size` or `seed` out of range, or a file broken.
-        DataNotFoundError: If the files are in none of the places looked at.
+        DataNotFoundError: If the files are in none of the places looked at, or cannot be downloaded.
 
     Example:
         >>> bundle = load("digits", train_size=100)
@@ -94,17 +106,20 @@ def load(
     if train_size is not None:
         _check_integer("train_size", train_size, least=1)
         _check_integer("seed", seed, least=0)
-    bundle = (
-        digits()
-        if name == "digits"
-        else mnist(data_dir=data_dir)
-        if name == "mnist"
-        else fashion_mnist(data_dir=data_dir)
-    )
+    if name == "digits":
+        bundle = digits()
+    else:
+        source = mnist if name == "mnist" else fashion_mnist
+        bundle = source(data_dir=data_dir, download=download, on_progress=on_progress)
     return bundle if train_size is None else _cut(bundle, train_size=train_size, seed=seed)
 
 
-def mnist(*, data_dir: str | os.PathLike[str] | None = None) -> DataBundle:
+def mnist(
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    download: bool = False,
+    on_progress: Progress | None = None,
+) -> DataBundle:
     """MNIST: handwritten numerals, images (n, 1, 28, 28), x = (pixel - 33.3184) / 78.5675, pixels in 0..255.
 
     The four IDX files, plain or gzipped, are looked for in `data_dir` alone if it is given (the folder
@@ -115,19 +130,29 @@ def mnist(*, data_dir: str | os.PathLike[str] | None = None) -> DataBundle:
 
     Args:
         data_dir: The only place to look.
+        download: If the files are in none of these places, have `ebbing.data.download` fetch them into
+            `<data_dir>/mnist` if `data_dir` is given, else into the last of the places, and read them from there.
+            Files that are found are read as they are, and nothing is fetched.
+        on_progress: Called during a download, see `ebbing.data.download`.
 
     Returns:
         The data set.
 
     Raises:
-        DataNotFoundError: If the files are in none of these places.
+        DataNotFoundError: If the files are in none of these places, or cannot be downloaded.
         InputError: If a folder has some of the four files only, a file is broken, images are not 28x28, the
             numbers of images and labels differ, or a label is outside [0, 9].
     """
-    return _from_idx("mnist", data_dir=data_dir, mean=_MNIST_MEAN, std=_MNIST_STD, classes=_NUMERALS)
+    files = _find("mnist", data_dir=data_dir, download=download, on_progress=on_progress)
+    return _from_idx("mnist", files, mean=_MNIST_MEAN, std=_MNIST_STD, classes=_NUMERALS)
 
 
-def fashion_mnist(*, data_dir: str | os.PathLike[str] | None = None) -> DataBundle:
+def fashion_mnist(
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    download: bool = False,
+    on_progress: Progress | None = None,
+) -> DataBundle:
     """Fashion-MNIST: garments, images (n, 1, 28, 28), x = (pixel - 72.9404) / 90.0212, pixels in 0..255.
 
     Looked for as `mnist` is, with `fashion-mnist/` and `FashionMNIST/raw/` for the names of the folders, and
@@ -136,15 +161,18 @@ def fashion_mnist(*, data_dir: str | os.PathLike[str] | None = None) -> DataBund
 
     Args:
         data_dir: The only place to look.
+        download: As for `mnist`, into `<data_dir>/fashion-mnist` if `data_dir` is given.
+        on_progress: Called during a download, see `ebbing.data.download`.
 
     Returns:
         The data set.
 
     Raises:
-        DataNotFoundError: If the files are in none of these places.
+        DataNotFoundError: If the files are in none of these places, or cannot be downloaded.
         InputError: As for `mnist`.
     """
-    return _from_idx("fashion-mnist", data_dir=data_dir, mean=_FASHION_MEAN, std=_FASHION_STD, classes=_GARMENTS)
+    files = _find("fashion-mnist", data_dir=data_dir, download=download, on_progress=on_progress)
+    return _from_idx("fashion-mnist", files, mean=_FASHION_MEAN, std=_FASHION_STD, classes=_GARMENTS)
 
 
 def digits() -> DataBundle:
@@ -176,10 +204,19 @@ def digits() -> DataBundle:
     return DataBundle("digits", train, test, _NUMERALS)
 
 
-def _from_idx(
-    name: str, *, data_dir: str | os.PathLike[str] | None, mean: float, std: float, classes: tuple[str, ...]
-) -> DataBundle:
-    files = find_idx_files(name, data_dir=data_dir)
+def _find(
+    name: str, *, data_dir: str | os.PathLike[str] | None, download: bool, on_progress: Progress | None
+) -> IdxFiles:
+    """The files, fetched if that is asked for and needed."""
+    if download:
+        folder = download_folder(name, data_dir=data_dir)
+        with suppress(DataNotFoundError):
+            return find_idx_files(name, data_dir=data_dir, unfinished=folder)
+        fetch_files(name, directory=folder, on_progress=on_progress)
+    return find_idx_files(name, data_dir=data_dir)
+
+
+def _from_idx(name: str, files: IdxFiles, *, mean: float, std: float, classes: tuple[str, ...]) -> DataBundle:
     train, test = (
         _as_tensors(*_read_pair(images, labels, n_classes=len(classes)), mean=mean, std=std)
         for images, labels in (
