@@ -18,7 +18,7 @@ LAYERS = (
     *("task", "unseen", "request", "journal", "training", "preflight", "pool", "store"),
     *("units", "curves", "rankings", "rates", "methods", "sabotage", "models", "data"),
     *("observations", "inside", "attacks", "measures", "bank", "report", "verdict", "evidence", "auditing"),
-    *("study", "qualification", "executors", "cli", "testing"),
+    *("study", "qualification", "executors", "cli", "__main__", "testing"),
 )
 JUDGE = {"observations", "inside", "attacks", "measures", "report", "verdict", "evidence", "auditing"}
 

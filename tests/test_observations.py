@@ -94,3 +94,20 @@ def test_models_are_put_one_after_the_other() -> None:
     np.testing.assert_array_equal(both.matched.margin[2:], other.matched.margin)
     bare = Observations(other.forget, other.retain, other.holdout, None)
     assert Observations.concatenate([one, bare]).matched is None
+
+
+def test_matched_records_of_the_same_source_are_named() -> None:
+    """What the original knows of a source it knows of unseen records of it too: M cancels, and the report says so."""
+
+    def of_one_source(n_models: int, seed: int, *, knows: float = 0.0) -> Observations:
+        found = margins(n_models, seed)
+        return Observations.from_margins(**found | {s: found[s] + knows for s in ("forget", "matched")})
+
+    original, retrained = of_one_source(1, 1, knows=6.0), of_one_source(16, 0)
+    found = judge_observations(original=original, unlearned={"nothing": original}, oracles=retrained)
+    assert abs(found.data["original"]["memory"]["m"]) < 1
+    assert any(
+        "they may share a source with the forgotten records" in n for n in found.data["methods"]["nothing"]["notes"]
+    )
+    fair = judge_observations(original=made(1, 1, remembers=6.0), unlearned={"x": made(1, 2)}, oracles=made(16, 0))
+    assert fair.data["methods"]["x"]["notes"] == []

@@ -167,6 +167,7 @@ def judge_observations(
     before = _as_seen(original)
     judge = Judge(before, None if oracles is None else _as_seen(oracles), concept=concept, seed=seed)
     blocks, verdicts = {}, {}
+    on_matched = judge.note_on_matched()
     for name, models in unlearned.items():
         after, record, cost = (
             _as_seen(models),
@@ -182,7 +183,13 @@ def judge_observations(
             **judge.describe(after),
             "removed": judge.removed(after),
             "cost": NO_COST | cost,
-            "notes": [*record.notes, *judge.notes(after), *_cost_notes(cost), *([UNREAD] if unread else [])],
+            "notes": [
+                *record.notes,
+                *judge.notes(after),
+                *_cost_notes(cost),
+                *([UNREAD] if unread else []),
+                *on_matched,
+            ],
             "settings": record.settings,
             "history": record.history,
         }

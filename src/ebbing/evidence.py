@@ -23,6 +23,8 @@ from ebbing.measures import (
     figures,
     hidden,
     hidden_left_out,
+    matched_offset,
+    prediction_band,
     share_removed,
     tug_of_war,
 )
@@ -213,6 +215,31 @@ class Judge:
         if max(changes) < NO_OP:
             return [f"No-op, almost: margins differ from the original's by {max(changes):.1%} of their spread."]
         return []
+
+    def note_on_matched(self) -> list[str]:
+        """Say where the matched records are not as new to the original as they should be.
+
+        What a whole group of records shares is learned from all of them. Where unseen records drawn alike belong to the same
+        group, the original knows them too, and M, counted from them, misses it. Said where the original stands outside the band
+        of the retrained models there, by at least half of its own M.
+        """
+        if self.reference is None or self.concept or self.before.answers.matched is None:
+            return []
+        others = [
+            matched_offset(self.reference.observations[[i]], self.reference.without(i))
+            for i in range(self.reference.observations.n_models)
+        ]
+        band = prediction_band(np.array(others), level=verdict.JOINT_LEVEL)
+        originals = range(self.before.answers.n_models)
+        own = statistics.fmean(matched_offset(self.before.answers[[i]], self.reference) for i in originals)
+        m = statistics.fmean(f.m for f in self.original)
+        if own in band or abs(own - band.mean) < 0.5 * abs(m):
+            return []
+        return [
+            f"The original answers the matched unseen records {own - band.mean:.2f} standard deviations otherwise than "
+            f"retrained models do, beyond other unseen ones, and its M is only {m:.2f}: they may share a source with the forgotten "
+            "records, and M then misses what is remembered. Match by records that the source has no part in."
+        ]
 
     def describe_oracles(self, *, seconds: Sequence[float]) -> dict[str, Any]:
         """The retrained models, each left out once where it is judged by the others."""

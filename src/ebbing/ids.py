@@ -55,7 +55,8 @@ def _position(word: str, *, place: str) -> int:
         unsigned = word[1:] if word[0] in "+-" else word
         if not unsigned.isdecimal():
             raise InputError(
-                f"{place}: an id must be a whole number, but is {shown!r}. Write one position a line."
+                f"{place}: an id must be a whole number, but is {shown!r}. Write one position a line, or "
+                "pass keys (--keys)."
             ) from None
         position = _LARGEST + 1  # Python converts no more than some thousands of digits
     if abs(position) > _LARGEST:

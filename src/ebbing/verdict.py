@@ -16,6 +16,7 @@ FEWEST_ORACLES = 4
 ORACLES_FOR_GOOD_NEWS = 16
 FEWEST_RECORDS = 5
 FEWEST_MATCHED = 20
+MIXED = 1.5  # W over abs(M) above which the records cannot all have moved one way
 
 UNDER = "under-forgotten"
 OVER = "over-forgotten"
@@ -189,8 +190,10 @@ def judge(found: Figures, original: Figures, bands: Bands) -> Verdict:
     if found.m not in bands.memory:
         return _said(UNDER if found.m > 0 else OVER, f"{memory} lies outside{rest}")
     if found.w not in bands.w:
-        mixed = "M lies inside but W outside, some records are remembered more, others less"
-        return _said(UNDER, f"mixed: {memory}: {mixed}{rest}")
+        if found.w > MIXED * abs(found.m):
+            mixed = "M lies inside but W outside, some records are remembered more, others less"
+            return _said(UNDER, f"mixed: {memory}: {mixed}{rest}")
+        return _said(UNDER if found.m > 0 else OVER, f"{memory}: W lies outside its band, which has one side{rest}")
     concealed = _concealed(found, bands)
     if concealed is not None:
         return _said(concealed[0], f"hidden: {memory} lies inside, but inside the network {concealed[1]}{rest}")

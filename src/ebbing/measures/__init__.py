@@ -2,7 +2,7 @@
 
 from ebbing.measures.bands import Band, mean_interval, prediction_band
 from ebbing.measures.hidden import Hidden, hidden, hidden_left_out, telling_layers
-from ebbing.measures.memory import Figures, Reference, bootstrap_memory, figures, left_out
+from ebbing.measures.memory import Figures, Reference, bootstrap_memory, figures, left_out, matched_offset
 from ebbing.measures.tug_of_war import share_removed, tug_of_war
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "hidden",
     "hidden_left_out",
     "left_out",
+    "matched_offset",
     "mean_interval",
     "prediction_band",
     "share_removed",

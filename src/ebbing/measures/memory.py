@@ -115,6 +115,23 @@ def figures(judged: Observations, reference: Reference) -> Figures:
     return Figures(m, w, drift, float(judged.holdout.accuracy[0]), z_forget, z_matched)
 
 
+def matched_offset(judged: Observations, reference: Reference) -> float:
+    """Mean z(matched) - mean z(holdout) of one model after the map: how it answers matched records beyond other unseen ones.
+
+    Far from where retrained models have it, the matched records are not as new to the model as they should be, and M, which is
+    counted from them, understates what is remembered. NaN without matched records.
+    """
+    if judged.matched is None:
+        return float("nan")
+    slope, offset = _global_map(judged, reference)
+    means = []
+    for split in ("matched", "holdout"):
+        mean, sd = reference.moments(split)
+        z = (slope * getattr(judged, split).margin[0].astype(np.float64) + offset - mean) / sd
+        means.append(float(z.mean()))
+    return means[0] - means[1]
+
+
 def _global_map(judged: Observations, reference: Reference) -> tuple[float, float]:
     """Slope and offset of the least-squares map from the judged margins to the reference's mean margins."""
     splits = ["holdout"] if reference.concept or judged.matched is None else ["holdout", "matched"]

@@ -12,7 +12,9 @@ from ebbing.errors import InputError
 from ebbing.methods.repair import Repairing
 from ebbing.methods.unlearner import Run
 from ebbing.rates import FixedRate, Rate
-from ebbing.units import decay, find_units, fresh_anchor, weights_of
+from ebbing.units import UnitGroup, decay, find_units, fresh_anchor, weights_of
+
+WORTH_NAMING = 0.05  # of all parameters
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Ebb(Repairing):
         """Decay, then repair."""
         batch = run.a_batch()
         units = find_units(model, task=run.task, batch=batch)
+        _note_untouched(model, units, run)
         start = weights_of(model, units)
         anchor = fresh_anchor(model, units, seed=run.seed) if self.anchor == "fresh" else None
         for kind, rate in (("linear", self.linear), ("conv", self.conv)):
@@ -63,3 +66,16 @@ class Ebb(Repairing):
                 factors = {name: self.curve.factor(self.duration, tau) for name, tau in rate.tau(scores).items()}
                 decay(model, group, factors, start=start, anchor=anchor)
         return self.mend(model, run)
+
+
+def _note_untouched(model: nn.Module, units: list[UnitGroup], run: Run) -> None:
+    """Name the modules with a part of the parameters worth naming that decay does not reach, such as embeddings."""
+    reached = {part.parameter.rpartition(".")[0] for unit in units for part in unit.slices}
+    total = sum(p.numel() for p in model.parameters())
+    for name, module in model.named_modules():
+        own = sum(p.numel() for p in module.parameters(recurse=False))
+        if name not in reached and own > WORTH_NAMING * total:
+            run.journal.note(
+                f"{name or 'the model'} ({type(module).__name__}, {own / total:.0%} of the parameters) does not decay: it is "
+                "only repaired."
+            )

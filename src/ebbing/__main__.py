@@ -1,0 +1,5 @@
+"""``python -m ebbing`` is ``ebbing``."""
+
+from ebbing.cli import main
+
+main()
