@@ -125,8 +125,7 @@ def test_any_one_of_tied_weights_will_do(path, kept) -> None:
     state = {
         n: t.contiguous() for n, t in model.state_dict().items() if n not in ("embed.weight", "head.weight", "across")
     }
-    refused_for = save_file(state, path)
-    assert refused_for is None
+    save_file(state, path)
     assert "3 missing ('across'; 'embed.weight'; 'head.weight')" in refused(path, "must be the 6", model=Tied(2))
     save_file(state | {kept: model.state_dict()[kept].contiguous()}, path)
     assert read_weights(path, other) == []
@@ -136,6 +135,8 @@ def test_any_one_of_tied_weights_will_do(path, kept) -> None:
 @pytest.mark.parametrize("make", [cnn, Tied])
 def test_files_of_others_are_read(path, make) -> None:
     model, other = make(seed=0), make(seed=1)
+    if make is Tied:
+        del model.across, other.across  # safetensors' own writer cannot take a transposed view
     save_model(model, str(path))
     assert read_weights(path, other) == []
     assert of_model(other) == of_model(model)
@@ -162,6 +163,23 @@ def test_a_layout_in_memory_of_its_own_is_no_matter(path) -> None:
         read_weights(path, other)
         assert of_model(other) == of_model(model)
         assert [p.stride() for p in other.parameters()] == strides
+
+
+def test_a_part_of_another_tensor_is_not_tied_to_it(path) -> None:
+    class Parts(nn.Linear):
+        """Two buffers that begin where the weight does, and hold less of it."""
+
+        def __init__(self) -> None:
+            super().__init__(4, 4)
+            self.register_buffer("a_row", self.weight.detach()[:1])
+            self.register_buffer("a_column", self.weight.detach()[:, 0])
+
+    model, other = Parts(), Parts()
+    write_weights(path, model)
+    assert read_weights(path, other) == []
+    assert of_model(other) == of_model(model)
+    save_file({"a_row": torch.ones(1, 4), "bias": torch.ones(4)}, path)
+    refused(path, r"there are 2 missing \('a_column'; 'weight'\)", model=other)
 
 
 def test_parameters_stay_the_same_objects_on_the_same_device(path) -> None:
@@ -398,6 +416,34 @@ def test_an_archive_that_unpacks_to_another_size_is_refused(tmp_path) -> None:
     refused(tmp_path / "z", "compressed, which torch.save never is", allow_pt=True)
 
 
+@pytest.mark.parametrize(
+    ("place", "bits", "checksum", "match"),
+    [(38, b"\x10", None, "marked as a folder"), (20, bytes(4), bytes(4), "compressed, which torch.save never is")],
+    ids=["marked as a folder", "said to be empty"],
+)
+def test_an_entry_that_torch_would_not_read_is_refused(tmp_path, place, bits, checksum, match) -> None:
+    path = tmp_path / "w.pt"
+    torch.save(small().state_dict(), path)
+    content = bytearray(path.read_bytes())
+    entry = content.rfind(b"w/data/0") - 46  # in the directory at the end of the archive
+    assert content[entry : entry + 4] == b"PK\x01\x02"
+    content[entry + place : entry + place + len(bits)] = bits
+    if checksum is not None:
+        content[entry + 16 : entry + 20] = checksum
+    path.write_bytes(content)
+    refused(path, match, model=small(1), allow_pt=True)
+
+
+def test_an_old_checkpoint_whose_tensors_are_not_all_listed_is_refused(tmp_path) -> None:
+    path = tmp_path / "w.pt"
+    WRITERS["legacy"](small().state_dict(), path)
+    content = path.read_bytes()
+    start = content.rfind(b"\x80\x02]q\x00(")  # the list of keys, the last pickle before the tensors
+    path.write_bytes(content[:start] + pickle.dumps([], protocol=2) + content[content.find(b"e.", start) + 2 :])
+    assert torch.load(path).keys() == small().state_dict().keys()  # the control: torch hands out what memory held
+    refused(path, "the list of its tensors ends before they do", model=small(1), allow_pt=True)
+
+
 def test_a_flipped_weight_in_an_archive_is_seen(tmp_path) -> None:
     path, model = tmp_path / "w.pt", small()
     torch.save(model.state_dict(), path)
@@ -549,7 +595,7 @@ def originals(tmp_path_factory) -> dict[str, bytes]:
 def test_damaged_bytes_are_refused_or_rightly_read(originals, tmp_path_factory, kind) -> None:
     path = tmp_path_factory.mktemp("damaged") / "w"
 
-    @settings(max_examples=400, database=None)
+    @settings(max_examples=200, database=None)
     @given(flips=DAMAGE, cut=CUT)
     def check(flips, cut) -> None:
         path.write_bytes(damaged(originals[kind], flips, cut))
@@ -569,7 +615,7 @@ def test_damaged_bytes_are_refused_or_rightly_read(originals, tmp_path_factory, 
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                right = torch.load(path, weights_only=True)
+                right = torch.load(path, map_location="cpu", weights_only=True)
         assert now.keys() == right.keys()
         assert all(torch.equal(now[name], right[name].to(now[name].dtype)) for name in now)
 
@@ -798,6 +844,23 @@ def test_an_interruption_leaves_the_old_pair(path, monkeypatch, first, at, error
     with pytest.raises(error):
         write_weights(path, small(1))
     assert contents(path.parent) == before
+
+
+def test_both_files_are_flushed_before_either_is_put_in_place(path, monkeypatch) -> None:
+    events: list[str] = []
+
+    def noted(name: str, real: Callable[..., None]) -> Callable[..., None]:
+        def call(*args: object) -> None:
+            events.append(name)
+            real(*args)
+
+        return call
+
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+    write_weights(path, small())
+    assert events.index("replace") == 2
+    assert events.count("replace") == 2
 
 
 def killed(at: int, work: Callable[[], object]) -> None:

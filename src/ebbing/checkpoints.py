@@ -7,6 +7,7 @@ none is opened unless the caller allows it, and then only by the reader of torch
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import operator
@@ -19,7 +20,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import IO, Any, TypeGuard
 
 import torch
 from safetensors import SafetensorError
@@ -35,6 +36,7 @@ SCHEMA = "ebbing.weights/1"
 CONTAINERS = ("state_dict", "model_state_dict", "model")  # where the checkpoints of a training keep their weights
 PREFIXES = ("module.", "_orig_mod.")  # put before every name by nn.DataParallel and by torch.compile
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}  # converted into one another where dtypes differ
+FOLDER = 0x10  # the attribute of a folder in a zip archive, as MS-DOS set it
 NAMED = 5  # how many tensors of each kind a message names
 
 _CONVERT = "convert it with safetensors.torch.save_model"
@@ -285,10 +287,16 @@ def _read_pt(path: Path, notes: list[str]) -> dict[str, Tensor]:
         # By handle, as torch judges a path by the end of its name; its warnings speak to callers of torch.load.
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            source: IO[bytes] = file
             if file.read(2) == b"PK":
                 _refuse_torn_archive(path)
-            file.seek(0)
-            found = torch.load(file, map_location="cpu", weights_only=True)
+            else:  # what torch.save wrote before there were archives
+                file.seek(0)
+                source = io.BytesIO(file.read())
+            source.seek(0)
+            found = torch.load(source, map_location="cpu", weights_only=True)
+            if source is not file and source.read(1):  # tensors that were not read hold whatever the memory held
+                raise EOFError("the list of its tensors ends before they do")
     except Exception as error:  # whatever the bytes made the parsers say
         asked = re.search(r"GLOBAL (\S+)", str(error))
         if asked:
@@ -297,7 +305,9 @@ def _read_pt(path: Path, notes: list[str]) -> dict[str, Tensor]:
                 "pickled module or harmful code does. Nothing of it was run. Where you trust it, load it yourself and "
                 "save its weights with safetensors.torch.save_model."
             ) from None
-        why = f" ({error})" if isinstance(error, zipfile.BadZipFile) else ""  # torch's own advice is to trust it
+        why = (
+            f" ({error})" if isinstance(error, (zipfile.BadZipFile, EOFError)) else ""
+        )  # torch's own advice is to trust it
         raise InputError(
             f"{path} must be a whole checkpoint of torch.save, but is cut short, damaged or something else{why}. "
             f"Restore it, or {_CONVERT} where it can be opened."
@@ -306,10 +316,17 @@ def _read_pt(path: Path, notes: list[str]) -> dict[str, Tensor]:
 
 
 def _refuse_torn_archive(path: Path) -> None:
-    """Hold every entry against its checksum, which torch does not: a flipped bit would be a wrong weight."""
+    """Hold every entry against its checksum, which torch does not: a flipped bit would be a wrong weight.
+
+    Entries that are said to be empty or folders torch does not read at all: the tensor would hold whatever the memory
+    held that it was given.
+    """
     with zipfile.ZipFile(path) as archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+        entries = archive.infolist()
+        if any(e.compress_type != zipfile.ZIP_STORED or e.compress_size != e.file_size for e in entries):
             raise zipfile.BadZipFile("compressed, which torch.save never is: it may unpack to any size")
+        if any(e.external_attr & FOLDER for e in entries):
+            raise zipfile.BadZipFile("an entry is marked as a folder")
         if archive.testzip() is not None:
             raise zipfile.BadZipFile("an entry differs from its checksum")
 

@@ -3,28 +3,80 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import re
+import shutil
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+SCRATCH = ".ebbing-*.partial"  # the folders that files are made in before they are put in place
+LEFT_BEHIND = 24 * 3600.0  # seconds after which nobody is still writing into one
+
+_interrupted = False
+
+
+class NotWrittenError(OSError):
+    """A file could not be written: the disk is full, it may only be read, and the like; ``filename`` says which."""
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"{self.filename} could not be written: {self.strerror}"
+
+
+def note_interruption(happened: bool) -> None:
+    """Say that Ctrl-C was pressed: from then on nothing more is put in place.
+
+    Code of the user's may catch `KeyboardInterrupt` and hand back a model that is trained by half. It must not be kept
+    as a finished one, so the next `write_whole` raises it again.
+    """
+    global _interrupted
+    _interrupted = happened
+
+
+def was_interrupted() -> bool:
+    """Whether Ctrl-C was pressed."""
+    return _interrupted
 
 
 def write_whole(path: Path, write: Callable[[str], None]) -> None:
     """Let ``write`` make a file beside ``path``, flush it to the disk, and put it in place in one step.
 
-    Whatever stops it on the way, ``path`` holds what it held before. Its folder is made if it is missing.
+    Whatever stops it on the way, ``path`` holds what it held before. Its folder is made if it is missing. The file is
+    made in a hidden folder of its own, where libraries that write through temporary files put those as well. Only a
+    process that is killed leaves it behind; whoever writes beside it a day later removes it.
+
+    Args:
+        path: the file.
+        write: called with the name of a file of the same name that is not there yet.
+
+    Raises:
+        NotWrittenError: if the system does not let it be written.
+        KeyboardInterrupt: if an earlier one was caught and not heeded, see `note_interruption`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    os.close(handle)
+    if _interrupted and sys.exception() is None:  # while an exception is dealt with, things are put back as they were
+        raise KeyboardInterrupt
+    scratch = path.parent / SCRATCH.replace("*", os.urandom(8).hex())
+    made = scratch / path.name
     try:
-        write(name)
-        with open(name, "rb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent)
+        scratch.mkdir(mode=0o700)
+        write(str(made))
+        with open(made, "rb") as file:
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp makes files that only their owner may read
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        os.chmod(made, 0o644)  # some libraries make files that only their owner may read
+        os.replace(made, path)
+    except Exception as error:
+        number = _of_the_system(error)
+        if number is None:
+            raise
+        raise NotWrittenError(number, os.strerror(number), str(path)) from error
+    finally:
+        try:
+            shutil.rmtree(scratch, ignore_errors=True)
+        finally:  # once more, where Ctrl-C came in between
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -34,3 +86,27 @@ def write_text(path: Path, text: str) -> None:
         Path(name).write_text(text, encoding="utf-8")
 
     write_whole(path, write)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left long ago; what is younger may belong to one that is writing now."""
+    for left in folder.glob(SCRATCH):
+        try:
+            age = time.time() - left.stat().st_mtime
+        except OSError:  # another process was faster
+            continue
+        if age > LEFT_BEHIND:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _of_the_system(error: Exception) -> int | None:
+    """The number of an error of the system; None for any other.
+
+    Libraries written in Rust, such as safetensors, name it in the message of an exception of their own.
+    """
+    if isinstance(error, NotWrittenError):  # of another file, written within this one's writing
+        return None
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None

@@ -17,6 +17,7 @@ from ebbing.errors import InputError
 from ebbing.request import ForgetRequest
 from ebbing.task import Outputs, Task, accuracy, evaluation_mode
 from ebbing.training import seeded
+from ebbing.unseen import labels_of
 
 FEW = 8
 SAMPLE = 1000
@@ -38,8 +39,8 @@ class Preflight:
 
     @property
     def looks_untrained(self) -> bool:
-        """Whether the model knows its training data no better than a constant answer does."""
-        return self.retain <= self.commonest + 0.02
+        """Whether the model is wrong on its training data hardly less often than a constant answer would be."""
+        return 1 - self.retain > 0.97 * (1 - self.commonest)
 
 
 def preflight(model: nn.Module, request: ForgetRequest, *, task: Task) -> Preflight:
@@ -56,13 +57,12 @@ def preflight(model: nn.Module, request: ForgetRequest, *, task: Task) -> Prefli
     """
     classes = _check_outputs(model, request.dataset, task=task)
     for name, data in _splits(request):
-        _check_labels(name, task.targets(data), classes)
-    _check_loss(model, request.dataset, task=task)
-    with _explained("the model cannot be run on the data"):
-        right = {
-            name: accuracy(model, evenly(getattr(request, name), SAMPLE), task=task)
-            for name in ("forget", "retain", "holdout")
-        }
+        _check_labels(name, labels_of(data, task=task, name=name), classes)
+    _check_loss(model, request.for_training("retain"), task=task)
+    right = {}
+    for name in ("forget", "retain", "holdout"):
+        with _explained(f"the model cannot be run on `{name}`"):
+            right[name] = accuracy(model, evenly(getattr(request, name), SAMPLE), task=task)
     _, counts = torch.unique(task.targets(evenly(request.retain, SAMPLE)), return_counts=True)
     return Preflight(**right, commonest=float(counts.max() / counts.sum()))
 
@@ -81,12 +81,8 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{what}: {type(error).__name__}: {' '.join(str(error).split())}") from error
-
-
-def _a_batch(dataset: Dataset[Any]) -> Any:
-    return next(iterate(evenly(dataset, FEW), batch_size=FEW))
 
 
 def _shape(batch: Any) -> str:
@@ -101,24 +97,40 @@ def _shape(batch: Any) -> str:
 
 def _check_outputs(model: nn.Module, dataset: Dataset[Any], *, task: Task) -> int:
     """The number of classes that the model has logits for."""
+    few = evenly(dataset, FEW)
     with _explained("the training data cannot be read"):
-        batch = _a_batch(dataset)
+        batch = next(iterate(few, batch_size=FEW))
     with _explained(f"the model cannot be run on a batch with {_shape(batch)}"), evaluation_mode(model):
         outputs = task.forward(model, batch)
-    if not isinstance(outputs, Outputs):
-        raise InputError(f"a task's forward must return ebbing.task.Outputs, but returned a {type(outputs).__name__}.")
-    n = min(FEW, size(dataset))
-    if outputs.logits.ndim != 2 or outputs.targets.shape != (len(outputs.logits),) or len(outputs.targets) != n:
-        raise InputError(
-            f"a task's outputs must be logits (n, classes) and targets (n,) for a batch of n = {n} records, but have shapes "
-            f"{tuple(outputs.logits.shape)} and {tuple(outputs.targets.shape)}."
-        )
+    _check_form(outputs, size(few))
     if not bool(torch.isfinite(outputs.logits).all()):
         raise InputError(
             "the model must give finite outputs, but some are NaN or infinite on its own training data. Check the weights, "
             "and that the inputs are prepared as they were in training."
         )
+    differ = int((outputs.targets.cpu() != labels_of(few, task=task, name="dataset")).sum())
+    if differ:
+        raise InputError(
+            f"a task's forward and its targets must give the same labels, but for {differ} of {size(few)} records they differ. "
+            "Classes are counted by the one, and models are trained and judged by the other."
+        )
     return outputs.logits.shape[1]
+
+
+def _check_form(outputs: object, n: int) -> None:
+    """The outputs of a task for a batch of n records must be two tensors of the right shapes."""
+    if not isinstance(outputs, Outputs):
+        raise InputError(f"a task's forward must return ebbing.task.Outputs, but returned a {type(outputs).__name__}.")
+    found = [
+        tuple(part.shape) if isinstance(part, Tensor) else f"a {type(part).__name__}"
+        for part in (outputs.logits, outputs.targets)
+    ]
+    classes = found[0][1] if isinstance(found[0], tuple) and len(found[0]) == 2 else 0
+    if found != [(n, classes), (n,)] or classes < 2:
+        raise InputError(
+            f"a task's outputs must be logits (n, classes) with classes >= 2 and targets (n,) for a batch of n = {n} records, "
+            f"but are {found[0]} and {found[1]}."
+        )
 
 
 def _check_labels(name: str, labels: Tensor, classes: int) -> None:
@@ -132,9 +144,10 @@ def _check_labels(name: str, labels: Tensor, classes: int) -> None:
 
 def _check_loss(model: nn.Module, dataset: Dataset[Any], *, task: Task) -> None:
     """One forward and backward pass of a copy in training mode."""
-    twin = deepcopy(model).train()
     with _explained("the model cannot be trained on its data"), seeded(0):
-        value = task.loss(task.forward(twin, _a_batch(dataset)))
+        twin = deepcopy(model).train()
+        batch = next(iterate(evenly(dataset, FEW), batch_size=FEW))
+        value = task.loss(task.forward(twin, batch))
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         if shape != ():
             raise InputError(f"a task's loss must be a tensor without dimensions, but is {shape}.")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ebbing.auditing import audit
 from ebbing.checkpoints import read_record
-from ebbing.cli.checks import check_file, check_writable, noted
+from ebbing.cli.checks import check_writable, files_of, noted
 from ebbing.cli.own import FAILED, Own, OwnOptions, check_record, check_references, prepare, tell_evidence, tell_request
 from ebbing.cli.screen import command_line, make_console, print_line, print_report, shown
 
@@ -36,21 +36,23 @@ def run_audit(options: AuditOptions) -> int:
     problems: list[str] = []
     files = {"--original": options.original, "--unlearned": options.unlearned, "--retrained": options.retrained}
     for option, paths in files.items():
+        found: list[Path] = []
         for path in paths:
             with noted(problems):
-                check_file(path, option)
+                found += files_of(path, option)
+        files[option] = tuple(found)
     if not problems:
         with noted(problems):
-            check_references(options.retrained, {o: p for o, p in files.items() if o != "--retrained"})
+            check_references(files["--retrained"], {o: p for o, p in files.items() if o != "--retrained"})
     with noted(problems):
         check_writable(options.out)
     own = prepare(options.own, problems)
     models = {option: [own.load(path, option, console) for path in paths] for option, paths in files.items()}
-    for path in options.original:
+    for path in files["--original"]:
         check_record(path, own.request, console)
-    _tell_made_for_another(options.unlearned, own, console)
+    _tell_made_for_another(files["--unlearned"], own, console)
     tell_request(own, models["--original"][0], console)
-    tell_evidence(own.request, len(options.retrained), console)
+    tell_evidence(own.request, len(files["--retrained"]), console)
     started = time.perf_counter()
     with shown(console) as progress:
         show = progress("audit", sum(map(len, models.values())))

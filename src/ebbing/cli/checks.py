@@ -55,6 +55,21 @@ def check_file(path: Path, option: str) -> None:
         raise InputError(f"{option} must be a file, but {str(path)!r} {found}.")
 
 
+def files_of(path: Path, option: str) -> list[Path]:
+    """A file to be read, or of a folder every ``.safetensors`` file in it, by name.
+
+    Raises:
+        InputError: if it is not there, or the folder holds none.
+    """
+    if not path.is_dir():
+        check_file(path, option)
+        return [path]
+    inside = sorted(path.glob("[!.]*.safetensors"))
+    if not inside:
+        raise InputError(f"{option} may be a folder of .safetensors files, but {str(path)!r} holds none.")
+    return inside
+
+
 def check_writable(out: Path) -> None:
     """Find out now whether files can be made in the folder; it is left as it was."""
     missing = [p for p in (out, *out.parents) if not p.exists()]
@@ -63,7 +78,8 @@ def check_writable(out: Path) -> None:
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise InputError(f"--out {out} cannot be written to: {error.strerror}. Choose another folder.") from error
+        reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
+        raise InputError(f"--out {out} cannot be written to: {reason}. Choose another folder.") from error
     finally:
         for folder in missing:  # innermost first
             with suppress(OSError):

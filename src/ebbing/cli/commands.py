@@ -152,7 +152,8 @@ Seed = Annotated[int, typer.Option("--seed", help="Of everything that is drawn."
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Of torch; by default torch's own choice.", min=1)]
 Retrained = Annotated[
-    list[Path] | None, typer.Option("--retrained", help="Weights retrained without the records; repeatable.")
+    list[Path] | None,
+    typer.Option("--retrained", help="Weights retrained without the records, or a folder of them; repeatable."),
 ]
 
 

@@ -1,60 +1,147 @@
-"""The entry point and its exit codes: 0 done, 2 the user's input is at fault, 3 --fail-if, 1 ours, 130 interrupted."""
+"""The entry point and its exit codes.
+
+0 done, 2 the user's input is at fault, 3 --fail-if, 1 a defect of ours, 130 interrupted, 141 nobody reads what we print.
+"""
 
 from __future__ import annotations
 
+# Before main() is reached, Ctrl-C cannot be met: nothing is imported here that takes time.
+import atexit
 import io
 import os
+import signal
 import sys
-import traceback
+import time
+from types import FrameType
+from typing import Any, TextIO
 
 INTERRUPTED = "Interrupted. What was finished is kept: the same command goes on from there."
+KEPT = "What was finished is kept: the same command goes on from there."
+PATIENCE = 2.0  # seconds
+PIPE_CLOSED = 141  # 128 + SIGPIPE, what a shell says of any program that a closed pipe has ended
 
 
 def main() -> None:
     """Run the command line and exit with its code; Ctrl-C is met from here on, also while modules are imported."""
+    ctrl_c = _CtrlC()
     try:
+        _open_what_is_closed()
+        ctrl_c.take()
         code = _run()
-    except KeyboardInterrupt:
-        _say(INTERRUPTED)
+        ctrl_c.too_late = True
+    except KeyboardInterrupt as error:
+        ctrl_c.too_late = True
+        _let_go(sys.stdout)  # in a pipe, Ctrl-C has ended the reader as well
+        _say(INTERRUPTED, ctrl_c.raised or error)
         code = 130
+    finally:
+        ctrl_c.give_back()
     sys.exit(code)
+
+
+class _CtrlC:
+    """What SIGINT does: the first raises KeyboardInterrupt, and those that follow at once do not stop the tidying up.
+
+    Attributes:
+        too_late: whether there is nothing left to interrupt.
+        raised: the last one; its traceback says where it came, whatever became of it.
+    """
+
+    def __init__(self) -> None:
+        self.too_late = False
+        self.raised: KeyboardInterrupt | None = None
+        self._pressed = -PATIENCE
+        self._before: Any = None
+
+    def take(self) -> None:
+        """Be called from now on, unless a shell that starts us in the background has SIGINT ignored."""
+        import threading
+
+        from ebbing import files
+
+        files.note_interruption(False)
+        main_thread = threading.current_thread() is threading.main_thread()  # no other may ask for signals
+        if main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._before = signal.signal(signal.SIGINT, self)
+
+    def give_back(self) -> None:
+        """Be called no more; where the process ends now, SIGINT does not stop the interpreter's tidying up either."""
+        if self._before is not None:
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, self._before)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """SIGINT has come."""
+        from ebbing import files
+
+        now = time.monotonic()
+        if self.too_late or now - self._pressed < PATIENCE:
+            return
+        self._pressed = now
+        files.note_interruption(True)
+        self.raised = KeyboardInterrupt()
+        raise self.raised
 
 
 def _run() -> int:
     import logging
 
-    from typer.exceptions import Abort, TyperException
+    from ebbing import files
 
-    from ebbing.cli.commands import app
-    from ebbing.errors import InputError
-
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that has no plus-minus sign shows something else
+    streams = sys.stdout, sys.stderr
     try:
-        code = app(standalone_mode=False)
-    except Abort:
-        raise KeyboardInterrupt from None
-    except InputError as error:
-        return _failed(f"Error: {error}", 2)
-    except TyperException as error:
-        message = error.format_message()  # none where the help was shown instead
-        return _failed(f"Error: {message}", 2) if message else 2
-    except BrokenPipeError:  # whoever read our output has enough; there is nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        said = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-        return _failed(f"Error: {said}. What was finished is kept.", 2)
-    except Exception as error:
-        return _unforeseen(error)
+        from ebbing.cli.commands import app
+
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+        for stream in streams:
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal that has no plus-minus sign shows something else
+        code = int(app(standalone_mode=False) or 0)
+        sys.stdout.flush()
+    except (Exception, SystemExit) as error:
+        if files.was_interrupted():  # whatever was interrupted has made of it
+            raise KeyboardInterrupt from error
+        sys.stdout, sys.stderr = streams  # typer puts others in their place where a pipe is closed
+        return _explained(error)
     if code == 130:  # what typer makes of Ctrl-C, without a word
         raise KeyboardInterrupt
-    return int(code or 0)
+    return code
 
 
-def _unforeseen(error: Exception) -> int:
+def _explained(error: BaseException) -> int:
+    """Say what happened in one line; the exit code."""
+    from typer.exceptions import Abort, TyperException
+
+    from ebbing.errors import InputError
+
+    if isinstance(error, InputError):
+        return _failed(f"Error: {error}", 2)
+    if isinstance(error, TyperException):
+        message = error.format_message()  # none where the help was shown instead
+        return _failed(f"Error: {message}", 2) if message else 2
+    cause = error.__context__
+    if isinstance(cause, EOFError if isinstance(error, Abort) else BrokenPipeError):  # what typer makes of them
+        error = cause
+    if _own_code(error) is None and isinstance(error, OSError):
+        return _failed_system(error)
+    return _unforeseen(error)
+
+
+def _failed_system(error: OSError) -> int:
+    """The disk is full, a file may not be read, nobody reads our output, and so on."""
+    from ebbing.files import NotWrittenError
+
+    lost = _let_go(sys.stdout)
+    if isinstance(lost or error, BrokenPipeError):  # whoever read our output has enough; there is nobody to tell
+        return PIPE_CLOSED
+    if lost is not None:
+        return _failed(f"Error: standard output could not be written: {lost.strerror}. {KEPT}", 2)
+    if isinstance(error, NotWrittenError) or not error.filename:
+        return _failed(f"Error: {error}. {KEPT}", 2)
+    return _failed(f"Error: {error.strerror or error}: {error.filename}. {KEPT}", 2)
+
+
+def _unforeseen(error: BaseException) -> int:
     """An exception that nobody made for the user: from the user's own code, or a defect of ours."""
     said = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
     culprit = _own_code(error)
@@ -68,6 +155,8 @@ def _unforeseen(error: Exception) -> int:
 
 def _own_code(error: BaseException) -> str | None:
     """File and line of the innermost frame in a module that was named on the command line."""
+    import traceback
+
     from ebbing.cli.names import OWN_MODULES
 
     found = None
@@ -82,7 +171,47 @@ def _failed(line: str, code: int) -> int:
     return code
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    if os.environ.get("EBBING_DEBUG") and sys.exc_info()[0] is not None:
-        traceback.print_exc()
+def _say(line: str, error: BaseException | None = None) -> None:
+    """A line on standard error; with --debug, where the error was raised."""
+    error = error or sys.exception()
+    try:
+        sys.stderr.write(f"{line}\n")
+        if os.environ.get("EBBING_DEBUG") and error is not None:
+            import traceback
+
+            traceback.print_exception(error)
+    except OSError:  # there is nowhere left to say anything
+        pass
+    _let_go(sys.stderr)
+
+
+# ---------------------------------------------------------------- the standard streams
+
+
+def _open_what_is_closed() -> None:
+    """Put nothing in the place of standard streams that are closed.
+
+    The next files to be opened, weights among them, would be taken for those.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _let_go(stream: TextIO) -> OSError | None:
+    """Why a stream cannot be written to; None if it can.
+
+    If it cannot, what was to be written goes nowhere, as Python would try once more at its end, and complain.
+    """
+    try:
+        stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None

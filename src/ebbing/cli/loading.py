@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -47,10 +47,10 @@ def dataset_of(name: str, option: str) -> Dataset[Any]:
     """
     what = f"{option} {name!r}"
     found = find(name, {}, option)
-    if not hasattr(found, "__getitem__") and callable(found):
+    if isinstance(found, type) or (not hasattr(found, "__getitem__") and callable(found)):
         found = _called(found, what)
     if isinstance(found, (tuple, list)) and len(found) == 2 and all(isinstance(p, (Tensor, np.ndarray)) for p in found):
-        inputs, labels = (torch.as_tensor(part) for part in found)
+        inputs, labels = (_tensor(part, what) for part in found)
         if len(inputs) != len(labels):
             raise InputError(
                 f"{what}: there must be one label for each record, but are {len(labels)} for {len(inputs)}."
@@ -62,9 +62,32 @@ def dataset_of(name: str, option: str) -> Dataset[Any]:
             f"function that gives one, but is a {type(found).__name__}."
         )
     dataset: Dataset[Any] = found
-    if size(dataset) == 0:
+    if _length(dataset, what) == 0:
         raise InputError(f"{what} must hold at least one record, but is empty.")
     return dataset
+
+
+def _length(dataset: Dataset[Any], what: str) -> int:
+    try:
+        return size(dataset)
+    except Exception as error:  # ours where there is no length, else whatever the user's own code raised
+        said = str(error) if isinstance(error, InputError) else f"asking for the length raised {_told(error)}"
+        raise InputError(f"{what}: {said}") from error
+
+
+def _tensor(part: Tensor | np.ndarray[Any, Any], what: str) -> Tensor:
+    """Inputs or labels as a tensor; an array that torch cannot share, or must not write to, is copied."""
+    try:
+        if isinstance(part, np.ndarray):
+            shared = part.flags.writeable and min(part.strides, default=0) >= 0
+            part = torch.from_numpy(part.astype(part.dtype.newbyteorder("="), copy=not shared))
+        len(part)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{what} must give arrays of numbers, one row for each record, but one is of type {part.dtype} and shape "
+            f"{tuple(part.shape)}."
+        ) from error
+    return part
 
 
 def keys_of(name: str, *, records: int) -> list[str]:
@@ -77,17 +100,22 @@ def keys_of(name: str, *, records: int) -> list[str]:
     found = find(name, {}, "--keys")
     if callable(found):
         found = _called(found, what)
-    if not isinstance(found, (Sequence, np.ndarray, Tensor)) and not hasattr(found, "tolist"):
+    listed: Any = found.tolist() if hasattr(found, "tolist") else found
+    if not isinstance(listed, Sequence) or isinstance(listed, (str, bytes)):
         raise InputError(
             f"{what} must be a list of keys or a function that gives one, but is a {type(found).__name__}."
         )
-    listed: list[Hashable] = found.tolist() if hasattr(found, "tolist") else list(found)
     if len(listed) != records:
         raise InputError(f"{what} must give one key for each of the {records} records, but gives {len(listed)}.")
     try:
         distinct = set(listed)
     except TypeError:
         raise InputError(f"{what} must give numbers or words as keys, but some are lists or the like.") from None
+    odd = [key for key in distinct if isinstance(key, (float, bytes)) or key is None]
+    if odd:  # nobody writes them in a file as Python does
+        raise InputError(
+            f"{what} must give whole numbers or words as keys, but gives {odd[0]!r}. Turn them into these."
+        )
     texts = [str(key).strip() for key in listed]
     if len(set(texts)) != len(distinct):
         raise InputError(f"{what}: different keys must differ as text in a file, but some do not, such as 1 and '1'.")
@@ -129,7 +157,9 @@ def _called(function: Callable[[], Any], what: str) -> Any:
     try:
         return function()
     except (Exception, SystemExit) as error:
-        said = " ".join(str(error).split())
-        raise InputError(
-            f"{what} must be callable without arguments, but raised {type(error).__name__}: {said}"
-        ) from error
+        raise InputError(f"{what} must be callable without arguments, but raised {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ebbing.batches import size
-from ebbing.checkpoints import WeightsRecord, read_record, read_weights
+from ebbing.checkpoints import WeightsRecord, digest_of, read_record, read_weights
 from ebbing.cli.checks import check_file, device_named, named_option, noted, raise_all
 from ebbing.cli.loading import builder_of, dataset_of, keys_of, task_of
 from ebbing.cli.names import nearest
@@ -121,6 +121,11 @@ def prepare(options: OwnOptions, problems: list[str]) -> Own:
             if path is not None:
                 check_file(path, option)
                 ids[option] = read_ids(path) if options.keys is None else read_keys(path)
+    if options.matched is not None and options.matched == options.holdout:
+        problems.append(
+            f"--matched {options.matched!r} must be other unseen records than --holdout. Leave it out: the part of the holdout "
+            "with the forget set's mix of classes is then taken."
+        )
     raise_all(problems)
     request = _request(options, datasets, ids["--forget"], ids.get("--exclude", []), keys, task=task)
     return Own(build, request, task, device, len(ids["--forget"]), options.allow_pt, fail_if)
@@ -161,6 +166,25 @@ def _request(
     )
 
 
+def check_references(retrained: Sequence[Path], judged: Mapping[str, Sequence[Path]]) -> None:
+    """Refuse retrained models that are no evidence: the same file twice, or one of those that are held against them.
+
+    Raises:
+        InputError: if a file cannot be read, or has the content of another.
+    """
+    options = [("--retrained", path) for path in retrained]
+    options += [(option, path) for option, paths in judged.items() for path in paths]
+    seen: dict[str, str] = {}
+    for option, path in options:
+        digest = digest_of(path)
+        if digest in seen and (option == "--retrained" or seen[digest].startswith("--retrained")):
+            raise InputError(
+                "--retrained must be models that differ from one another and from those they are held against, but "
+                f"{seen[digest]} and {option} {path} hold the same weights. Retrain each with a seed of its own."
+            )
+        seen.setdefault(digest, f"{option} {path}")
+
+
 def check_record(path: Path, request: ForgetRequest, console: Console) -> WeightsRecord | None:
     """What stands beside the weights of an original, if it fits the data that were passed.
 
@@ -194,7 +218,11 @@ def check_record(path: Path, request: ForgetRequest, console: Console) -> Weight
 
 def outcomes_of(words: str | None) -> tuple[str, ...]:
     """The outcomes of --fail-if, by commas."""
-    asked = [w.strip() for w in (words or "").split(",") if w.strip()]
+    if words is None:
+        return ()
+    asked = [w.strip() for w in words.split(",") if w.strip()]
+    if not asked:  # an empty variable in a script must not open the gate
+        raise InputError(f"--fail-if must name outcomes, by commas, but is {words!r}. {nearest(words, OUTCOMES)}")
     for word in asked:
         if word not in OUTCOMES:
             raise InputError(f"--fail-if {word!r} is no outcome of a verdict. {nearest(word, OUTCOMES)}")
@@ -214,6 +242,11 @@ def tell_request(own: Own, original: nn.Module, console: Console) -> None:
         console,
         f"The original predicts {found.forget:.1%} of the records to forget, {found.retain:.1%} of those that stay, and "
         f"{found.holdout:.1%} of unseen ones (samples).",
+    )
+    matched = "no" if request.matched is None else size(request.matched)
+    print_line(
+        console,
+        f"Judged on {size(request.holdout)} unseen records; {matched} of them or beside them are matched to those to forget.",
     )
     if found.looks_untrained:
         print_line(
@@ -238,6 +271,6 @@ def tell_evidence(request: ForgetRequest, references: int, console: Console) -> 
     elif FEWEST_ORACLES <= references < ORACLES_FOR_GOOD_NEWS:
         print_line(
             console,
-            f"{references} retrained references can show that something is remembered, not that nothing is: that needs "
+            f"{references} retrained references can show a memory that is large, not that there is none: that needs "
             f"{ORACLES_FOR_GOOD_NEWS}.",
         )

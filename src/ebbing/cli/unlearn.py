@@ -17,7 +17,7 @@ from ebbing.allocator import keep_freed_memory
 from ebbing.bank import OracleBank
 from ebbing.batches import size
 from ebbing.checkpoints import WeightsRecord, digest_of, write_weights
-from ebbing.cli.checks import check_file, check_writable, noted
+from ebbing.cli.checks import check_file, check_writable, files_of, noted
 from ebbing.cli.loading import training_function_of
 from ebbing.cli.methods import methods_of
 from ebbing.cli.own import (
@@ -125,12 +125,13 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
     problems: list[str] = []
     with noted(problems):
         check_file(options.weights, "--weights")
+    retrained: list[Path] = []
     for path in options.retrained:
         with noted(problems):
-            check_file(path, "--retrained")
+            retrained += files_of(path, "--retrained")
     if not problems:
         with noted(problems):
-            check_references(options.retrained, {"--weights": (options.weights,)})
+            check_references(retrained, {"--weights": (options.weights,)})
     with noted(problems):
         _check_out(options)
     with noted(problems):
@@ -156,7 +157,7 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
         seed=options.own.seed,
         provenance={"command": command_line(), "model": options.own.model, "weights": str(options.weights)},
         given=original,
-        retrained=[own.load(path, "--retrained", console) for path in options.retrained],
+        retrained=[own.load(path, "--retrained", console) for path in retrained],
         task=own.task,
         report=options.out.with_suffix(".report"),
         workers=options.workers,
@@ -271,8 +272,8 @@ def _tell_cost(study: Study, record: WeightsRecord | None, console: Console) -> 
     rest = f"; {left} to come, about {left * each:,.0f} s" if left > 0 else ""
     print_line(
         console,
-        f"One retraining takes about {each:,.0f} s, {source}{rest}. Each gives a model that never saw the records: where that "
-        "is affordable, take it.",
+        f"One retraining takes about {each:,.0f} s, {source}{rest}. Each gives a model that never saw the records (kept in "
+        f"{study.store.directory}): where that is affordable, it is the better answer.",
     )
 
 
