@@ -164,6 +164,16 @@ class ForgetRequest:
         task = task or Classification()
         holdout, validation, matched = _checked_unseen(dataset, holdout, validation, matched, overlap=overlap)
         labels = task.targets(dataset)
+        if not isinstance(labels, Tensor) or labels.shape != (n,) or labels.is_floating_point():
+            found = (
+                f"{labels.dtype} of shape {tuple(labels.shape)}"
+                if isinstance(labels, Tensor)
+                else type(labels).__name__
+            )
+            raise InputError(
+                f"a task's targets must be a tensor of whole numbers of shape (n,), but for the n = {n} records of `dataset` are "
+                f"{found}."
+            )
         if training_view is not None:
             _check_view(training_view, dataset, labels, task=task)
         retain = np.flatnonzero(stays)

@@ -318,7 +318,6 @@ def test_a_training_function_may_take_more(unlearn, write) -> None:
     assert unlearn("--dry-run", train_fn="mine:other").code == 0
 
 
-@pytest.mark.xfail(strict=True, reason="OracleBank.train does not yet refuse models that are equal")
 def test_a_training_function_that_sets_a_seed_of_its_own_is_refused(unlearn, write) -> None:
     write("def deaf(dataset, *, seed):\n    return train(dataset, seed=0)")
     said = unlearn(train_fn="mine:deaf", oracles=4)
@@ -1005,7 +1004,6 @@ def test_a_task_that_returns_rubbish_is_refused(what, refused, write) -> None:
     assert message in refused(task="mine:Spoiled")
 
 
-@pytest.mark.xfail(strict=True, reason="ForgetRequest.from_ids does not yet look at what a task's targets are")
 @pytest.mark.parametrize(
     "gives", ["None", "[0] * RECORDS", "Classification().targets(data)[:-1]", "torch.zeros(RECORDS, 1)"]
 )
