@@ -1,4 +1,4 @@
-# make demo, test, check or bench. The first of them makes .venv and installs what constraints.txt pins.
+# make demo, test, check, docs or bench. The first of them makes .venv and installs what constraints.txt pins.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -10,7 +10,7 @@ export EBBING_DATA := $(CURDIR)/../shared/data
 endif
 endif
 
-.PHONY: demo test lint examples check bench
+.PHONY: demo test lint examples docs walk packaging check bench
 .NOTPARALLEL:
 
 demo: $(INSTALLED)
@@ -27,9 +27,23 @@ lint: $(INSTALLED)
 examples: $(INSTALLED)
 	@set -e; for example in examples/*.py; do echo "== $$example"; $(BIN)/python "$$example"; done
 
-check: lint test examples
+# The site of docs/, built strictly.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "The site is site/index.html."
+
+# The two how-tos, typed from top to bottom.
+walk: $(INSTALLED)
+	$(BIN)/pytest -m slow tests/test_docs.py
+
+# Into empty environments, for every Python at hand.
+packaging: $(INSTALLED)
+	.ci/packaging
+
+check: lint docs test examples
 
 bench: $(INSTALLED)
+	$(BIN)/python benchmarks/startup.py --out results/startup.json
 	$(BIN)/python benchmarks/throughput.py --out results/throughput.json
 	$(BIN)/python benchmarks/memory.py --out results/memory.json
 

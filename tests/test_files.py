@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from safetensors import SafetensorError
-from steps import FULL, INTERRUPTED, KILLED, strike_at_every_step
 
 from ebbing import files
 from ebbing.files import SCRATCH, NotWrittenError, note_interruption, write_text, write_whole
+from steps import FULL, INTERRUPTED, KILLED, strike_at_every_step
 
 DAY = 24 * 3600
 
@@ -102,7 +102,7 @@ def test_an_error_in_a_file_written_within_names_that_file(tmp_path) -> None:
         Path(name).write_text("outer")
         write_text(tmp_path / "inner", "no place for a file")
 
-    with pytest.raises(NotWrittenError, match="inner could not be written: Is a directory$"):
+    with pytest.raises(NotWrittenError, match=r"inner could not be written: Is a directory$"):
         write_whole(tmp_path / "outer", write)
     assert contents(tmp_path) == {"inner": ""}
 

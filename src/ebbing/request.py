@@ -171,8 +171,8 @@ class ForgetRequest:
                 else type(labels).__name__
             )
             raise InputError(
-                f"a task's targets must be a tensor of whole numbers of shape (n,), but for the n = {n} records of `dataset` are "
-                f"{found}."
+                f"a task's targets must be a tensor of whole numbers of shape (n,), but for the n = {n} records of `dataset` "
+                f"are {found}."
             )
         if training_view is not None:
             _check_view(training_view, dataset, labels, task=task)
