@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from judge_page import judge_section
 
 from ebbing.files import write_text
 from ebbing.measures import mean_interval
@@ -35,7 +36,8 @@ INTRODUCTION = """# Results
 Built by `python benchmarks/results_page.py` from the small files under `results/`; every table names the command that made
 its files. Accuracies are per cent. M is memory, W the distance behind it, T drift: see [the report](report.md). "Retrained"
 are the models trained without the forget set, each left out once and judged by the others; low to high is the smallest to
-the largest.
+the largest. The canaries, the random tenth and the class were judged by the first version of
+[the rule](verdict.md), by the models' answers alone.
 
 Costs are given in examples processed over those of one retraining, a method's own checks included but for the few
 batches on which layers are tried out: that ratio does not depend on what else the machine was doing. Ratios of seconds
@@ -45,7 +47,10 @@ are given where they were measured in pairs on a machine that did nothing else.
 
 def main() -> None:
     """Write the page, or check it."""
-    parts = [INTRODUCTION, *(part() for part in (_accuracy, _canaries, _random, _class, _cost, _speed, _memory))]
+    parts = [
+        INTRODUCTION,
+        *(part() for part in (_accuracy, _canaries, _random, _class, judge_section, _cost, _speed, _memory)),
+    ]
     made = {PAGE: "\n".join(part for part in parts if part).rstrip() + "\n", README: _readme(), PICTURE: _picture()}
     if "--check" in sys.argv[1:]:
         stale = [path.name for path, text in made.items() if path.read_text(encoding="utf-8") != text]

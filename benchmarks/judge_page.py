@@ -1,0 +1,203 @@
+"""The part of docs/results.md on the judge itself, from results/sabotage/ and results/bank.json."""
+
+# ruff: noqa: E501 - sentences
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent.parent / "results"
+WEEKS = 52
+SHOWN = "32"
+GOOD = ("consistent-with-retraining", "no-memory-found")
+TRACELESS = "no-measurable-trace"
+SETS = {"mislabelled": "wrong labels, 5 %", "memorised": "most memorised, 3 %"}
+
+
+def _read(name: str) -> dict[str, Any] | None:
+    path = RESULTS / name
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _share(block: Mapping[str, Any], outcomes: tuple[str, ...]) -> float:
+    counts = block["outcomes"]
+    return sum(counts.get(o, 0) for o in outcomes) / sum(counts.values())
+
+
+def _said(block: Mapping[str, Any]) -> str:
+    """Outcomes and how often, the most frequent first."""
+    counts = sorted(block["outcomes"].items(), key=lambda pair: -pair[1])
+    return ", ".join(f"{o} {n}" for o, n in counts)
+
+
+def judge_section() -> str:
+    """Everything on the judge; empty where nothing was measured."""
+    parts = [_sabotage(), _power(), _figures(), _bank()]
+    found = [part for part in parts if part]
+    if not found:
+        return ""
+    return "\n".join(
+        [
+            "## The judge, tried",
+            "",
+            "On scikit-learn's digits, `digits_cnn`, 80 epochs. A draw takes an original and what a saboteur made of it (of one "
+            "seed), a held-out retrained model, and N other retrained models as references, drawn anew. *Answers* judges by the "
+            "outputs alone, *inside* by layers and relearning too. What each saboteur does is said by `ebbing methods`.",
+            "",
+            *found,
+        ]
+    )
+
+
+def _sabotage() -> str:
+    cells = {name: cell for name in SETS if (cell := _read(f"sabotage/{name}.json")) is not None}
+    if not cells:
+        return ""
+    parts = ["### Who is seen through", ""]
+    for name, cell in cells.items():
+        answers = cell["counts"][f"{SHOWN} references, answers"]
+        inside = cell["counts"][f"{SHOWN} references, answers and inside"]
+        rows = []
+        for role in inside:
+            passed = [f"{100 * _share(view[role], (*GOOD, TRACELESS)):.0f}" for view in (answers, inside)]
+            rows.append([role, f"{inside[role]['m']:.2f}", *passed, _said(inside[role])])
+        parts += [
+            f"**{SETS[name]}**: {cell['records']} records, {SHOWN} references, {cell['draws']} draws. M is the mean. *Passed* is how "
+            "many in a hundred were called consistent with retraining, free of memory, or traceless.",
+            "",
+            _table(["", "M", "passed, answers", "passed, inside", "outcomes, inside"], rows),
+            "",
+        ]
+    parts += _verdicts(cells)
+    random = _read("sabotage/random.json")
+    if random is not None:
+        block = random["counts"][f"{SHOWN} references, answers and inside"]
+        parts += [
+            f"**A random 5 %, which nothing memorises** ({random['records']} records, {random['draws']} draws): do nothing is called "
+            f"{_said(block['do-nothing'])}; held-out retrained models {_said(block['retrained'])}.",
+            "",
+        ]
+    command = next(iter(cells.values()))["command"]
+    return "\n".join([*parts, f"Command: `{command}`, and the same with the other sets.", ""])
+
+
+def _verdicts(cells: Mapping[str, Any]) -> list[str]:
+    """What was promised, and whether it holds."""
+    lines = []
+    for name, cell in cells.items():
+        inside = cell["counts"][f"{SHOWN} references, answers and inside"]
+        methods = ("retrained", "fine-tune", "retrain-equal-compute", "ebb")
+        through = {r: _share(b, GOOD) for r, b in inside.items() if r not in methods}
+        worst = max(through, key=lambda r: through[r])
+        right = _share(inside["retrained"], ("consistent-with-retraining",))
+        alarms = WEEKS * (1 - _share(inside["retrained"], (*GOOD, TRACELESS)))
+        lines += [
+            f"- {SETS[name]}: the saboteur that passed most often is {worst}, {100 * through[worst]:.0f} of 100 (asked: none). "
+            f"Held-out retrained models are called consistent in {100 * right:.0f} of 100 (asked: 95). Over {WEEKS} weekly audits "
+            f"of such models one would expect {alarms:.1f} to be called remembering, over-forgotten or damaged.",
+        ]
+    return [*lines, ""]
+
+
+def _power() -> str:
+    names = ["records-5", "records-20", "mislabelled", "records-100"]
+    cells = {name: cell for name in names if (cell := _read(f"sabotage/{name}.json")) is not None}
+    if not cells:
+        return ""
+    numbers = ("4", "8", "16", "32", "64")
+    rows = []
+    for cell in cells.values():
+        for role, outcomes in (("do-nothing", ("under-forgotten",)), ("retrained", ("consistent-with-retraining",))):
+            shares = [
+                f"{100 * _share(cell['counts'][f'{n} references, answers and inside'][role], outcomes):.0f}"
+                for n in numbers
+            ]
+            what = "the original, called under-forgotten" if role == "do-nothing" else "retrained, called consistent"
+            rows.append([str(cell["records"]), what, *shares])
+    return "\n".join(
+        [
+            "### Power",
+            "",
+            "In a hundred, by the number of references. Fewer than 16 never give good news.",
+            "",
+            _table(["records", "", *(f"{n} references" for n in numbers)], rows),
+            "",
+        ]
+    )
+
+
+def _mean(block: Mapping[str, Any], name: str) -> str:
+    return f"{block[name]['mean']:.2f} ± {block[name]['sd']:.2f}"
+
+
+def _figures() -> str:
+    cell = _read("sabotage/figures.json")
+    if cell is None:
+        return ""
+    found = cell["found"]
+    header = ["", "M", "half the band of M", "W", "T on holdout", "outcomes"]
+
+    def row(label: str, block: Mapping[str, Any]) -> list[str]:
+        return [label, *(_mean(block, n) for n in ("M", "half the band of M", "W", "T on holdout")), _said(block)]
+
+    rows = [row(f"{n} records: {r}", b) for n, blocks in found["few records"].items() for r, b in blocks.items()]
+    for label, key in (
+        ("matched by records with right labels", "matched records with right labels"),
+        ("another recipe", "retrained by another recipe"),
+        ("a whole class", "class-3"),
+        ("near copies stay", "duplicates"),
+    ):
+        rows += [row(f"{label}: {r}", b) for r, b in found[key].items() if "outcomes" in b]
+    beside = [
+        [
+            role,
+            f"{b['M']['mean']:.2f}",
+            f"{100 * b['called remembering or over-forgotten']:.0f}" if len(b) > 2 else "",
+            f"{b['u-lira']['auc']:.3f}",
+            f"{100 * b['u-lira']['balanced_accuracy']:.1f}",
+        ]
+        for role, b in found["beside u-lira"].items()
+    ]
+    blind = found["matched records with right labels"]["loss AUC of retrained models"]["mean"]
+    return "\n".join(
+        [
+            "### The figures, examined",
+            "",
+            f'{cell["references"]} references, {cell["draws"]} draws, mean ± sd. "do-nothing" is the original, "retrained" is held '
+            "out. Matched by unseen records with *right* labels, a population attack on the loss is blind: its AUC for retrained "
+            f"models is {blind:.3f}.",
+            "",
+            _table(header, rows),
+            "",
+            "Beside U-LiRA (arXiv 2403.01218) on the same models: its Gaussians are fitted to half of the unlearned and half of the "
+            "retrained models (about 50 each), where M needs one unlearned model.",
+            "",
+            _table(
+                ["", "M", "called remembering or over-forgotten, of 100", "U-LiRA AUC", "U-LiRA balanced accuracy"],
+                beside,
+            ),
+            "",
+            f"Command: `{cell['machine']['command']}`",
+            "",
+        ]
+    )
+
+
+def _bank() -> str:
+    cell = _read("bank.json")
+    if cell is None:
+        return ""
+    one, two = (max(r[n] for r in cell["models_a_minute"]) for n in ("1", "2"))
+    return (
+        f"### The bank\n\nTwo workers train {cell['ratio']:.2f} times the models a minute of one (median of "
+        f"{len(cell['models_a_minute'])} paired rounds of {cell['models']} models, start included; at best {one:.0f} and {two:.0f} "
+        f"a minute). Command: `{cell['machine']['command']}`\n"
+    )
