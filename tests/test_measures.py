@@ -19,6 +19,7 @@ from ebbing.measures import (
     prediction_band,
     share_removed,
     tug_of_war,
+    upper_band,
 )
 from ebbing.observations import Observations, Signals
 
@@ -207,6 +208,23 @@ def test_the_band_is_the_t_prediction_interval(values, level, side) -> None:
     assert found.low == (-math.inf if side == "high" else pytest.approx(np.mean(values) - reach, rel=1e-6, abs=1e-6))
     assert found.high == (math.inf if side == "low" else pytest.approx(np.mean(values) + reach, rel=1e-6, abs=1e-6))
     assert found.mean in found
+
+
+@pytest.mark.parametrize("n", [4, 16])
+def test_an_upper_band_of_a_skewed_figure_is_left_as_often_as_the_level_says(n: int) -> None:
+    """Of log-normal figures; a symmetrical interval at the same level is left more often."""
+    draws = np.random.default_rng(0).lognormal(-1.5, 0.5, size=(20_000, n + 1))
+    level, inside = 0.99, {"log": 0, "plain": 0}
+    for row in draws:
+        inside["log"] += row[-1] in upper_band(row[:-1], level=level)
+        inside["plain"] += row[-1] in prediction_band(row[:-1], level=level, side="high")
+    assert inside["log"] / len(draws) == pytest.approx(level, abs=0.003)
+    assert n == 4 or inside["plain"] / len(draws) < level - 0.01
+
+
+def test_an_upper_band_takes_zeros() -> None:
+    assert 0.0 in upper_band(np.zeros(4), level=0.9)
+    assert upper_band(np.array([1.0, 2.0, 3.0]), level=0.9).mean == 2.0
 
 
 @pytest.mark.parametrize("n", [4, 16])

@@ -237,8 +237,8 @@ class Judge:
             return []
         return [
             f"The original answers the matched unseen records {own - band.mean:.2f} standard deviations otherwise than "
-            f"retrained models do, beyond other unseen ones, and its M is only {m:.2f}: they may share a source with the forgotten "
-            "records, and M then misses what is remembered. Match by records that the source has no part in."
+            f"retrained models do, beyond other unseen ones, and its M is only {m:.2f}: they may share a source with the "
+            "forgotten records, and M then misses what is remembered. Match by records that the source has no part in."
         ]
 
     def describe_oracles(self, *, seconds: Sequence[float]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebbing.measures import Band, Figures, Hidden, Reference, left_out, prediction_band, share_removed
+from ebbing.measures import Band, Figures, Hidden, Reference, left_out, prediction_band, share_removed, upper_band
 
 JOINT_LEVEL = 0.97
 TESTS = 6  # memory M and W, drift on three splits, utility
@@ -30,8 +30,8 @@ INCONCLUSIVE = "inconclusive"
 OUTCOMES = (UNDER, OVER, DAMAGED, INCONCLUSIVE, NO_TRACE, NO_MEMORY, CONSISTENT)
 
 RULE = (
-    "Each figure is compared with the t prediction interval over the retrained models, each left out once "
-    f"(levels so that jointly {JOINT_LEVEL:.0%} of held-out retrained models are expected inside). "
+    "Each figure is compared with the t prediction interval (of logarithms for W and T) over the retrained models, each "
+    f"left out once (levels so that jointly {JOINT_LEVEL:.0%} of held-out retrained models are expected inside). "
     "Memory M or W outside: under-forgotten or over-forgotten, by the sign of M. "
     "The same where the weights are at hand and a layer's readout (W) or the savings in relearning lie outside. "
     "Memory inside, but holdout accuracy more than 0.5 points (or the band, if wider) below the retrained mean: damaged. "
@@ -117,9 +117,9 @@ def bands_of(reference: Reference, *, judged: int = 1, hidden: Sequence[Hidden] 
     lowest = min(accuracy.low, accuracy.mean - UTILITY_MARGIN)
     return Bands(
         prediction_band(np.array([f.m for f in found]), level=level),
-        prediction_band(np.array([f.w for f in found]), level=level, side="high"),
+        upper_band(np.array([f.w for f in found]), level=level),
         {
-            split: prediction_band(np.array([f.drift[split] for f in found]), level=level, side="high")
+            split: upper_band(np.array([f.drift[split] for f in found]), level=level)
             for split in ("forget", "retain", "holdout")
         },
         Band(lowest, accuracy.high, accuracy.mean),
@@ -130,8 +130,7 @@ def bands_of(reference: Reference, *, judged: int = 1, hidden: Sequence[Hidden] 
 
 def _hidden_bands(hidden: Sequence[Hidden], *, level: float) -> HiddenBands:
     probes = {
-        layer: prediction_band(np.array([h.probes[layer][1] for h in hidden]), level=level, side="high")
-        for layer in hidden[0].probes
+        layer: upper_band(np.array([h.probes[layer][1] for h in hidden]), level=level) for layer in hidden[0].probes
     }
     return HiddenBands(probes, prediction_band(np.array([h.savings for h in hidden]), level=level))
 

@@ -1,6 +1,6 @@
 """Figures of a model against retrained ones: pure functions of observations."""
 
-from ebbing.measures.bands import Band, mean_interval, prediction_band
+from ebbing.measures.bands import Band, mean_interval, prediction_band, upper_band
 from ebbing.measures.hidden import Hidden, hidden, hidden_left_out, telling_layers
 from ebbing.measures.memory import Figures, Reference, bootstrap_memory, figures, left_out, matched_offset
 from ebbing.measures.tug_of_war import share_removed, tug_of_war
@@ -21,4 +21,5 @@ __all__ = [
     "share_removed",
     "telling_layers",
     "tug_of_war",
+    "upper_band",
 ]
