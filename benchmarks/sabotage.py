@@ -254,8 +254,8 @@ def judge(name: str) -> None:
             figures: dict[str, list[float]] = {role: [] for role in table}
             for draw in range(n_originals):
                 generator = np.random.default_rng([draw, n])
-                order = generator.permutation(n_retrained).tolist()
-                references, held_out = order[:n], order[n]
+                held_out = draw  # each retrained model is held out once
+                references = [i for i in generator.permutation(n_retrained).tolist() if i != held_out][:n]
                 court = Judge(see_it(originals[[draw]]), see_it(retrained[references]), concept=False, seed=0)
                 for role, models in {**made, "retrained": retrained}.items():
                     after = see_it(models[[held_out if role == "retrained" else draw]])

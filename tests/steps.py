@@ -14,6 +14,7 @@ from typing import Any
 
 KILLED, FULL, INTERRUPTED = "killed", "full disk", "interrupted"
 STEPS = {"open", "os.mkdir", "os.rename", "os.chmod", "os.remove", "os.rmdir", "os.scandir", "shutil.rmtree"}
+NEED_ROOM = {"open", "os.mkdir", "os.rename"}
 RAISED, PASSED_OVER = 3, 4  # exit codes
 
 
@@ -35,7 +36,7 @@ def strike_at_every_step(
         if child == 0:
             _work(work, _Striker(number, fault, folder))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        # an error in removing what is left over is passed over: nothing is lost by it
+        # making a folder that is there already may fail: nothing is lost by it
         assert code in {KILLED: {-signal.SIGKILL, 0}, FULL: {RAISED, PASSED_OVER, 0}, INTERRUPTED: {RAISED, 0}}[fault]
         yield code != 0
         if code == 0:
@@ -48,7 +49,7 @@ def _work(work: Callable[[], Any], striker: _Striker) -> None:
     try:
         sys.addaudithook(striker)
         work()
-        code = PASSED_OVER if striker.left <= 0 else 0
+        code = 0 if striker.left > 0 else PASSED_OVER
     except (OSError, KeyboardInterrupt):
         code = RAISED
     except BaseException:
@@ -65,6 +66,9 @@ class _Striker:
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if event not in STEPS or not str(args[0]).startswith(self.folder):
+            return
+        reads = event == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR)
+        if self.fault == FULL and (event not in NEED_ROOM or reads):
             return
         self.left -= 1
         if self.left == 0 and self.fault == KILLED:

@@ -97,5 +97,7 @@ def test_one_step_is_one_step(request_, bank) -> None:
     (original,) = bank.originals(1)
     journal = Journal()
     result = OneStep().unlearn(original, request_, task=TASK, seed=0, journal=journal)
-    moved = max(float((a - b).detach().abs().max()) for a, b in zip(original.parameters(), result.parameters(), strict=True))
+    moved = max(
+        float((a - b).detach().abs().max()) for a, b in zip(original.parameters(), result.parameters(), strict=True)
+    )
     assert 0 < moved <= 1.01e-3  # the first step of Adam moves no weight further than the learning rate

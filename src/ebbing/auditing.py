@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ebbing import __version__
+from ebbing import __version__, fingerprint
 from ebbing.bank import OracleBank
 from ebbing.errors import InputError
 from ebbing.evidence import Judge, Seen, see
@@ -118,6 +118,7 @@ def audit(
     methods = dict(unlearned) if isinstance(unlearned, Mapping) else {"unlearned": unlearned}
     if not methods:
         raise InputError("`unlearned` must hold at least one model to judge, but is empty.")
+    _refuse_equal(oracles)
     first = _listed(original)[0]
     # with too few retrained models there is nothing to hold the layers of any against
     layers = probed_layers(first, request, task=task) if inside and len(oracles) >= FEWEST_ORACLES else []
@@ -208,6 +209,18 @@ def judge_observations(
 
 def _as_seen(models: Seen | Observations) -> Seen:
     return models if isinstance(models, Seen) else Seen(models)
+
+
+def _refuse_equal(oracles: Sequence[nn.Module]) -> None:
+    """Retrained models are evidence by how they differ: of equal ones every band has no width, and every model is outside."""
+    seen: dict[str, int] = {}
+    for number, model in enumerate(oracles):
+        first = seen.setdefault(fingerprint.of_tensors(model.state_dict()), number)
+        if first != number:
+            raise InputError(
+                f"retrained models must differ, but number {number} has the same weights as number {first}. Retrain each with "
+                "a seed of its own, and set no other seed in the training."
+            )
 
 
 def _listed(models: Models) -> list[nn.Module]:

@@ -129,7 +129,8 @@ class OracleBank(Sequence[nn.Module]):
         if self.directory is None or self.trainer is None or not n:
             return []
         store, data = ModelStore(Path(self.directory)), self.request.for_training("retain")
-        keys = [training_key(self.trainer, data, seed=self.first_seed + i) for i in range(n)]
+        named = fingerprint.of_dataset(data)  # once: to name data may mean to read all of it
+        keys = [training_key(self.trainer, data, seed=self.first_seed + i, named=named) for i in range(n)]
         facts = [store.facts(key) for key in keys]
         return [float(f["seconds"]) for f in facts if f is not None and "seconds" in f]
 

@@ -192,7 +192,8 @@ class ForgetRequest:
         for name, data in (("holdout", holdout), ("validation", validation)):
             if data is not None and size(data) == 0:
                 raise InputError(
-                    f"`{name}` must hold at least one example, but is empty (after the forgotten classes)."
+                    f"`{name}` must hold at least one example, but is empty (after the forgotten classes and what was "
+                    "trained on)."
                 )
         return cls(
             dataset,

@@ -103,7 +103,9 @@ class ModelStore:
         self.path(key).unlink(missing_ok=True)
 
 
-def training_key(trainer: AnyTrainer, dataset: Dataset[Any], *, seed: int, threads: int | None = None) -> str:
+def training_key(
+    trainer: AnyTrainer, dataset: Dataset[Any], *, seed: int, threads: int | None = None, named: str | None = None
+) -> str:
     """The content key of a training: whatever may change a bit of the result is in it.
 
     Hash of the model's structure, code and initial state at the seed, task, recipe, device, data, seed, number of threads
@@ -115,6 +117,7 @@ def training_key(trainer: AnyTrainer, dataset: Dataset[Any], *, seed: int, threa
         dataset: on what.
         seed: of the training.
         threads: of the process that trains; by default those of this one.
+        named: fingerprint of the data, where it is known: to find it may mean to read all of them.
     """
     if isinstance(trainer, (Trainer, OwnTrainer)):
         initial = trainer.initial(seed=seed)
@@ -131,9 +134,8 @@ def training_key(trainer: AnyTrainer, dataset: Dataset[Any], *, seed: int, threa
     else:
         who = [fingerprint.as_plain(trainer)]
     threads = torch.get_num_threads() if threads is None else threads
-    return fingerprint.of_settings(
-        [*who, fingerprint.of_dataset(dataset), seed, threads, torch.__version__, __version__]
-    )
+    named = fingerprint.of_dataset(dataset) if named is None else named
+    return fingerprint.of_settings([*who, named, seed, threads, torch.__version__, __version__])
 
 
 @dataclass(frozen=True)
@@ -152,13 +154,16 @@ def train_or_load(
     seed: int,
     store: ModelStore | None,
     journal: Journal | None = None,
+    named: str | None = None,
 ) -> Trained:
-    """The model of a trainer, data set and seed: from the store where it is there, else trained and stored."""
+    """The model of a trainer, data set (``named``, see `training_key`) and seed: from the store, else trained and stored."""
     if not isinstance(trainer, (Trainer, OwnTrainer)):  # its models can be made, but not loaded again
         start = time.perf_counter()
         model = trainer(dataset, seed=seed)
         return Trained(model, time.perf_counter() - start, reused=False)
-    key = training_key(trainer, dataset, seed=seed) if store is not None else ""
+    if store is not None and named is None:
+        named = fingerprint.of_dataset(dataset)
+    key = training_key(trainer, dataset, seed=seed, named=named) if store is not None else ""
     found = store.get(key, lambda: trainer.initial(seed=seed)) if store is not None else None
     if found is not None and "seconds" in found[1]:
         return Trained(found[0], float(found[1]["seconds"]), reused=True)
@@ -166,7 +171,8 @@ def train_or_load(
     model = trainer(dataset, seed=seed, journal=journal)
     seconds = time.perf_counter() - start
     if store is not None:
-        store.put(key, model, {"seconds": repr(seconds), "seed": str(seed)} | _told(trainer, dataset))
+        told = _told(trainer, dataset) | {"data": str(named)}
+        store.put(key, model, {"seconds": repr(seconds), "seed": str(seed)} | told)
     return Trained(model, seconds, reused=False)
 
 
@@ -178,7 +184,6 @@ def _told(trainer: Trainer | OwnTrainer, dataset: Dataset[Any]) -> dict[str, str
         "network": str(fingerprint.as_plain(trainer.build)),
         "trained by": json.dumps(fingerprint.as_plain(how)),
         "records": str(size(dataset)),
-        "data": fingerprint.of_dataset(dataset),
         "ebbing": __version__,
         "torch": torch.__version__,
     }
@@ -206,15 +211,16 @@ def train_many(
     Raises:
         InputError: if there are workers but no store, or the trainer's models cannot be stored.
     """
+    named = None if store is None else fingerprint.of_dataset(dataset)
     if workers is None:
         for seed in seeds:
-            yield seed, train_or_load(trainer, dataset, seed=seed, store=store, journal=journal)
+            yield seed, train_or_load(trainer, dataset, seed=seed, store=store, journal=journal, named=named)
         return
     if store is None or not isinstance(trainer, (Trainer, OwnTrainer)):
         raise InputError(
             "`workers` need a directory to keep models in and a Trainer or OwnTrainer. Give both, or no workers."
         )
-    keys = {seed: training_key(trainer, dataset, seed=seed, threads=1) for seed in seeds}
+    keys = {seed: training_key(trainer, dataset, seed=seed, threads=1, named=named) for seed in seeds}
     missing = []
     for seed in seeds:
         found = _stored(store, keys[seed], trainer)
@@ -222,7 +228,7 @@ def train_many(
             missing.append(seed)
         else:
             yield seed, found
-    for seed, _ in compute(_train_one, (trainer, dataset, store), missing, workers=workers):
+    for seed, _ in compute(_train_one, (trainer, dataset, store, named), missing, workers=workers):
         found = _stored(store, keys[seed], trainer)
         if found is None:
             raise InputError(
@@ -240,7 +246,7 @@ def _stored(store: ModelStore, key: str, trainer: Trainer | OwnTrainer) -> Train
     return Trained(found[0], float(found[1]["seconds"]), reused=True)
 
 
-def _train_one(payload: tuple[Trainer | OwnTrainer, Dataset[Any], ModelStore], seed: int) -> None:
+def _train_one(payload: tuple[Trainer | OwnTrainer, Dataset[Any], ModelStore, str | None], seed: int) -> None:
     """What a worker does: train, and leave the model in the store."""
-    trainer, dataset, store = payload
-    train_or_load(trainer, dataset, seed=seed, store=store)
+    trainer, dataset, store, named = payload
+    train_or_load(trainer, dataset, seed=seed, store=store, named=named)

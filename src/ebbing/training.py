@@ -262,7 +262,7 @@ class OwnTrainer:
         with seeded(seed):
             try:
                 model = self.function(dataset, seed=seed)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # a script's own sys.exit(0) must not pass for success
                 said = " ".join(str(error).split())
                 raise InputError(f"the training function {name} raised {type(error).__name__}: {said}") from error
         problem = self._problem(model)

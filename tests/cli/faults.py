@@ -95,6 +95,11 @@ def train_and_swallow(dataset, *, seed):
         return build()
 
 
+def train_and_leave(dataset, *, seed):
+    """A script that was made a function."""
+    raise SystemExit(0)
+
+
 if __name__ == "__main__":
     from safetensors.torch import save_model
 
@@ -125,7 +130,7 @@ for line in sys.stdin:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(asked["folder"])
         for number, name in enumerate((os.devnull, asked["out"], asked["err"])):
-            os.dup2(os.open(name, os.O_RDWR | os.O_APPEND), number)
+            os.dup2(os.open(name, os.O_WRONLY | os.O_APPEND), number)
         sys.argv = ["ebbing", *asked["words"]]
         main()
     print(child, flush=True)
@@ -166,12 +171,14 @@ class Process:
         return code
 
 
-def started(project: Project, words: tuple[str, ...] = COMMAND) -> Process:
-    """A whole process: the interpreter, the imports and the run."""
+def started(project: Project, words: tuple[str, ...] = COMMAND, *, group: bool = False) -> Process:
+    """A whole process: the interpreter, the imports and the run; signals go to it alone, or to all processes it starts."""
     with open(project.folder / "stdout", "wb") as out, open(project.folder / "stderr", "wb") as err:
         line = [sys.executable, "-c", STARTER, *words]
-        process = subprocess.Popen(line, cwd=project.folder, stdout=out, stderr=err, env=ENVIRONMENT)
-    return Process(project, process.pid, process)
+        process = subprocess.Popen(
+            line, cwd=project.folder, stdout=out, stderr=err, env=ENVIRONMENT, start_new_session=group
+        )
+    return Process(project, -process.pid if group else process.pid, process)
 
 
 @contextmanager
@@ -243,7 +250,7 @@ class Project:
 
     def litter(self) -> list[str]:
         """What is neither the user's nor has a name that it should have in the end."""
-        known = {*(p for p in self.folder.iterdir() if p.is_file()), *self.work.glob("[!.]*.safetensors")}
+        known = {*(p for p in self.folder.iterdir() if not p.is_dir()), *self.work.glob("[!.]*.safetensors")}
         known |= {self.weights, record_path(self.weights), self.report, self.page}
         known |= {self.folder / "out", self.work.parent, self.work}
         return sorted(str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p not in known)
@@ -298,3 +305,25 @@ def check_done(project: Project, undisturbed: Project) -> None:
         assert path.exists()
     assert project.models().keys() == undisturbed.models().keys()
     check_whole(project, undisturbed)
+
+
+def check_nothing_twice(project: Project, finished: set[str], kept: dict[str, int], log: list[str]) -> None:
+    """What was finished before a run was neither trained in it nor put in place again."""
+    begun = [line.split()[1] for line in project.log()[len(log) :] if line.startswith("begin")]
+    assert not finished & set(begun)
+    assert len(begun) == len(set(begun))
+    assert kept.items() <= project.models().items()
+
+
+def with_training(name: str) -> tuple[str, ...]:
+    """The command with another training function."""
+    return tuple(f"clinic:{name}" if word == "clinic:train" else word for word in COMMAND)
+
+
+def wait_until(process: Process, reached: Callable[[], bool]) -> None:
+    while not reached():
+        assert process.poll(0.001) is None, process.err.read_text()
+
+
+def trains(project: Project) -> bool:
+    return any(line.startswith("begin") for line in project.log())

@@ -188,6 +188,46 @@ def test_a_reference_that_is_held_against_itself_is_refused(option, audit, retra
     assert contents(folder) == before
 
 
+def test_a_folder_stands_for_the_weights_in_it(audit, retrained, folder) -> None:
+    saved("new.safetensors", seed=9)
+    audit(retrained=retrained)
+    expected = report()
+    (folder / "kept").mkdir()
+    for name in retrained:
+        Path(name).rename(folder / "kept" / name)
+    said = audit(retrained="kept")
+    assert said.code == 0, said.err
+    for key in ("oracles", "bands", "methods"):
+        assert report()[key] == expected[key]
+    (folder / "empty").mkdir()
+    assert "--retrained may be a folder of .safetensors files, but 'empty' holds none" in audit(retrained="empty").err
+
+
+def test_of_the_folder_of_a_run_only_the_retrained_models_are_references(audit, unlearn, folder) -> None:
+    references = {"train_fn": "project:train", "oracles": 2}
+    unlearn(**references)
+    unlearn(**references | {"oracles": 1}, forget=listed("other.txt", 50, 51))  # of another request
+    said = audit(retrained="new.work/models")
+    assert said.code == 0, said.err
+    assert "--retrained: 3 of 5 files are left out; the first, new.work/models/" in said.out
+    assert report()["oracles"]["count"] == 2
+    expected = report("new.report.json")["provenance"]
+    assert expected["seeds"]["oracles"] == [1000]
+    none = audit(retrained="new.work/models", forget=listed("third.txt", *range(30, 90)))
+    assert none.code == 2
+    assert "retrained on the 60 records that stay, but of 5 files none is: new.work/models/" in none.err
+
+
+def test_what_a_method_made_is_no_reference(audit, unlearn, retrained, folder) -> None:
+    unlearn()
+    unlearn(out="more.safetensors", set="duration=3")
+    before = contents(folder)
+    said = audit(retrained=[*retrained, "more.safetensors"])
+    assert said.code == 2
+    assert "retrained on the 108 records that stay, but more.safetensors was made by the method 'ebb'." in said.err
+    assert contents(folder) == before
+
+
 def test_weights_that_do_not_fit_are_refused_with_their_option(audit, folder) -> None:
     save_file({"weight": torch.zeros(3)}, "new.safetensors")
     said = audit()

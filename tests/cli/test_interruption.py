@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -20,10 +20,14 @@ from faults import (
     Project,
     Start,
     check_done,
+    check_nothing_twice,
     check_whole,
     forking,
     make_project,
     started,
+    trains,
+    wait_until,
+    with_training,
 )
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork and signals")
@@ -130,9 +134,7 @@ def quick(clinic: Project) -> Iterator[World]:
     """Runs that begin when all is imported."""
     with forking() as start:
         project = clinic.copy(clinic.folder.parent / "undisturbed")
-        seconds = phases_of(start, project)
-        print({k: round(v,3) for k,v in seconds.items()})
-        yield World(start, seconds, project)
+        yield World(start, phases_of(start, project), project)
 
 
 @pytest.fixture(scope="module")
@@ -143,14 +145,6 @@ def full(clinic: Project) -> World:
 
 
 # ---------------------------------------------------------------- kill -9 and Ctrl-C at random moments
-
-
-def check_nothing_twice(project: Project, finished: set[str], kept: dict[str, int], log: list[str]) -> None:
-    """What was finished before a run was neither trained in it nor put in place again."""
-    begun = [line.split()[1] for line in project.log()[len(log) :] if line.startswith("begin")]
-    assert not finished & set(begun)
-    assert len(begun) == len(set(begun))
-    assert kept.items() <= project.models().items()
 
 
 def through(world: World, project: Project, struck_at: list[Moment], what: signal.Signals) -> Counter[str]:
@@ -208,15 +202,6 @@ def test_after_thirty_strikes_the_same_command_ends_as_if_there_had_been_none(fu
 # ---------------------------------------------------------------- Ctrl-C in particular
 
 
-def wait_until(process: Process, reached: Callable[[], bool]) -> None:
-    while not reached():
-        assert process.poll(0.001) is None, process.err.read_text()
-
-
-def trains(project: Project) -> bool:
-    return any(line.startswith("begin") for line in project.log())
-
-
 def test_ctrl_c_stops_the_users_training_function(quick, clinic, tmp_path) -> None:
     project = clinic.copy(tmp_path / "clinic")
     process = quick.start(project)
@@ -231,8 +216,7 @@ def test_ctrl_c_stops_the_users_training_function(quick, clinic, tmp_path) -> No
 
 def test_a_training_function_that_swallows_ctrl_c_leaves_no_half_trained_reference(quick, clinic, tmp_path) -> None:
     project = clinic.copy(tmp_path / "clinic")
-    words = tuple("clinic:train_and_swallow" if word == "clinic:train" else word for word in COMMAND)
-    process = quick.start(project, words)
+    process = quick.start(project, with_training("train_and_swallow"))
     wait_until(process, lambda: trains(project))
     process.send(signal.SIGINT)
     assert process.wait() == 130
@@ -264,6 +248,19 @@ def test_ctrl_c_is_met_while_modules_are_imported(clinic, tmp_path) -> None:
         assert process.err.read_text() == INTERRUPTED
 
 
+@pytest.mark.slow
+def test_ctrl_c_on_a_terminal_reaches_workers_without_a_word_of_theirs(clinic, tmp_path) -> None:
+    for number, seconds in enumerate((0.1, 1.0)):  # they import for about three
+        project = clinic.copy(tmp_path / str(number))
+        process = started(project, (*COMMAND, "--workers", "2"), group=True)
+        wait_until(process, lambda project=project: project.weights.exists())
+        process.poll(seconds)
+        process.send(signal.SIGINT)
+        assert process.wait() == 130
+        assert process.err.read_text() == INTERRUPTED
+        assert project.litter() == []
+
+
 def test_debug_shows_where_ctrl_c_came(quick, clinic, tmp_path) -> None:
     project = clinic.copy(tmp_path / "clinic")
     process = quick.start(project, ("--debug", *COMMAND))
@@ -273,6 +270,16 @@ def test_debug_shows_where_ctrl_c_came(quick, clinic, tmp_path) -> None:
     said = process.err.read_text()
     assert said.startswith(INTERRUPTED + "Traceback")
     assert "clinic.py" in said
+
+
+def test_a_training_function_that_leaves_is_named(quick, clinic, tmp_path) -> None:
+    project = clinic.copy(tmp_path / "clinic")
+    process = quick.start(project, with_training("train_and_leave"))
+    assert process.wait() == 2
+    said = process.err.read_text()
+    assert said.startswith("Error: clinic.py, line ")
+    assert said.endswith(" raised SystemExit: 0. `ebbing --debug` shows the traceback.\n")
+    assert said.count("\n") == 1
 
 
 def test_a_terminated_run_goes_on_when_called_again(quick, clinic, tmp_path) -> None:

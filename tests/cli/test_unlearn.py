@@ -413,6 +413,7 @@ def test_several_faults_are_told_at_once(refused, write) -> None:
         ("wrong.txt/new.safetensors", "cannot be written to: Not a directory"),
         ("wrong.txt/sub/new.safetensors", "cannot be written to: Not a directory"),
         ("/proc/new.safetensors", "cannot be written to: "),
+        ("kept/new.safetensors", "must not lie in a folder of --retrained"),
         ("taken.safetensors", "the folder taken.work, but that is a file"),
     ],
 )
@@ -421,8 +422,10 @@ def test_a_place_that_cannot_take_the_weights_is_refused(out, message, refused, 
     (folder / "sub.safetensors").mkdir()
     (folder / "link.safetensors").symlink_to("model.safetensors")
     (folder / "taken.work").touch()
+    (folder / "kept").mkdir()
+    Path(retrained[3]).rename(folder / "kept" / retrained[3])
     forget = listed("ids.safetensors", *WRONG)
-    assert message in refused(out=out, forget=forget, retrained=retrained)
+    assert message in refused(out=out, forget=forget, retrained=[*retrained[:3], "kept"])
 
 
 def test_folders_on_the_way_are_made(unlearn) -> None:

@@ -11,7 +11,8 @@ from rich.console import Console
 from ebbing.auditing import audit
 from ebbing.checkpoints import read_record
 from ebbing.cli.checks import check_writable, files_of, noted
-from ebbing.cli.own import FAILED, Own, OwnOptions, check_record, check_references, prepare, tell_evidence, tell_request
+from ebbing.cli.own import FAILED, Own, OwnOptions, check_record, prepare, tell_evidence, tell_request
+from ebbing.cli.references import check_references, references_among
 from ebbing.cli.screen import command_line, make_console, print_line, print_report, shown
 
 
@@ -47,6 +48,7 @@ def run_audit(options: AuditOptions) -> int:
     with noted(problems):
         check_writable(options.out)
     own = prepare(options.own, problems)
+    files["--retrained"] = tuple(references_among(files["--retrained"], options.retrained, own.request, console))
     models = {option: [own.load(path, option, console) for path in paths] for option, paths in files.items()}
     for path in files["--original"]:
         check_record(path, own.request, console)

@@ -131,8 +131,8 @@ def _failed_system(error: OSError) -> int:
     """The disk is full, a file may not be read, nobody reads our output, and so on."""
     from ebbing.files import NotWrittenError
 
-    lost = _let_go(sys.stdout)
-    if isinstance(lost or error, BrokenPipeError):  # whoever read our output has enough; there is nobody to tell
+    lost = _let_go(sys.stdout) or (error if _printed(error) else None)
+    if isinstance(lost, BrokenPipeError):  # whoever read our output has enough; there is nobody to tell
         return PIPE_CLOSED
     if lost is not None:
         return _failed(f"Error: standard output could not be written: {lost.strerror}. {KEPT}", 2)
@@ -164,6 +164,14 @@ def _own_code(error: BaseException) -> str | None:
         if frame.f_globals.get("__name__", "").partition(".")[0] in OWN_MODULES:
             found = f"{os.path.relpath(frame.f_code.co_filename)}, line {line},"
     return found
+
+
+def _printed(error: BaseException) -> bool:
+    """Whether it was raised where lines are printed: an output without a buffer does not fail again."""
+    import traceback
+
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].f_globals.get("__name__", "").partition(".")[0] in ("rich", "typer")
 
 
 def _failed(line: str, code: int) -> int:

@@ -52,7 +52,7 @@ def find(name: str, known: Mapping[str, Any], what: str) -> Any:
         return known[name]
     if not re.fullmatch(r"[\w.]+:\w+", name):
         if not known:
-            raise InputError(f"{what} must be named pkg.mod:name, but is {name!r}.")
+            raise InputError(f"{what} must be named pkg.mod:name, but is {name!r}.{_of_a_file(name)}")
         raise InputError(f"{what} {name!r} is unknown. {nearest(name, known)} Your own is named pkg.mod:Name.")
     module_name, _, member = name.partition(":")
     if os.getcwd() not in sys.path:  # where an installed command does not look by itself
@@ -63,13 +63,29 @@ def find(name: str, known: Mapping[str, Any], what: str) -> Any:
         close = difflib.get_close_matches(module_name, list(known), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         reason = f"{type(error).__name__}: {_one_line(error)}"
-        raise InputError(f"{what} {name!r}: {module_name!r} cannot be imported ({reason}).{hint}") from error
+        raise InputError(
+            f"{what} {name!r}: {module_name!r} cannot be imported ({reason}).{hint or _of_a_file(name)}"
+        ) from error
     if module_name.partition(".")[0] not in ("ebbing", *sys.stdlib_module_names):
         OWN_MODULES.add(module_name.partition(".")[0])
     if not hasattr(module, member):
         has = [n for n in vars(module) if not n.startswith("_")]
-        raise InputError(f"{what} {name!r}: {module_name!r} has no {member!r}. {nearest(member, has) if has else ''}")
+        where = (
+            f" ({module.__file__})" if getattr(module, "__file__", None) else ""
+        )  # perhaps not the one that is meant
+        raise InputError(
+            f"{what} {name!r}: {module_name!r}{where} has no {member!r}. {nearest(member, has) if has else ''}"
+        )
     return getattr(module, member)
+
+
+def _of_a_file(name: str) -> str:
+    """What to write where a file was named instead of a module."""
+    file, _, member = name.partition(":")
+    if not file.endswith(".py"):
+        return ""
+    module = file.removesuffix(".py").removeprefix("./").strip("/").replace("/", ".")
+    return f" Name the module, not its file: {module}:{member or 'name'}."
 
 
 def made(kind: Any, base: type | tuple[type, ...], what: str) -> Any:

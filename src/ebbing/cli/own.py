@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ebbing.batches import size
-from ebbing.checkpoints import WeightsRecord, digest_of, read_record, read_weights
+from ebbing.checkpoints import WeightsRecord, read_record, read_weights
 from ebbing.cli.checks import check_file, device_named, named_option, noted, raise_all
 from ebbing.cli.loading import builder_of, dataset_of, keys_of, task_of
 from ebbing.cli.names import nearest
@@ -164,25 +164,6 @@ def _request(
         training_view=datasets.get("training_view"),
         overlap=options.overlap,
     )
-
-
-def check_references(retrained: Sequence[Path], judged: Mapping[str, Sequence[Path]]) -> None:
-    """Refuse retrained models that are no evidence: the same file twice, or one of those that are held against them.
-
-    Raises:
-        InputError: if a file cannot be read, or has the content of another.
-    """
-    options = [("--retrained", path) for path in retrained]
-    options += [(option, path) for option, paths in judged.items() for path in paths]
-    seen: dict[str, str] = {}
-    for option, path in options:
-        digest = digest_of(path)
-        if digest in seen and (option == "--retrained" or seen[digest].startswith("--retrained")):
-            raise InputError(
-                "--retrained must be models that differ from one another and from those they are held against, but "
-                f"{seen[digest]} and {option} {path} hold the same weights. Retrain each with a seed of its own."
-            )
-        seen.setdefault(digest, f"{option} {path}")
 
 
 def check_record(path: Path, request: ForgetRequest, console: Console) -> WeightsRecord | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,8 @@ from ebbing.checkpoints import WeightsRecord, digest_of, write_weights
 from ebbing.cli.checks import check_file, check_writable, files_of, noted
 from ebbing.cli.loading import training_function_of
 from ebbing.cli.methods import methods_of
-from ebbing.cli.own import (
-    FAILED,
-    Own,
-    OwnOptions,
-    check_record,
-    check_references,
-    prepare,
-    tell_evidence,
-    tell_request,
-)
+from ebbing.cli.own import FAILED, Own, OwnOptions, check_record, prepare, tell_evidence, tell_request
+from ebbing.cli.references import check_references, references_among
 from ebbing.cli.screen import command_line, make_console, print_line, print_report, shown
 from ebbing.errors import InputError
 from ebbing.journal import RunRecord
@@ -133,7 +125,7 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
         with noted(problems):
             check_references(retrained, {"--weights": (options.weights,)})
     with noted(problems):
-        _check_out(options)
+        _check_out(options, retrained)
     with noted(problems):
         methods = methods_of(options.methods, options.settings, recipe=None)
         _check_one_writes(methods)
@@ -157,7 +149,10 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
         seed=options.own.seed,
         provenance={"command": command_line(), "model": options.own.model, "weights": str(options.weights)},
         given=original,
-        retrained=[own.load(path, "--retrained", console) for path in retrained],
+        retrained=[
+            own.load(path, "--retrained", console)
+            for path in references_among(retrained, options.retrained, own.request, console)
+        ],
         task=own.task,
         report=options.out.with_suffix(".report"),
         workers=options.workers,
@@ -165,16 +160,20 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
     return own, methods, study, record
 
 
-def _check_out(options: UnlearnOptions) -> None:
+def _check_out(options: UnlearnOptions, retrained: Sequence[Path]) -> None:
     """The weights go to a file of their own, in a folder that can be written to."""
     out = options.out
     if out.suffix != ".safetensors":
         raise InputError(f"--out must end in .safetensors, the format that is written, but is {str(out)!r}.")
     if out.is_dir():
         raise InputError(f"--out must be a file, but {str(out)!r} is a folder.")
-    read = (options.weights, *options.retrained, options.own.forget, options.own.exclude)
+    read = (options.weights, *retrained, options.own.forget, options.own.exclude)
     if out.resolve() in {p.resolve() for p in read if p is not None}:
         raise InputError(f"--out must not be a file that is read, but is {str(out)!r}. What is read stays as it is.")
+    if out.parent.resolve() in {p.resolve() for p in options.retrained}:
+        raise InputError(
+            f"--out must not lie in a folder of --retrained, but is {str(out)!r}. It is no retrained model."
+        )
     check_writable(out.parent)
     work = out.with_suffix(".work")
     if work.exists() and not work.is_dir():

@@ -35,7 +35,9 @@ class Ebb(Repairing):
         duration: how long the decay lasts, in unlearning epochs, >= 0.
         curve: what is left after a time.
         anchor: "fresh" (a re-initialisation drawn from the seed) or "zero".
-        repair, budget, training: see `Repairing`; `FineTune` and `RetrainEqualCompute` have the same.
+        repair: see `Repairing`; `FineTune` and `RetrainEqualCompute` have the same.
+        budget: likewise.
+        training: likewise.
     """
 
     linear: Rate = field(default_factory=lambda: FixedRate(0.5))
