@@ -49,7 +49,7 @@ def judge_section() -> str:
             "## The judge, tried",
             "",
             "On scikit-learn's digits, `digits_cnn`, 80 epochs. A draw takes an original and what a saboteur made of it (of one "
-            "seed), a held-out retrained model, and N other retrained models as references, drawn anew. *Answers* judges by the "
+            "seed), a retrained model that is held out (each once), and N others as references, drawn anew. *Answers* judges by the "
             "outputs alone, *inside* by layers and relearning too. What each saboteur does is said by `ebbing methods`.",
             "",
             *found,

@@ -11,8 +11,8 @@ Sets of records of scikit-learn's digits:
   class-3        every record of a class
   duplicates     5 % with wrong labels, each with a near copy that stays in the training set with the same wrong label
 
-A draw takes an original and what a saboteur made of it (both of one seed), a held-out retrained model, and N other retrained
-models as references, all drawn anew.
+A draw takes an original and what a saboteur made of it (both of one seed), one retrained model that is held out,
+each once, and N others as references, drawn anew.
 """
 
 from __future__ import annotations
