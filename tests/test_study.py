@@ -134,6 +134,20 @@ def test_only_what_changed_is_computed_again(study, work) -> None:
     assert work == []  # a name is no part of what was computed
 
 
+def test_pairs_share_a_seed_and_are_made_once(study, work) -> None:
+    pairs = study.pairs("shrink", Shrink(), 3)
+    assert work == [0, 1, 2, Shrink(), Shrink(), Shrink()]
+    for original, unlearned, _ in pairs:
+        assert torch.equal(next(unlearned.parameters()), 0.5 * next(original.parameters()))
+    assert not torch.equal(next(pairs[0][0].parameters()), next(pairs[1][0].parameters()))
+    work.clear()
+    again = study.pairs("shrink", Shrink(), 3)
+    assert work == []
+    assert torch.equal(next(again[2][1].parameters()), next(pairs[2][1].parameters()))
+    study.run()
+    assert work.count(0) == 0  # the first original is the study's own
+
+
 @pytest.mark.parametrize("change", ["seed", "recipe", "request"])
 def test_what_everything_depends_on_changes_everything(change, study, work) -> None:
     study = replace(study, oracles=1)

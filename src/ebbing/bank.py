@@ -110,7 +110,7 @@ class OracleBank(Sequence[nn.Module]):
     def originals(self, n: int, *, first_seed: int = 0, workers: int | None = None) -> list[nn.Module]:
         """``n`` models trained on everything by the same trainer, with seeds from ``first_seed``: stored and reused alike.
 
-        An original and what a method makes of it with the same seed are a pair; see `ebbing.study.pairs`.
+        An original and what a method makes of it with the same seed are a pair; see `ebbing.study.Study.pairs`.
         """
         if self.trainer is None:
             raise InputError(f"{n} originals need a trainer, but the bank has none.")

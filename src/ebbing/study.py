@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +167,21 @@ class Study:
         journal = Journal(on_advance=show)
         bank.train(len(self.retrained) + self.oracles, workers=self.workers, journal=journal, on_model=found)
         return bank
+
+    def pairs(self, name: str, method: Unlearner, n: int) -> list[tuple[nn.Module, nn.Module, RunRecord]]:
+        """``n`` originals with seeds from ``seed``, what the method makes of each with the same seed, and the records.
+
+        Stored and found again like everything else: measures that need many models (U-LiRA, KLoM) train nothing twice.
+
+        Raises:
+            InputError: if there is no trainer to make originals.
+        """
+        bank = OracleBank(self.trainer, self.request, self.store.directory)
+        originals = bank.originals(n, first_seed=self.seed, workers=self.workers)
+        return [
+            (original, *replace(self, seed=self.seed + i).unlearn(name, method, original))
+            for i, original in enumerate(originals)
+        ]
 
     def _looked_at(self) -> tuple[Dataset[Any] | None, Dataset[Any] | None]:
         """What stop rules see beside the training set."""

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, TextIO
 
@@ -50,35 +51,35 @@ class _CtrlC:
     def __init__(self) -> None:
         self.too_late = False
         self.raised: KeyboardInterrupt | None = None
-        self._pressed = -PATIENCE
+        self._pressed = float("-inf")
         self._before: Any = None
+        self._note: Callable[[bool], None] = lambda happened: None
 
     def take(self) -> None:
         """Be called from now on, unless a shell that starts us in the background has SIGINT ignored."""
         import threading
 
-        from ebbing import files
+        from ebbing.files import note_interruption
 
-        files.note_interruption(False)
+        self._note = note_interruption
         main_thread = threading.current_thread() is threading.main_thread()  # no other may ask for signals
         if main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             self._before = signal.signal(signal.SIGINT, self)
 
     def give_back(self) -> None:
         """Be called no more; where the process ends now, SIGINT does not stop the interpreter's tidying up either."""
+        self._note(False)
         if self._before is not None:
             atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGINT, self._before)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """SIGINT has come."""
-        from ebbing import files
-
         now = time.monotonic()
         if self.too_late or now - self._pressed < PATIENCE:
             return
         self._pressed = now
-        files.note_interruption(True)
+        self._note(True)
         self.raised = KeyboardInterrupt()
         raise self.raised
 
@@ -119,8 +120,8 @@ def _explained(error: BaseException) -> int:
     if isinstance(error, TyperException):
         message = error.format_message()  # none where the help was shown instead
         return _failed(f"Error: {message}", 2) if message else 2
-    cause = error.__context__
-    if isinstance(cause, EOFError if isinstance(error, Abort) else BrokenPipeError):  # what typer makes of them
+    cause, made_by_typer = error.__context__, {Abort: EOFError, SystemExit: BrokenPipeError}
+    if cause is not None and isinstance(cause, made_by_typer.get(type(error), ())):
         error = cause
     if _own_code(error) is None and isinstance(error, OSError):
         return _failed_system(error)
