@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from machine import describe
-from sabotage import OTHERS, RESULTS, RETRAINERS, Set, counts_of, gathered, request_of
+from sabotage import OTHERS, RESULTS, RETRAINERS, RUNS, Set, counts_of, gathered, request_of
 from sklearn.metrics import roc_auc_score
 
 from ebbing.attacks import STANDARD
@@ -130,6 +130,9 @@ def main() -> None:
     found["retrained by another recipe"] = tried(others | answers, Seen(retrained.answers), Seen(originals.answers))
 
     for name, concept in (("class-3", True), ("duplicates", False)):
+        if not (RUNS / name / "seen").exists():
+            print(f"{name} was not observed, and is left out")
+            continue
         _, theirs, before = load_set(name)
         found[name] = tried({"do-nothing": before}, theirs, before, concept=concept)
 

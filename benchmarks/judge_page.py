@@ -155,7 +155,7 @@ def _figures() -> str:
         ("a whole class", "class-3"),
         ("near copies stay", "duplicates"),
     ):
-        rows += [row(f"{label}: {r}", b) for r, b in found[key].items() if "outcomes" in b]
+        rows += [row(f"{label}: {r}", b) for r, b in found.get(key, {}).items() if "outcomes" in b]
     beside = [
         [
             role,

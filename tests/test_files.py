@@ -62,6 +62,13 @@ def test_a_file_is_replaced_and_its_folder_made(tmp_path) -> None:
     assert (tmp_path / "a" / "b" / "file.txt").stat().st_mode & 0o777 == 0o644
 
 
+def test_who_reads_a_file_that_is_replaced_reads_the_old_one_to_its_end(tmp_path) -> None:
+    write_text(tmp_path / "file", "old")
+    with open(tmp_path / "file") as reader:
+        write_text(tmp_path / "file", "new")
+        assert reader.read() == "old"
+
+
 def test_what_a_library_writes_beside_its_file_goes_with_it(tmp_path) -> None:
     def write(name: str) -> None:
         Path(name).write_text("whole")

@@ -82,7 +82,7 @@ def test_every_tool_and_dependency_has_a_bound_and_is_pinned():
 def test_the_pythons_of_the_classifiers_are_those_that_packaging_tries():
     classified = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["classifiers"]))
     script = (ROOT / ".ci" / "packaging").read_text(encoding="utf-8")
-    assert re.search(r"^PYTHONS=\((.*)\)$", script, re.MULTILINE)[1].split() == classified
+    assert re.search(r"EBBING_PYTHONS:-([^}]*)\}", script)[1].split() == classified
 
 
 def test_the_scripts_of_ci_are_valid_bash():

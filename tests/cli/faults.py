@@ -32,6 +32,7 @@ CLINIC = '''
 """A user's project: a network, data, and a training that takes a third of a second and keeps a log."""
 
 import os
+import time
 from pathlib import Path
 
 import torch
@@ -95,6 +96,16 @@ def train_and_swallow(dataset, *, seed):
         return build()
 
 
+def train_and_tidy_up(dataset, *, seed):
+    """What others do: temporary files are removed, which takes a while."""
+    try:
+        return train(dataset, seed=seed)
+    except KeyboardInterrupt:
+        time.sleep(0.5)
+        note("tidied up")
+        raise
+
+
 def train_and_leave(dataset, *, seed):
     """A script that was made a function."""
     raise SystemExit(0)
@@ -136,7 +147,7 @@ for line in sys.stdin:
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": ""}
 Start = Callable[["Project", tuple[str, ...]], "Process"]
 
 

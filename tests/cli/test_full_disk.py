@@ -226,7 +226,7 @@ def test_ctrl_c_ends_a_pipe_as_a_whole(start, project, reader) -> None:
         ("ebbing_ --help >&- 2>&- <&-", 0, ""),
         ("ebbing_ nonsense 2>&-", 2, ""),
         ("ebbing_ --help > /dev/full", 2, NO_ROOM),
-        ("PYTHONUNBUFFERED= ebbing_ --help > /dev/full", 2, NO_ROOM),
+        ("PYTHONUNBUFFERED=1 ebbing_ --help > /dev/full", 2, NO_ROOM),
         ("ebbing_ nonsense > /dev/full 2> /dev/full", 2, ""),
     ],
 )
