@@ -83,7 +83,7 @@ def test_a_record_of_other_weights_is_not_replaced(record, trained, folder) -> N
     ("data", "message"),
     [
         ("project:augmented", "must be the same each time it is read"),
-        ("project:nothing", "--data 'project:nothing': 'project' has no 'nothing'"),
+        ("project:nothing", "has no 'nothing'"),
         ("project", "--data must be named pkg.mod:name"),
         ("project:RECORDS", "must be a map-style data set"),
     ],
