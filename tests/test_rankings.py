@@ -102,7 +102,7 @@ def test_the_batches_do_not_matter(net) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(700, 1, 4, 4, generator=generator)
     request = ForgetRequest.from_ids(
-        TensorDataset(x, torch.arange(700) % 3), range(650), holdout=TensorDataset(x + 1, x)
+        TensorDataset(x, torch.arange(700) % 3), range(650), holdout=TensorDataset(x + 1, torch.arange(700) % 3)
     )
     units = find_units(net, task=TASK, batch=(x[:9], torch.zeros(9).long()))
     found = Activation().scores(net, units, request, task=TASK, seed=0)

@@ -522,7 +522,7 @@ def test_selective_pruning_is_tau_zero_on_the_top_by_ratio() -> None:
     """Against an implementation of its own: activations by hand, rows set to zero (arXiv 2403.01267)."""
     x, y = vectors(5)
     data = TensorDataset(x, y)
-    request = ForgetRequest.from_ids(data, range(8), holdout=TensorDataset(*vectors(5)))
+    request = ForgetRequest.from_ids(data, range(8), holdout=TensorDataset(*vectors(5, seed=1)))
     model = built(linear_net(nn.GELU()))
     groups = find_units(model, task=TASK, batch=(x, y), layers=["0", "2"])
     scores = ActivationRatio().scores(model, groups, request, task=TASK, seed=0)

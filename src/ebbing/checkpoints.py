@@ -537,7 +537,8 @@ def write_weights(
     try:
         write_whole(path, write)
     except BaseException:
-        _put_back(record_path(path), before)
+        if not path.is_file() or digest_of(path) != record.weights:  # else both were in place already
+            _put_back(record_path(path), before)
         raise
     return record
 
