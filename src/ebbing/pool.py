@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
@@ -53,7 +54,8 @@ def compute(
         min(workers, len(items)), mp_context=context, initializer=_begin, initargs=(payload, ends)
     )
     try:
-        waiting = {pool.submit(_call, function, item): item for item in items}
+        with _ctrl_c_held():  # a worker that is still importing would print a traceback
+            waiting = {pool.submit(_call, function, item): item for item in items}
         for done in as_completed(waiting):
             yield waiting[done], done.result()
     except BrokenProcessPool as error:
@@ -65,6 +67,24 @@ def compute(
         ours.close()  # the workers see it and leave, whatever they are at
         ends.close()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+    """SIGINT waits until the end here, and for good in the processes that are started meanwhile."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))  # where another thread meets it
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what a new process inherits
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _check_picklable(payload: Any) -> None:
