@@ -19,9 +19,10 @@ from sabotage import OTHERS, RESULTS, RETRAINERS, RUNS, Set, counts_of, gathered
 from sklearn.metrics import roc_auc_score
 
 from ebbing.attacks import STANDARD
-from ebbing.evidence import Judge, Seen
+from ebbing.evidence import Judge
 from ebbing.files import write_text
 from ebbing.observations import Observations, Signals
+from ebbing.seen import Seen
 
 REFERENCES, DRAWS = 32, 50
 

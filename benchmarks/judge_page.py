@@ -40,7 +40,7 @@ def _said(block: Mapping[str, Any]) -> str:
 
 def judge_section() -> str:
     """Everything on the judge; empty where nothing was measured."""
-    parts = [_sabotage(), _power(), _figures(), _bank()]
+    parts = [_sabotage(), _coverage(), _power(), _figures(), _bank()]
     found = [part for part in parts if part]
     if not found:
         return ""
@@ -85,8 +85,53 @@ def _sabotage() -> str:
             f"{_said(block['do-nothing'])}; held-out retrained models {_said(block['retrained'])}.",
             "",
         ]
-    command = next(iter(cells.values()))["command"]
-    return "\n".join([*parts, f"Command: `{command}`, and the same with the other sets.", ""])
+    first = next(iter(cells.values()))
+    return "\n".join(
+        [*parts, f"`{first['command']}`, and the same with the other sets; {_machine(first['machine'])}.", ""]
+    )
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    return f"{versions}; {facts['hardware']['cpu']}, {facts['hardware']['cores']} cores, one thread a process"
+
+
+def _coverage() -> str:
+    cell = _read("sabotage/coverage.json")
+    if cell is None:
+        return ""
+    rows = [
+        [
+            SETS[name],
+            n,
+            str(c["held out"]),
+            f"{c['expected to leave a band']:.1f}",
+            *(str(c["left"][k].get("any", 0)) for k in kinds),
+        ]
+        for kinds in [("symmetrical", "logarithms")]
+        for name, blocks in cell["found"].items()
+        for n, c in blocks.items()
+    ]
+    header = [
+        "",
+        "references",
+        "retrained, each held out once",
+        "expected outside",
+        "outside, symmetrical",
+        "outside, logarithms",
+    ]
+    return "\n".join(
+        [
+            "### How wide the bands must be",
+            "",
+            "Held-out retrained models that leave any band, with the intervals of W and T symmetrical, or of their logarithms (the rule).",
+            "",
+            _table(header, rows),
+            "",
+            f"`{cell['machine']['command']}`; {_machine(cell['machine'])}.",
+            "",
+        ]
+    )
 
 
 def _verdicts(cells: Mapping[str, Any]) -> list[str]:
@@ -97,10 +142,16 @@ def _verdicts(cells: Mapping[str, Any]) -> list[str]:
         methods = ("retrained", "fine-tune", "retrain-equal-compute", "ebb")
         through = {r: _share(b, GOOD) for r, b in inside.items() if r not in methods}
         worst = max(through, key=lambda r: through[r])
+        most = (
+            f"the saboteur called consistent or free of memory most often is {worst}, in {100 * through[worst]:.0f} of 100 draws "
+            "(asked: none)"
+            if through[worst]
+            else "no saboteur is called consistent or free of memory in 100 draws"
+        )
         right = _share(inside["retrained"], ("consistent-with-retraining",))
         alarms = WEEKS * (1 - _share(inside["retrained"], (*GOOD, TRACELESS)))
         lines += [
-            f"- {SETS[name]}: the saboteur that passed most often is {worst}, {100 * through[worst]:.0f} of 100 (asked: none). "
+            f"- {SETS[name]}: {most}. "
             f"Held-out retrained models are called consistent in {100 * right:.0f} of 100 (asked: 95). Over {WEEKS} weekly audits "
             f"of such models one would expect {alarms:.1f} to be called remembering, over-forgotten or damaged.",
         ]
@@ -185,7 +236,7 @@ def _figures() -> str:
                 beside,
             ),
             "",
-            f"Command: `{cell['machine']['command']}`",
+            f"`{cell['machine']['command']}`; {_machine(cell['machine'])}.",
             "",
         ]
     )

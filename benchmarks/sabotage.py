@@ -33,7 +33,7 @@ from torch.utils.data import TensorDataset
 from ebbing.batches import iterate
 from ebbing.data import load
 from ebbing.data.selection import select
-from ebbing.evidence import Judge, Seen, see
+from ebbing.evidence import Judge
 from ebbing.files import write_text
 from ebbing.journal import Journal
 from ebbing.methods import Ebb, FineTune, RetrainEqualCompute, Unlearner
@@ -41,6 +41,7 @@ from ebbing.models import digits_cnn
 from ebbing.pool import compute
 from ebbing.request import ForgetRequest
 from ebbing.sabotage import SUITE
+from ebbing.seen import Seen, see
 from ebbing.store import ModelStore, train_or_load
 from ebbing.task import Classification, evaluation_mode, margin
 from ebbing.training import Recipe, Trainer
@@ -161,10 +162,10 @@ def memorised(*, share: float) -> ForgetRequest:
 
 @dataclass(frozen=True)
 class Set:
-    """A set and its folder: what a worker needs."""
+    """A set and its folder: what a worker needs. The request is only for those who train and observe."""
 
     name: str
-    request: ForgetRequest
+    request: ForgetRequest | None = None
 
     @property
     def folder(self) -> Path:

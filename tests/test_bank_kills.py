@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ebbing.fingerprint import of_tensors
 from ebbing.store import ModelStore
 
 SCRIPT = """
@@ -71,7 +70,6 @@ def killed_at_random(tmp_path: Path, *, trials: int) -> None:
     for entry in ModelStore(whole).entries():
         digests = {ModelStore(f).facts(entry.key)["content"] for f in (whole, *(broken.iterdir()))}
         assert len(digests) == 1, "an interrupted bank holds other weights than an undisturbed one"
-    assert of_tensors({}) not in digests
 
 
 def test_a_bank_that_is_killed_goes_on(tmp_path) -> None:

@@ -11,11 +11,11 @@ from sklearn.linear_model import Ridge
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from ebbing.evidence import Seen, see
 from ebbing.fingerprint import of_model
 from ebbing.inside import RIDGE, Inside, _Readout, look_inside, probed_layers
 from ebbing.measures import hidden, hidden_left_out, telling_layers
 from ebbing.request import ForgetRequest
+from ebbing.seen import Seen, see
 from ebbing.task import Classification
 from ebbing.training import Recipe, Trainer
 

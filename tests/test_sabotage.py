@@ -8,11 +8,12 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from ebbing.bank import OracleBank
-from ebbing.evidence import Judge, see
+from ebbing.evidence import Judge
 from ebbing.inside import probed_layers
 from ebbing.journal import Journal
 from ebbing.request import ForgetRequest
 from ebbing.sabotage import SUITE, OneStep, ReplacedHead
+from ebbing.seen import see
 from ebbing.task import Classification, accuracy
 from ebbing.training import Recipe, Trainer
 from ebbing.verdict import CONSISTENT, NO_MEMORY, NO_TRACE

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -169,9 +170,13 @@ def driver(tmp_path_factory):
 def test_a_page_opened_from_a_file_asks_the_network_for_nothing_and_can_be_searched(site, driver):
     driver.get((site / "engineer.html").as_uri())
     driver.find_element("css selector", "input.md-search__input").send_keys("fingerprint")
-    results = "li.md-search-result__item"
-    WebDriverWait(driver, 10).until(lambda browser: browser.find_elements("css selector", results))
-    assert "fingerprint" in driver.find_element("css selector", results).text.lower()
+
+    # the list is drawn while it slides in, and drawn again as the index loads: read until it says so
+    def found(browser):
+        results = browser.find_elements("css selector", "li.md-search-result__item")
+        return results and "fingerprint" in results[0].get_attribute("textContent").lower()
+
+    WebDriverWait(driver, 60, ignored_exceptions=[StaleElementReferenceException]).until(found)
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     requests = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     assert requests

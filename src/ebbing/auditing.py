@@ -19,13 +19,14 @@ from torch import nn
 from ebbing import __version__, fingerprint
 from ebbing.bank import OracleBank
 from ebbing.errors import InputError
-from ebbing.evidence import Judge, Seen, see
+from ebbing.evidence import Judge
 from ebbing.files import write_text
 from ebbing.inside import probed_layers
 from ebbing.journal import RunRecord
 from ebbing.observations import Observations
 from ebbing.report import render, verdict_lines
 from ebbing.request import ForgetRequest
+from ebbing.seen import Seen, see
 from ebbing.task import Classification, Task
 from ebbing.training import Trainer
 from ebbing.verdict import FEWEST_ORACLES, RULE, Verdict
@@ -170,11 +171,8 @@ def judge_observations(
     blocks, verdicts = {}, {}
     on_matched = judge.note_on_matched()
     for name, models in unlearned.items():
-        after, record, cost = (
-            _as_seen(models),
-            (records or {}).get(name, RunRecord()),
-            dict((costs or {}).get(name, {})),
-        )
+        after, record = _as_seen(models), (records or {}).get(name, RunRecord())
+        cost = NO_COST | dict((costs or {}).get(name, {}))
         verdicts[name] = judge.verdict(after)
         unread = judge.inside is not None and after.inside is None
         blocks[name] = {
@@ -183,7 +181,7 @@ def judge_observations(
             "summary": record.summary,
             **judge.describe(after),
             "removed": judge.removed(after),
-            "cost": NO_COST | cost,
+            "cost": cost,
             "notes": [
                 *record.notes,
                 *judge.notes(after),
@@ -242,7 +240,7 @@ def _cost(record: RunRecord, oracles: Sequence[nn.Module], request: ForgetReques
 
 
 def _cost_notes(cost: Mapping[str, float | None]) -> list[str]:
-    ratio = cost.get("ratio_to_retraining")
+    ratio = cost["ratio_to_retraining"]
     if ratio is not None and ratio >= 1:
         return [f"Retraining would have cost less: this took {ratio:.2f} times as long."]
     return []

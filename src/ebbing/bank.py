@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
@@ -77,6 +77,7 @@ class OracleBank(Sequence[nn.Module]):
         first = self.first_seed + len(self._trained) - len(self.given)
         seeds = [first + i for i in range(n - len(self._trained))]
         found: dict[int, Trained] = {}
+        digests: dict[str, int] = {}
         try:
             for seed, trained in train_many(
                 self.trainer,
@@ -86,7 +87,12 @@ class OracleBank(Sequence[nn.Module]):
                 workers=workers,
                 journal=journal,
             ):
-                self._refuse_equal(trained.model, seed, found)
+                first_with = digests.setdefault(fingerprint.of_tensors(trained.model.state_dict()), seed)
+                if first_with != seed:  # the audit refuses them too; here the others are not trained in vain
+                    raise InputError(
+                        f"retrained models must differ by their seeds, but that of seed {seed} has the same weights as that of "
+                        f"seed {first_with}. Does the training function use its seed?"
+                    )
                 found[seed] = trained
                 if on_model is not None:
                     on_model(len(self._trained) + len(found), trained)
@@ -96,16 +102,6 @@ class OracleBank(Sequence[nn.Module]):
                     break
                 self._trained.append(found[seed])
         return self
-
-    def _refuse_equal(self, model: nn.Module, seed: int, found: Mapping[int, Trained]) -> None:
-        """Retrained models that are one model say nothing of how retrained models differ."""
-        digest = fingerprint.of_tensors(model.state_dict())
-        for other, trained in found.items():
-            if fingerprint.of_tensors(trained.model.state_dict()) == digest:
-                raise InputError(
-                    f"retrained models must differ by their seeds, but that of seed {seed} has the same weights as that of "
-                    f"seed {other}. Does the training function use its seed?"
-                )
 
     def originals(self, n: int, *, first_seed: int = 0, workers: int | None = None) -> list[nn.Module]:
         """``n`` models trained on everything by the same trainer, with seeds from ``first_seed``: stored and reused alike.

@@ -24,13 +24,14 @@ from ebbing import __version__, fingerprint
 from ebbing.bank import OracleBank
 from ebbing.batches import size
 from ebbing.errors import InputError
-from ebbing.evidence import Judge, Seen, see
+from ebbing.evidence import Judge
 from ebbing.files import write_text
 from ebbing.inside import probed_layers
 from ebbing.journal import Journal
 from ebbing.methods import Unlearner
 from ebbing.observations import Observations, observe
 from ebbing.request import ForgetRequest
+from ebbing.seen import Seen, see
 from ebbing.store import AnyTrainer
 from ebbing.study import ORACLE_SEEDS
 from ebbing.task import Task
@@ -257,8 +258,9 @@ def qualify(
     """Set records aside, retrain without them, simulate requests, and judge.
 
     As many records are set aside, drawn at random, as three requests of the largest size need, at most a tenth of the
-    training set. A record's memorisation is how many of the references' standard deviations its margin in the original
-    lies above theirs; a third of the records set aside is the most memorised, a third the least.
+    training set. A record counts as the more memorised the
+    lower its mean margin in the references, which never saw it: the original was trained on it, and knows most beyond them
+    where they know least. A third of the records set aside is the most memorised, a third the least.
 
     Args:
         procedure: what is qualified.
@@ -289,9 +291,8 @@ def qualify(
     whole = _request(procedure, chosen.tolist())
     bank = OracleBank(procedure.trainer, whole, procedure.directory / "models", first_seed=seed + ORACLE_SEEDS)
     bank.train(oracles, workers=workers, on_model=lambda number, trained: on_oracle())
-    references = observe(list(bank), whole, task=procedure.task).forget.margin
-    before = observe([procedure.original], whole, task=procedure.task).forget.margin[0]
-    memorisation = (before - references.mean(axis=0)) / np.maximum(references.std(axis=0, ddof=1), 1e-6)
+    # the original's own margins have no part in the choice: what it answers well by chance would pass for memorised
+    memorisation = -observe(list(bank), whole, task=procedure.task).forget.margin.mean(axis=0)
     trials: list[Trial] = []
     lowest = 0.0
     for records in sorted(sizes):

@@ -162,18 +162,11 @@ class ForgetRequest:
                 f"some records must stay, but `ids` and `exclude` name all {n}. To forget everything, train a new model."
             )
         task = task or Classification()
-        holdout, validation, matched = _checked_unseen(dataset, holdout, validation, matched, overlap=overlap)
+        holdout, validation, matched, validation_matched = _checked_unseen(
+            dataset, holdout, validation, matched, validation_matched, overlap=overlap
+        )
         labels = task.targets(dataset)
-        if not isinstance(labels, Tensor) or labels.shape != (n,) or labels.is_floating_point():
-            found = (
-                f"{labels.dtype} of shape {tuple(labels.shape)}"
-                if isinstance(labels, Tensor)
-                else type(labels).__name__
-            )
-            raise InputError(
-                f"a task's targets must be a tensor of whole numbers of shape (n,), but for the n = {n} records of `dataset` "
-                f"are {found}."
-            )
+        _check_targets(labels, n=n)
         if training_view is not None:
             _check_view(training_view, dataset, labels, task=task)
         retain = np.flatnonzero(stays)
@@ -242,21 +235,39 @@ def _checked_unseen(
     holdout: Dataset[Any],
     validation: Dataset[Any] | None,
     matched: Dataset[Any] | None,
+    validation_matched: Dataset[Any] | None,
     *,
     overlap: Overlap,
-) -> tuple[Dataset[Any], Dataset[Any] | None, Dataset[Any] | None]:
-    """Holdout, validation and matched without what was trained on; validation without what is in the holdout."""
+) -> tuple[Dataset[Any], Dataset[Any] | None, Dataset[Any] | None, Dataset[Any] | None]:
+    """All unseen data without what was trained on; validation also without what is in the holdout."""
     seen = {"dataset": _inspected(dataset, "dataset")}
-    found = _inspected(holdout, "holdout")
-    holdout = without_overlap(holdout, found, name="holdout", others=seen, overlap=overlap)
-    if validation is not None:
-        others = seen | {"holdout": found}
-        found = _inspected(validation, "validation")
-        validation = without_overlap(validation, found, name="validation", others=others, overlap=overlap)
-    if matched is not None:
-        found = _inspected(matched, "matched")
-        matched = without_overlap(matched, found, name="matched", others=seen, overlap=overlap)
-    return holdout, validation, matched
+    judged = {"holdout": _inspected(holdout, "holdout")}
+
+    def kept(data: Dataset[Any] | None, name: str, others: dict[str, Inspection]) -> Dataset[Any] | None:
+        if data is None:
+            return None
+        return without_overlap(data, _inspected(data, name), name=name, others=others, overlap=overlap)
+
+    return (
+        without_overlap(holdout, judged["holdout"], name="holdout", others=seen, overlap=overlap),
+        kept(validation, "validation", seen | judged),
+        kept(matched, "matched", seen),
+        kept(validation_matched, "validation_matched", seen),
+    )
+
+
+def _check_targets(labels: object, *, n: int) -> None:
+    """What a task gives as targets must be one whole number for each record."""
+    if not isinstance(labels, Tensor):
+        found = type(labels).__name__
+    elif labels.shape != (n,) or labels.is_floating_point():
+        found = f"{labels.dtype} of shape {tuple(labels.shape)}"
+    else:
+        return
+    raise InputError(
+        f"a task's targets must be a tensor of whole numbers of shape (n,), but for the n = {n} records of `dataset` "
+        f"are {found}."
+    )
 
 
 def _check_view(view: Dataset[Any], dataset: Dataset[Any], labels: Tensor, *, task: Task) -> None:

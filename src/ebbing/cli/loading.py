@@ -1,19 +1,24 @@
-"""From ``pkg.mod:name`` to the user's own network, data, keys, task and training function."""
+"""From ``pkg.mod:name`` to the user's own network, data, keys, task and training function; weights from files."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 from ebbing.batches import size
+from ebbing.checkpoints import read_weights
+from ebbing.cli.checks import named_option, noted
 from ebbing.cli.names import find, made
+from ebbing.cli.screen import print_line
 from ebbing.errors import InputError
 from ebbing.task import Classification, Task
 from ebbing.training import seeded
@@ -65,6 +70,28 @@ def dataset_of(name: str, option: str) -> Dataset[Any]:
     if _length(dataset, what) == 0:
         raise InputError(f"{what} must hold at least one record, but is empty.")
     return dataset
+
+
+def datasets_of(named: Mapping[str, str | None], problems: list[str]) -> dict[str, Dataset[Any]]:
+    """The data sets by what they are for, as far as they are named; what is wrong with them is noted."""
+    found: dict[str, Dataset[Any]] = {}
+    for purpose, name in named.items():
+        with noted(problems):
+            if name is not None:
+                found[purpose] = dataset_of(name, "--" + purpose.replace("_", "-"))
+    return found
+
+
+def load_weights(
+    path: Path, option: str, *, build: Callable[[], nn.Module], allow_pt: bool, device: str, console: Console
+) -> nn.Module:
+    """A fresh network with the weights of a file; what there is to know of them is said."""
+    with seeded(0):
+        model = build()
+    with named_option(option):
+        for note in read_weights(path, model, allow_pt=allow_pt):
+            print_line(console, f"{path}: {note}")
+    return model.to(device)
 
 
 def _length(dataset: Dataset[Any], what: str) -> int:

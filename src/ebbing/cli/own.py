@@ -14,9 +14,9 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ebbing.batches import size
-from ebbing.checkpoints import WeightsRecord, read_record, read_weights
+from ebbing.checkpoints import WeightsRecord, read_record
 from ebbing.cli.checks import check_file, device_named, named_option, noted, raise_all
-from ebbing.cli.loading import builder_of, dataset_of, keys_of, task_of
+from ebbing.cli.loading import builder_of, datasets_of, keys_of, load_weights, task_of
 from ebbing.cli.names import nearest
 from ebbing.cli.screen import print_line
 from ebbing.errors import InputError
@@ -24,7 +24,6 @@ from ebbing.ids import read_ids, read_keys
 from ebbing.preflight import preflight
 from ebbing.request import ForgetRequest
 from ebbing.task import Task
-from ebbing.training import seeded
 from ebbing.unseen import Overlap, split_unseen
 from ebbing.verdict import FEWEST_ORACLES, ORACLES_FOR_GOOD_NEWS, OUTCOMES, too_little
 
@@ -77,12 +76,7 @@ class Own:
 
     def load(self, path: Path, option: str, console: Console) -> nn.Module:
         """A fresh network with the weights of a file."""
-        with seeded(0):
-            model = self.build()
-        with named_option(option):
-            for note in read_weights(path, model, allow_pt=self.allow_pt):
-                print_line(console, f"{path}: {note}")
-        return model.to(self.device)
+        return load_weights(path, option, build=self.build, allow_pt=self.allow_pt, device=self.device, console=console)
 
 
 def prepare(options: OwnOptions, problems: list[str]) -> Own:
@@ -97,14 +91,10 @@ def prepare(options: OwnOptions, problems: list[str]) -> Own:
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    datasets: dict[str, Dataset[Any]] = {}
     with noted(problems):
         build = builder_of(options.model, {})
     named = {"data": options.data, "holdout": options.holdout, "matched": options.matched}
-    for field, name in (named | {"training_view": options.training_view}).items():
-        with noted(problems):
-            if name is not None:
-                datasets[field] = dataset_of(name, "--" + field.replace("_", "-"))
+    datasets = datasets_of(named | {"training_view": options.training_view}, problems)
     with noted(problems):
         task = task_of(options.task)
     with noted(problems):
@@ -227,7 +217,7 @@ def tell_request(own: Own, original: nn.Module, console: Console) -> None:
     matched = "no" if request.matched is None else size(request.matched)
     print_line(
         console,
-        f"Judged on {size(request.holdout)} unseen records; {matched} of them or beside them are matched to those to forget.",
+        f"Judged on {size(request.holdout)} unseen records, and {matched} that are matched to those to forget.",
     )
     if found.looks_untrained:
         print_line(

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from torch.utils.data import Dataset
 
 from ebbing.allocator import keep_freed_memory
 from ebbing.batches import size
-from ebbing.checkpoints import read_record, read_weights
-from ebbing.cli.checks import check_file, check_writable, device_named, named_option, noted, raise_all
-from ebbing.cli.loading import builder_of, dataset_of, task_of, training_function_of
+from ebbing.checkpoints import read_record
+from ebbing.cli.checks import check_file, check_writable, device_named, noted, raise_all
+from ebbing.cli.loading import builder_of, datasets_of, load_weights, task_of, training_function_of
 from ebbing.cli.methods import methods_of
 from ebbing.cli.screen import make_console, print_line, shown
 from ebbing.errors import InputError
-from ebbing.qualification import STRATA, Procedure, Qualification, Trial, qualify
+from ebbing.qualification import STRATA, Procedure, Qualification, qualify
 from ebbing.report.table import OUTCOMES
-from ebbing.training import OwnTrainer, seeded
+from ebbing.training import OwnTrainer
 from ebbing.unseen import split_unseen
 
 
@@ -54,7 +54,7 @@ class QualifyOptions:
 
 
 def run_qualify(options: QualifyOptions, *, dry_run: bool = False) -> int:
-    """Qualify, and say what is covered; the exit code: 0 where something is.
+    """Qualify, and say what is covered, if anything; the exit code.
 
     Raises:
         InputError: if an option cannot be used.
@@ -78,14 +78,10 @@ def run_qualify(options: QualifyOptions, *, dry_run: bool = False) -> int:
     started = time.perf_counter()
     with shown(console) as progress:
         show = progress(f"{options.oracles} retrained models", options.oracles)
-        told: list[Trial] = []
-        begun: list[Any] = []
 
-        def tried(trial: Trial) -> None:
-            if not begun:
-                begun.append(progress(f"{trials} simulated requests", trials))
-            told.append(trial)
-            begun[0](1)
+        @cache
+        def requests() -> Callable[[int], None]:
+            return progress(f"{trials} simulated requests", trials)  # begun with the first
 
         found = qualify(
             procedure,
@@ -95,7 +91,7 @@ def run_qualify(options: QualifyOptions, *, dry_run: bool = False) -> int:
             seed=options.seed,
             workers=options.workers,
             on_oracle=lambda: show(1),
-            on_trial=tried,
+            on_trial=lambda trial: requests()(1),
         )
     found.save(options.out)
     _print(found, options.out, console, seconds=time.perf_counter() - started)
@@ -115,18 +111,15 @@ def _procedure(options: QualifyOptions, console: Console) -> Procedure:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     problems: list[str] = []
-    datasets: dict[str, Dataset[Any]] = {}
     with noted(problems):
         check_file(options.weights, "--weights")
     with noted(problems):
         check_writable(options.out.parent)
     with noted(problems):
         build = builder_of(options.model, {})
-    named = {"data": options.data, "holdout": options.holdout, "training_view": options.training_view}
-    for field, name in named.items():
-        with noted(problems):
-            if name is not None:
-                datasets[field] = dataset_of(name, "--" + field.replace("_", "-"))
+    datasets = datasets_of(
+        {"data": options.data, "holdout": options.holdout, "training_view": options.training_view}, problems
+    )
     with noted(problems):
         task = task_of(options.task)
     with noted(problems):
@@ -138,15 +131,13 @@ def _procedure(options: QualifyOptions, console: Console) -> Procedure:
         if method.control:
             raise InputError(f"--method {options.method!r} is a control: there is nothing to qualify it for.")
     raise_all(problems)
-    with seeded(0):
-        original = build()
-    with named_option("--weights"):
-        for note in read_weights(options.weights, original, allow_pt=options.allow_pt):
-            print_line(console, f"{options.weights}: {note}")
+    original = load_weights(
+        options.weights, "--weights", build=build, allow_pt=options.allow_pt, device=device, console=console
+    )
     generator = np.random.default_rng(options.seed)
     validation, holdout = split_unseen(datasets["holdout"], share=options.validation_share, generator=generator)
     return Procedure(
-        original=original.to(device),
+        original=original,
         dataset=datasets["data"],
         holdout=holdout,
         validation=validation if size(validation) else None,
