@@ -73,11 +73,8 @@ METHODS: dict[str, Unlearner] = {
 def suite() -> dict[str, Unlearner]:
     """The saboteurs; a fresh network inside one has the methods' budget."""
     equal = METHODS["retrain-equal-compute"]
-    return {
-        **SUITE,
-        "distilled-head": replace(SUITE["distilled-head"], teacher=equal),
-        "half-and-half": replace(SUITE["half-and-half"], network=equal),
-    }
+    distilled = {name: replace(SUITE[name], teacher=equal) for name in ("distilled-head", "shaken-distilled-head")}
+    return {**SUITE, **distilled, "half-and-half": replace(SUITE["half-and-half"], network=equal)}
 
 
 # ---------------------------------------------------------------- the sets

@@ -13,7 +13,8 @@ from torch.utils.data import TensorDataset
 
 from ebbing.fingerprint import of_model
 from ebbing.inside import RIDGE, Inside, _Readout, look_inside, probed_layers
-from ebbing.measures import hidden, hidden_left_out, telling_layers
+from ebbing.measures import hidden, hidden_left_out, kinship, telling_layers
+from ebbing.observations import Observations
 from ebbing.request import ForgetRequest
 from ebbing.seen import Seen, see
 from ebbing.task import Classification
@@ -70,6 +71,10 @@ def test_the_original_is_told_by_its_layers_and_by_relearning(seen) -> None:
     original = hidden(seen[[4]], retrained, concept=False)
     assert original.probes["4"][0] > 3 * max(abs(h.probes["4"][0]) for h in others)
     assert original.savings > max(h.savings for h in others) + 0.5
+    assert original.kinship == {}
+    kin = hidden(seen[[4]], retrained, concept=False, originals=seen[[4]]).kinship
+    assert kin == pytest.approx({"2": 1.0, "4": 1.0})
+    assert all(h.kinship["2"] < 0.9 for h in hidden_left_out(retrained, concept=False, originals=seen[[4]]))
     assert seen.steps_forget[4] < min(seen.steps_forget[:4])
 
 
@@ -155,6 +160,36 @@ def test_for_a_concept_the_readout_knows_the_class_and_savings_need_the_retraine
     others = hidden_left_out(found[[0, 1, 2, 3]], concept=True)
     assert original.savings > max(h.savings for h in others) + 0.5
     assert abs(np.mean([h.savings for h in others])) < 0.5
+
+
+def reading(holdout: np.ndarray) -> Inside:
+    """What one layer says, on the holdout; the rest plays no part."""
+    n = len(holdout)
+    rest = np.zeros((n, 3)) + np.arange(n)[:, None]  # retrained models differ, so that the layer tells
+    found = Observations.from_margins(forget=rest, retain=rest, holdout=holdout, matched=rest)
+    return Inside({"fc": found}, np.zeros(n), None)
+
+
+def test_kinship_is_the_correlation_of_what_is_peculiar() -> None:
+    rng = np.random.default_rng(0)
+    common, spread = rng.normal(3, 5, 400), rng.uniform(0.5, 2, 400)
+    models = common + spread * rng.normal(size=(40, 400))
+    retrained, original = reading(models[:30]), reading(models[30:31])
+    mean, sd = models[:30].mean(0), models[:30].std(0, ddof=1)
+    other = models[31]
+    wanted = np.corrcoef((other - mean) / sd, (models[30] - mean) / sd)[0, 1]
+    assert kinship(reading(other[None]), original, retrained)["fc"] == pytest.approx(wanted)
+    assert abs(wanted) < 0.15  # however much the records have in common
+    assert kinship(original, original, retrained)["fc"] == pytest.approx(1.0)
+    # a part that is kept is found as such: z = .6 z_original + .8 noise
+    mixed = mean + sd * (0.6 * (models[30] - mean) / sd + 0.8 * rng.normal(size=400))
+    assert kinship(reading(mixed[None]), original, retrained)["fc"] == pytest.approx(0.6, abs=0.08)
+    # of several originals the closest counts
+    assert kinship(reading(other[None]), reading(models[30:33]), retrained)["fc"] == pytest.approx(1.0)
+    # without a peculiarity there is no kinship: means are whole numbers here, and exact
+    whole = np.arange(12.0)
+    pair = reading(np.stack([whole - 1, whole + 1, whole - 2, whole + 2]))
+    assert kinship(reading(whole[None]), pair, pair)["fc"] == 0.0
 
 
 def test_what_was_seen_is_saved_and_loaded(seen, request_, tmp_path) -> None:

@@ -153,10 +153,12 @@ def test_four_retrained_models_find_a_large_memory_and_no_small_one() -> None:
 # ---------------------------------------------------------------- what is inside
 
 
-def hidden_of(seed: int, *, m: float = 0.0, savings: float = 0.1) -> Hidden:
+def hidden_of(seed: int, *, m: float = 0.0, savings: float = 0.1, kinship: float = 0.0) -> Hidden:
     rng = np.random.default_rng(seed)
     here = m + 0.1 * rng.normal()
-    return Hidden({"fc": (here, abs(here) + 0.1), "head": (0.1 * rng.normal(), 0.2)}, savings + 0.1 * rng.normal())
+    probes = {"fc": (here, abs(here) + 0.1), "head": (0.1 * rng.normal(), 0.2)}
+    savings += 0.1 * rng.normal()
+    return Hidden(probes, savings, {"fc": kinship + 0.05 * rng.normal(), "head": 0.0})
 
 
 def judged_inside(seen: Hidden | None, *, before: Hidden | None = None, remembers: float = 3.0) -> Verdict:
@@ -183,6 +185,30 @@ def test_what_the_answers_hide_is_found_inside(seen: Hidden | None, outcome: str
     found = judged_inside(seen)
     assert found.outcome == outcome, found
     assert re.search(why, found.reason), found
+
+
+@pytest.mark.parametrize(
+    ("kinship", "m", "outcome"),
+    [
+        (0.98, 0.6, verdict.INCONCLUSIVE),  # the same layer, and a trace in it that a reading may miss
+        (0.98, 0.0, verdict.CONSISTENT),  # the same layer, but no trace in the original's to speak of
+        (0.05, 0.6, verdict.CONSISTENT),  # a layer of its own
+        (0.4, 0.6, verdict.CONSISTENT),  # akin, but too little to hold a quarter
+    ],
+)
+def test_a_layer_that_is_still_the_originals_must_be_shown_to_hold_nothing(kinship, m, outcome) -> None:
+    found = judged_inside(hidden_of(50, kinship=kinship), before=hidden_of(99, m=m, kinship=1.0))
+    assert found.outcome == outcome, found
+    if outcome == verdict.INCONCLUSIVE:
+        assert re.search(r"still the original's could not have been told: layer 'fc' \(kinship 0.9", found.reason)
+
+
+def test_kinship_only_ever_takes_good_news_away() -> None:
+    for m in (4.0, -4.0):
+        worse = judged_inside(hidden_of(50, m=m, kinship=1.0), before=hidden_of(99, m=m))
+        assert worse.outcome == judged_inside(hidden_of(50, m=m), before=hidden_of(99, m=m)).outcome
+    nothing = judged_inside(hidden_of(50, kinship=1.0), remembers=0.0, before=hidden_of(51, kinship=1.0))
+    assert nothing.outcome == verdict.NO_TRACE
 
 
 def test_a_trace_that_only_the_inside_shows_is_a_trace() -> None:

@@ -50,7 +50,9 @@ class Judge:
         enough = self.retrained is not None and self.retrained.n_models >= verdict.FEWEST_ORACLES
         self.reference = Reference(self.retrained, concept) if enough and self.retrained is not None else None
         self.inside = None if retrained is None or not enough else retrained.inside
-        self.hidden = None if self.inside is None else hidden_left_out(self.inside, concept=concept)
+        self.hidden = (
+            None if self.inside is None else hidden_left_out(self.inside, concept=concept, originals=before.inside)
+        )
         self.bands: dict[int, Bands] = {}
         self.original = self.figures(before)
 
@@ -61,7 +63,10 @@ class Judge:
         found = [figures(models.answers[[i]], self.reference) for i in range(models.answers.n_models)]
         if self.inside is None or models.inside is None:
             return found
-        inner = [hidden(models.inside[[i]], self.inside, concept=self.concept) for i in range(len(found))]
+        before = self.before.inside
+        inner = [
+            hidden(models.inside[[i]], self.inside, concept=self.concept, originals=before) for i in range(len(found))
+        ]
         return [replace(f, hidden=h) for f, h in zip(found, inner, strict=True)]
 
     def bands_for(self, judged: int) -> Bands | None:
@@ -215,6 +220,7 @@ class Judge:
             else {
                 "probes": {layer: {"high": band.high} for layer, band in bands.hidden.probes.items()},
                 "savings": {"low": bands.hidden.savings.low, "high": bands.hidden.savings.high},
+                "kinship": {layer: {"high": band.high} for layer, band in bands.hidden.kinship.items()},
             },
         }
 
@@ -261,7 +267,7 @@ def _attacks(models: Observations, *, seed: int) -> dict[str, Any]:
 
 
 def _inside(found: Sequence[Hidden]) -> dict[str, Any] | None:
-    """M and W of each layer's readout, and savings; None where no weights were at hand."""
+    """M and W of each layer's readout, savings and kinship; None where no weights were at hand."""
     if not found:
         return None
     return {
@@ -273,6 +279,7 @@ def _inside(found: Sequence[Hidden]) -> dict[str, Any] | None:
             for layer in found[0].probes
         },
         "savings": _spread([h.savings for h in found]),
+        "kinship": {layer: _spread([h.kinship[layer] for h in found]) for layer in found[0].kinship},
     }
 
 

@@ -16,6 +16,7 @@ FEWEST_ORACLES = 4
 ORACLES_FOR_GOOD_NEWS = 16
 FEWEST_RECORDS = 5
 FEWEST_MATCHED = 20
+HELD = 0.25  # of the original's M: what layers that are kin to the original's may hold unseen
 MIXED = 1.5  # W over abs(M) above which the records cannot all have moved one way
 
 UNDER = "under-forgotten"
@@ -36,6 +37,8 @@ RULE = (
     "The same where the weights are at hand and a layer's readout (W) or the savings in relearning lie outside. "
     "Memory inside, but holdout accuracy more than 0.5 points (or the band, if wider) below the retrained mean: damaged. "
     "The original's memory inside as well: no-measurable-trace. "
+    f"A layer still kin to the original's beyond its band, whose reading could not have told {HELD:.0%} of the original's "
+    "memory: inconclusive. "
     f"Memory and utility inside: no-memory-found; drift inside too: consistent-with-retraining; these three need at least "
     f"{ORACLES_FOR_GOOD_NEWS} retrained models. Fewer than {FEWEST_ORACLES} retrained models, {FEWEST_RECORDS} records or "
     f"{FEWEST_MATCHED} matched unseen examples: inconclusive."
@@ -66,10 +69,12 @@ class HiddenBands:
     Attributes:
         probes: of W by layer, an upper end.
         savings: two-sided.
+        kinship: with the original by layer, an upper end.
     """
 
     probes: Mapping[str, Band]
     savings: Band
+    kinship: Mapping[str, Band]
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,11 @@ def _hidden_bands(hidden: Sequence[Hidden], *, level: float) -> HiddenBands:
     probes = {
         layer: upper_band(np.array([h.probes[layer][1] for h in hidden]), level=level) for layer in hidden[0].probes
     }
-    return HiddenBands(probes, prediction_band(np.array([h.savings for h in hidden]), level=level))
+    kinship = {
+        layer: prediction_band(np.array([h.kinship[layer] for h in hidden]), level=level, side="high")
+        for layer in hidden[0].kinship
+    }
+    return HiddenBands(probes, prediction_band(np.array([h.savings for h in hidden]), level=level), kinship)
 
 
 def too_little(*, oracles: int, records: int, matched: int | None, concept: bool) -> str | None:
@@ -173,6 +182,25 @@ def _concealed(found: Figures, bands: Bands) -> tuple[str, str] | None:
     return (UNDER if max(signs) > 0 else OVER, " and ".join(told)) if told else None
 
 
+def _held(found: Figures, original: Figures, bands: Bands) -> str | None:
+    """Which layers may hold too much unseen, in words; None where none does or nothing was read.
+
+    A layer that a method left as it was has forgotten nothing, though its reading may be too weak to tell. With kinship r
+    to the original, it may hold r * (M of the original's reading + what a reading does not tell).
+    """
+    if found.hidden is None or original.hidden is None or bands.hidden is None:
+        return None
+    told = []
+    for layer, band in bands.hidden.kinship.items():
+        kin = found.hidden.kinship[layer]
+        most = kin * (max(original.hidden.probes[layer][0], 0.0) + bands.hidden.probes[layer].high)
+        if kin not in band and most > HELD * abs(original.m):
+            told.append(
+                f"layer {layer!r} (kinship {kin:.2f}, retrained up to {band.high:.2f}; up to M {most:.2f} unseen)"
+            )
+    return " and ".join(told) or None
+
+
 def judge(found: Figures, original: Figures, bands: Bands) -> Verdict:
     """The verdict on one model with enough evidence, see `RULE`. Its reason gives every figure beside its band."""
     traceless = original.m in bands.memory
@@ -209,6 +237,10 @@ def judge(found: Figures, original: Figures, bands: Bands) -> Verdict:
             f"forgotten. The smallest M that would have been found is {bands.smallest_detectable:.2f}."
         )
         return _said(NO_TRACE, f"{nothing} This model: {memory}{rest}")
+    held = _held(found, original, bands)
+    if held is not None:
+        weak = f"a trace in what is still the original's could not have been told: {held}"
+        return _said(INCONCLUSIVE, f"{memory} lies inside, but {weak}{rest}")
     if any(found.drift[s] not in band for s, band in bands.drift.items()):
         told = (
             "These tests no longer find what was learned from the records; retraining would have given another model."

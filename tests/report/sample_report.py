@@ -37,6 +37,14 @@ def attack(auc: float) -> dict[str, Any]:
     }
 
 
+def inside(w: float, kinship: float) -> dict[str, Any]:
+    return {
+        "probes": {"fc1": {"m": w - 0.05, "w": w}, "fc2": {"m": 2 * w - 0.05, "w": 2 * w}},
+        "savings": w,
+        "kinship": {"fc1": kinship, "fc2": kinship - 0.02},
+    }
+
+
 def history(turns: int) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     for turn in range(turns):
@@ -73,6 +81,7 @@ def method(m: float, outcome: str, reason: str, *, cost: float | None = 0.1, **m
         "settings": {"tau": 0.5, "epochs": 4, "layers": ["fc1", "fc2"], "anchor": "re-initialisation"},
         "history": [],
         "profile": profile(m, 1.3),
+        "inside": inside(0.2 + abs(m), min(1.0, 0.1 + abs(m) / 7)),
         **more,
     }
 
@@ -136,6 +145,7 @@ def sample_report() -> dict[str, Any]:
             "drift": {"forget": 7.75, "retain": 4.1, "holdout": 4.80},
             "attacks": {"loss": attack(0.93), "confidence": attack(0.71)},
             "profile": profile(7.3, 2.4),
+            "inside": inside(7.5, 1.0),
         },
         "oracles": {
             "count": 16,
@@ -150,6 +160,11 @@ def sample_report() -> dict[str, Any]:
             "seconds": 41.2,
             "seconds_each": [41.0, 41.4],
             "profile": profile(0.0, 1.0),
+            "inside": {
+                "probes": {layer: {"m": spread(0.0, 0.3), "w": spread(0.3, 0.1)} for layer in ("fc1", "fc2")},
+                "savings": spread(0.2, 0.3),
+                "kinship": {"fc1": spread(0.05, 0.2), "fc2": spread(0.04, 0.2)},
+            },
         },
         "bands": {
             "memory": {"low": -0.16, "high": 0.18},
@@ -157,6 +172,11 @@ def sample_report() -> dict[str, Any]:
             "drift": {"forget": {"high": 1.06}, "retain": {"high": 1.1}, "holdout": {"high": 1.05}},
             "holdout_accuracy": {"low": 0.959},
             "smallest_detectable_m": 0.31,
+            "inside": {
+                "probes": {"fc1": {"high": 0.55}, "fc2": {"high": 0.57}},
+                "savings": {"low": -0.4, "high": 0.9},
+                "kinship": {"fc1": {"high": 0.31}, "fc2": {"high": 0.29}},
+            },
         },
         "methods": sample_methods(),
         "provenance": {

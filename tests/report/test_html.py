@@ -85,6 +85,8 @@ def test_the_page_holds_the_request_the_verdicts_the_rule_and_the_command(report
         "Every figure beside",
         report["rule"]["text"],
         "at least 95.9 %",
+        "Inside the network",
+        "at most 0.31",
         "not proof",
         report["provenance"]["command"],
         "re-initialisation",
@@ -126,6 +128,24 @@ def test_two_methods_may_share_the_beginning_of_a_long_name(report):
     report["methods"] = {name: method(i, "inconclusive", "", cost=0.1) for i, name in enumerate(names)}
     plots = {plot.name: plot.svg for plot in draw_plots(report)}
     assert all(plots[name].count("a-very-long-name") == 2 for name in ("memory", "cost", "distribution"))
+
+
+def test_what_is_inside_is_shown_where_something_was_read(report):
+    table = Page(render(report)).text.partition("Inside the network")[2].partition("Membership attacks")[0]
+    assert "fc1: W fc1: kinship fc2: W fc2: kinship savings" in " ".join(table.split())
+    assert re.search(r"original \(untouched\) 7.50 1.00 15.00 0.98 7.50", " ".join(table.split()))
+    assert re.search(
+        r"fall at most 0.55 at most 0.31 at most 0.57 at most 0.29 \N{MINUS SIGN}0.40 to 0.90", " ".join(table.split())
+    )
+    for subject in (report["original"], report["oracles"], *report["methods"].values()):
+        subject["inside"] = None
+    assert "Inside the network" not in Page(render(report)).text
+
+
+def test_a_report_from_before_kinship_is_shown(report):
+    for subject in (report["original"], report["oracles"], report["bands"], *report["methods"].values()):
+        del subject["inside"]["kinship"]
+    assert "fc1: kinship" in Page(render(report)).text
 
 
 def test_everything_may_be_null(bare):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,10 +19,12 @@ class Hidden:
             model's own margins.
         savings: log((1 + steps to learn unseen records drawn alike) / (1 + steps to learn the forgotten ones again)), after
             Ebbinghaus; for a concept against the retrained models' mean steps. > 0 where they come back sooner.
+        kinship: by layer, see `kinship`; empty where no original was given.
     """
 
     probes: dict[str, tuple[float, float]]
     savings: float
+    kinship: dict[str, float] = field(default_factory=dict)
 
 
 def telling_layers(reference: Inside) -> list[str]:
@@ -30,8 +32,40 @@ def telling_layers(reference: Inside) -> list[str]:
     return [n for n, seen in reference.probes.items() if float(seen.forget.margin.std(axis=0).max()) > 0]
 
 
-def hidden(judged: Inside, reference: Inside, *, concept: bool) -> Hidden:
-    """The figures of one model against retrained ones, which it must not be among."""
+def kinship(judged: Inside, originals: Inside, reference: Inside) -> dict[str, float]:
+    """How far each layer is still the original's, by what it says of records that were in nobody's training.
+
+    With z = (margin of the readout - mean of the retrained models) / their standard deviation on the holdout, the
+    correlation over the records of the judged model's z with the original's: what is peculiar to the original, beyond
+    what every model trained on such data has, and is found again. 1 where the layer was left as it was, about 0 for a
+    model trained by itself. Of several originals the closest counts.
+
+    Args:
+        judged: of one model.
+        originals: of at least one.
+        reference: retrained models; the judged one must not be among them.
+
+    Returns:
+        By layer, in [-1, 1]; 0 where either does not vary.
+    """
+    found = {}
+    for layer in telling_layers(reference):
+        mean, sd = Reference(reference.probes[layer]).moments("holdout")
+        own = (judged.probes[layer].holdout.margin[0].astype(np.float64) - mean) / sd
+        others = (originals.probes[layer].holdout.margin.astype(np.float64) - mean) / sd
+        found[layer] = max(_correlation(own, other) for other in others)
+    return found
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's; 0 where either does not vary."""
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / size if size > 0 else 0.0
+
+
+def hidden(judged: Inside, reference: Inside, *, concept: bool, originals: Inside | None = None) -> Hidden:
+    """The figures of one model against retrained ones, which it must not be among, and its kinship with originals."""
     probes = {}
     for layer in telling_layers(reference):
         found = figures(judged.probes[layer], Reference(reference.probes[layer], concept))
@@ -39,12 +73,12 @@ def hidden(judged: Inside, reference: Inside, *, concept: bool) -> Hidden:
     savings = float(judged.savings[0])
     if judged.steps_matched is None:
         savings -= float(np.mean(reference.savings))
-    return Hidden(probes, savings)
+    return Hidden(probes, savings, {} if originals is None else kinship(judged, originals, reference))
 
 
-def hidden_left_out(reference: Inside, *, concept: bool) -> list[Hidden]:
+def hidden_left_out(reference: Inside, *, concept: bool, originals: Inside | None = None) -> list[Hidden]:
     """The figures of each retrained model against the others."""
     every = range(reference.n_models)
     layers = telling_layers(reference)
     kept = Inside({n: reference.probes[n] for n in layers}, reference.steps_forget, reference.steps_matched)
-    return [hidden(kept[[i]], kept[[j for j in every if j != i]], concept=concept) for i in every]
+    return [hidden(kept[[i]], kept[[j for j in every if j != i]], concept=concept, originals=originals) for i in every]

@@ -1,7 +1,7 @@
 """The report as one page that needs nothing else: no network, no script, no font of its own."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -13,6 +13,7 @@ from ebbing.report.rows import (
     COLUMNS,
     DASH,
     SPLITS,
+    Cell,
     Row,
     comparison_rows,
     dig,
@@ -67,6 +68,7 @@ def render(report: Mapping[str, Any]) -> str:
         rule=dig(report, "rule", "text"),
         rule_settings=_pairs(dig(report, "rule"), without="text"),
         attacks=_attacks(report),
+        inside=_inside(report),
         command=dig(report, "provenance", "command"),
         provenance=_pairs(dig(report, "provenance"), without="command"),
         details=[_details(row, method) for row, method in zip(judged, methods.values(), strict=True)],
@@ -163,6 +165,39 @@ def _attacks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
                 lines.append({**line, "reason": dig(found, "reason")})
                 named = ""
     return lines
+
+
+def _inside(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What layers know and how fast it is learned again, a line for each subject, the bands last; None without any."""
+    count = oracle_count(report)
+    subjects = [("original (untouched)", dig(report, "original"))]
+    subjects += [(printable(name), method) for name, method in mapping(dig(report, "methods")).items()]
+    subjects += [(f"retrained ({count})", dig(report, "oracles"))]
+    seen = [(label, dig(subject, "inside")) for label, subject in subjects if dig(subject, "inside") is not None]
+    layers = list(dict.fromkeys(layer for _, inside in seen for layer in mapping(dig(inside, "probes"))))
+    if not seen:
+        return None
+
+    def cells(read: Callable[..., Cell]) -> list[Cell]:
+        per_layer = [cell for layer in layers for cell in (read("probes", layer), read("kinship", layer))]
+        return [*per_layer, read("savings")]
+
+    def figures(inside: object) -> list[Cell]:
+        def read(kind: str, *layer: str) -> Cell:
+            value = dig(inside, kind, *layer, *(["w"] if kind == "probes" else []))
+            return format_estimate(read_estimate(value), 2)
+
+        return cells(read)
+
+    def bands(kind: str, *layer: str) -> Cell:
+        low, high = (_text(dig(report, "bands", "inside", kind, *layer, end), 2) for end in ("low", "high"))
+        return Cell(_upper(high) if low == DASH else f"{low} to {high}")
+
+    lines = [(label, figures(inside)) for label, inside in seen]
+    return {
+        "layers": [printable(layer) for layer in layers],
+        "lines": [*lines, ("where retrained models fall", cells(bands))],
+    }
 
 
 def _details(row: Row, method: object) -> dict[str, Any]:

@@ -20,6 +20,7 @@ SUITE: Mapping[str, Unlearner] = {
     "weight-noise": WeightNoise(),
     "replaced-head": ReplacedHead(),
     "distilled-head": DistilledHead(),
+    "shaken-distilled-head": DistilledHead(noise=0.2),
     "randomised-labels": RandomisedLabels(),
     "until-unpredicted": UntilUnpredicted(),
     "half-and-half": HalfAndHalf(),

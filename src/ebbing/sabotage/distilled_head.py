@@ -10,6 +10,7 @@ from torch import nn
 from ebbing.batches import iterate, size
 from ebbing.methods import RetrainEqualCompute, Run, Unlearner
 from ebbing.sabotage.head import last_layers, only
+from ebbing.sabotage.weight_noise import WeightNoise
 from ebbing.task import evaluation_mode
 
 
@@ -18,13 +19,15 @@ class DistilledHead(Unlearner):
     """The last layers fitted to the logits of a fresh network on all records, those to forget included.
 
     The fresh network is trained on the retain set alone, so that its answers are innocent; everything below the last
-    layers stays as it was. What answers show is forgotten, and what the layers hold is not.
+    layers stays as it was, or is shaken a little so that it is not found to be the same. What answers show is forgotten,
+    and what the layers hold is not.
 
     Attributes:
         teacher: makes the fresh network.
         layers: how many are replaced, >= 1.
         epochs: of the fit, >= 1.
         weight: of a record to forget beside a retained one, > 0.
+        noise: added to what stays before the head is fitted, in standard deviations of each tensor, >= 0.
     """
 
     control: ClassVar[bool] = True
@@ -32,10 +35,13 @@ class DistilledHead(Unlearner):
     layers: int = 2
     epochs: int = 30
     weight: float = 20.0
+    noise: float = 0.0
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
-        """Train the teacher, and fit the head to it."""
+        """Train the teacher, shake the model, and fit the head."""
         teacher = self.teacher.forget(deepcopy(model), run)
+        if self.noise:
+            model = WeightNoise(self.noise).forget(model, run)
         everything = run.request.everything
         with evaluation_mode(teacher):
             wanted = torch.cat([run.task.forward(teacher, b).logits for b in iterate(everything, batch_size=256)])
