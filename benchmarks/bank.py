@@ -12,12 +12,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import describe
-
 import ebbing as eb
 from ebbing.data import load
 from ebbing.data.selection import select
 from ebbing.files import write_text
+from ebbing.machine import describe
 from ebbing.models import digits_cnn
 
 RECIPE = eb.Recipe(epochs=80, learning_rate=2e-3)

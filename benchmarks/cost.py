@@ -16,11 +16,11 @@ from pathlib import Path
 
 import problems
 import torch
-from machine import describe
 
 import ebbing as eb
 from ebbing.allocator import keep_freed_memory
 from ebbing.files import write_text
+from ebbing.machine import describe
 
 
 def main() -> None:

@@ -13,11 +13,11 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from machine import describe
 from sabotage import RESULTS, Set, counts_of, gathered
 from scipy import stats
 
 from ebbing.files import write_text
+from ebbing.machine import describe
 from ebbing.measures import (
     Band,
     Figures,

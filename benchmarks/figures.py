@@ -14,13 +14,13 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-from machine import describe
 from sabotage import OTHERS, RESULTS, RETRAINERS, RUNS, Set, counts_of, gathered, request_of
 from sklearn.metrics import roc_auc_score
 
 from ebbing.attacks import STANDARD
 from ebbing.evidence import Judge
 from ebbing.files import write_text
+from ebbing.machine import describe
 from ebbing.observations import Observations, Signals
 from ebbing.seen import Seen
 

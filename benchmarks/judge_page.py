@@ -14,6 +14,10 @@ WEEKS = 52
 SHOWN = "32"
 GOOD = ("consistent-with-retraining", "no-memory-found")
 TRACELESS = "no-measurable-trace"
+WITHOUT_TRACE = {
+    "unmemorised": "The 5 % that models know as well without having been trained with them",
+    "random": "A random 5 %, among them some that are memorised",
+}
 SETS = {"mislabelled": "wrong labels, 5 %", "memorised": "most memorised, 3 %"}
 
 
@@ -77,12 +81,14 @@ def _sabotage() -> str:
             "",
         ]
     parts += _verdicts(cells)
-    random = _read("sabotage/random.json")
-    if random is not None:
-        block = random["counts"][f"{SHOWN} references, answers and inside"]
+    for name, told in WITHOUT_TRACE.items():
+        cell = _read(f"sabotage/{name}.json")
+        if cell is None:
+            continue
+        block = cell["counts"][f"{SHOWN} references, answers and inside"]
         parts += [
-            f"**A random 5 %, which nothing memorises** ({random['records']} records, {random['draws']} draws): do nothing is called "
-            f"{_said(block['do-nothing'])}; held-out retrained models {_said(block['retrained'])}.",
+            f"**{told}** ({cell['records']} records, {cell['draws']} draws; M of the original {block['do-nothing']['m']:.2f}): do "
+            f"nothing is called {_said(block['do-nothing'])}; held-out retrained models {_said(block['retrained'])}.",
             "",
         ]
     first = next(iter(cells.values()))

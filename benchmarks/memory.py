@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from machine import describe
+from ebbing.machine import describe
 
 RUN = "ebbing run --dataset mnist --recipe epochs=1 --forget random:0.1 --method ebb --oracles 4 --device cpu"
 LIMIT_GIB = 1.5

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import describe
 from problems import FULL, problem
 
 import ebbing as eb
@@ -26,6 +25,7 @@ from ebbing.allocator import keep_freed_memory
 from ebbing.auditing import audit
 from ebbing.data import load
 from ebbing.files import write_text
+from ebbing.machine import describe
 from ebbing.methods import Unlearner
 from ebbing.models import paper_cnn
 from ebbing.store import ModelStore, train_or_load

@@ -6,7 +6,8 @@
 Sets of records of scikit-learn's digits:
   mislabelled    5 % with wrong labels
   memorised      the 3 % that models trained with them know best beyond models trained without them
-  random         5 % at random, which nothing memorises
+  unmemorised    the 5 % that models know just as well without having been trained with them
+  random         5 % at random
   records-N      N mislabelled records, N = 5, 20, 100
   class-3        every record of a class
   duplicates     5 % with wrong labels, each with a near copy that stays in the training set with the same wrong label
@@ -27,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import describe
 from torch.utils.data import TensorDataset
 
 from ebbing.batches import iterate
@@ -36,6 +36,7 @@ from ebbing.data.selection import select
 from ebbing.evidence import Judge
 from ebbing.files import write_text
 from ebbing.journal import Journal
+from ebbing.machine import describe
 from ebbing.methods import Ebb, FineTune, RetrainEqualCompute, Unlearner
 from ebbing.models import digits_cnn
 from ebbing.pool import compute
@@ -87,7 +88,9 @@ def request_of(name: str) -> ForgetRequest:
     if name == "random":
         return select("random:0.05", load("digits"), seed=0)
     if name == "memorised":
-        return memorised(share=0.03)
+        return by_memorisation(share=0.03)
+    if name == "unmemorised":
+        return by_memorisation(share=0.05, least=True)
     kind, _, count = name.partition("-")
     if kind == "records":
         return select(f"mislabelled:{int(count) / 1297}", load("digits"), seed=0)
@@ -131,27 +134,34 @@ def subset_margins(pool: Pool, number: int) -> np.ndarray:
         return torch.cat([margin(TASK.forward(model, b)) for b in iterate(pool.data, batch_size=512)]).numpy()
 
 
-def memorised(*, share: float) -> ForgetRequest:
-    """The records with the largest mean margin by models trained with them, less that by models trained without.
-
-    Unseen records are scored in the same way, and the same share of them, the largest, is matched: drawn as the forget set
-    was. Half of the unseen records are used for that, the others are the holdout. After Feldman and Zhang, arXiv 2008.03703.
-    """
-    bundle = load("digits")
-    spare, unseen = split_unseen(bundle.test, share=0.5, generator=np.random.default_rng(0))
-    extra = [torch.stack([spare[i][part] for i in range(len(spare))]) for part in (0, 1)]
-    pool = Pool(TensorDataset(*(torch.cat([a, b]) for a, b in zip(bundle.train.tensors, extra, strict=True))))
+def memorisation(pool: Pool) -> np.ndarray:
+    """(n,) mean margin by models trained with a record, less that by models trained without."""
     found = dict(compute(subset_margins, pool, list(range(SUBSET_MODELS)), workers=2))
     margins = np.stack([found[i] for i in range(SUBSET_MODELS)])
     inside = np.stack([pool.half(i).numpy() for i in range(SUBSET_MODELS)])
     seen = np.where(inside, margins, 0).sum(0) / inside.sum(0)
     not_seen = np.where(inside, 0, margins).sum(0) / (~inside).sum(0)
-    scores, n = seen - not_seen, len(bundle.train)
-    ids = np.argsort(-scores[:n])[: round(share * n)]
+    return seen - not_seen
+
+
+def by_memorisation(*, share: float, least: bool = False) -> ForgetRequest:
+    """The records with the largest memorisation, or those with the smallest in absolute value.
+
+    Unseen records are scored in the same way, and three times the share of them is matched: drawn as the forget set was.
+    Half of the unseen records are used for that, the others are the holdout. After Feldman and Zhang, arXiv 2008.03703.
+    """
+    bundle = load("digits")
+    spare, unseen = split_unseen(bundle.test, share=0.5, generator=np.random.default_rng(0))
+    extra = [torch.stack([spare[i][part] for i in range(len(spare))]) for part in (0, 1)]
+    pool = Pool(TensorDataset(*(torch.cat([a, b]) for a, b in zip(bundle.train.tensors, extra, strict=True))))
+    scores, n = memorisation(pool), len(bundle.train)
+    order = np.abs(scores) if least else -scores
+    ids = np.argsort(order[:n])[: round(share * n)]
     # three times the share, so that there are enough of them: 250 unseen records have only 8 in their top 3 %
-    others = np.sort(np.argsort(-scores[n:])[: round(3 * share * len(spare))])
+    others = np.sort(np.argsort(order[n:])[: round(3 * share * len(spare))])
     matched = TensorDataset(*(part[others] for part in extra))
-    return ForgetRequest.from_ids(bundle.train, ids, holdout=unseen, matched=matched, kind="memorised")
+    kind = "unmemorised" if least else "memorised"
+    return ForgetRequest.from_ids(bundle.train, ids, holdout=unseen, matched=matched, kind=kind)
 
 
 # ---------------------------------------------------------------- observing
@@ -197,7 +207,7 @@ def observe_one(work: Set, item: tuple[str, int]) -> float:
 
 def roles_of(name: str) -> list[str]:
     """What is made of the originals of a set."""
-    if name.startswith("records") or name in ("random", "class-3", "duplicates"):
+    if name.startswith("records") or name in ("unmemorised", "random", "class-3", "duplicates"):
         return ["do-nothing"]
     return [*suite(), *METHODS]
 
@@ -254,7 +264,8 @@ def judge(name: str) -> None:
                 generator = np.random.default_rng([draw, n])
                 held_out = draw  # each retrained model is held out once
                 references = [i for i in generator.permutation(n_retrained).tolist() if i != held_out][:n]
-                court = Judge(see_it(originals[[draw]]), see_it(retrained[references]), concept=False, seed=0)
+                before, others = see_it(originals[[draw]]), see_it(retrained[references])
+                court = Judge(before, others, concept=work.request.concept, seed=0)
                 for role, models in {**made, "retrained": retrained}.items():
                     after = see_it(models[[held_out if role == "retrained" else draw]])
                     table[role][court.verdict(after).outcome] += 1

@@ -16,7 +16,7 @@ import sysconfig
 import time
 from pathlib import Path
 
-from machine import describe
+from ebbing.machine import describe
 
 LIMIT = 0.3  # seconds
 NOTHING = "python -c pass"

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from machine import describe
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 from ebbing import Classification, DataNotFoundError, Recipe
 from ebbing.data import load
+from ebbing.machine import describe
 from ebbing.models import digits_mlp, paper_cnn
 from ebbing.training import fit
 

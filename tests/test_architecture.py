@@ -14,11 +14,11 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # Each may import those before it and itself. `executors` is a place kept for later.
 LAYERS = (
-    *("errors", "files", "allocator", "batches", "fingerprint", "checkpoints", "ids", "inspection"),
+    *("errors", "machine", "files", "allocator", "batches", "fingerprint", "checkpoints", "ids", "inspection"),
     *("task", "unseen", "request", "journal", "training", "preflight", "pool", "store"),
     *("units", "curves", "rankings", "rates", "methods", "sabotage", "models", "data"),
     *("observations", "inside", "seen", "attacks", "measures", "bank", "report", "verdict", "evidence", "auditing"),
-    *("study", "qualification", "executors", "cli", "__main__", "testing"),
+    *("study", "qualification", "paper", "executors", "cli", "__main__", "testing"),
 )
 JUDGE = {"observations", "inside", "seen", "attacks", "measures", "report", "verdict", "evidence", "auditing"}
 

@@ -409,6 +409,43 @@ def qualify(
 
 
 @app.command()
+def reproduce(
+    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist, or both by a comma.")] = "mnist,fashion-mnist",
+    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
+    seeds: Annotated[int, typer.Option(help="How many originals of each problem.", min=1)] = 3,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="A part of the name of cells, such as mnist-10000-random-0.1/vfr; repeatable."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A taste on 2,000 MNIST images, in minutes.")] = False,
+    results: Annotated[Path, typer.Option(help="Where the figures of each finished cell go.")] = Path("results/paper"),
+    out: Annotated[Path, typer.Option(help="Where weights go; a rerun goes on there.")] = Path("runs/reproduce"),
+    workers: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = os.cpu_count() or 1,
+    download: Download = True,
+    tables: Annotated[bool, typer.Option("--tables", help="Print the tables of what is finished, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+) -> None:
+    """Repeat the experiments of the paper beside what it left out, and print their tables."""
+    from ebbing.cli.reproduce import ReproduceOptions, run_reproduce
+
+    run_reproduce(
+        ReproduceOptions(
+            results=results / "quick" if quick else results,
+            out=out,
+            data_dir=data_dir,
+            datasets=tuple(name.strip() for name in dataset.split(",")),
+            seeds=seeds,
+            only=tuple(only or ()),
+            quick=quick,
+            workers=workers,
+            download=download,
+            tables=tables,
+            dry_run=dry_run,
+        )
+    )
+
+
+@app.command()
 def fingerprint(
     weights: Annotated[Path, typer.Option(help="Trained weights; the record is written beside them.")],
     data: DataName,

@@ -1,4 +1,4 @@
-"""What figures were measured on, for the files in results/. Imports nothing heavy: memory.py depends on that."""
+"""What figures were measured on. Imports nothing heavy: what measures memory depends on that."""
 
 import os
 import platform
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 
-def describe() -> dict[str, Any]:
-    """Versions, hardware and the command."""
+def describe(command: str | None = None) -> dict[str, Any]:
+    """Versions, hardware and the command, by default the Python script that runs."""
     return {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": command or shlex.join(["python", *sys.argv]),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ("ebbing", "torch")}},
         "hardware": {"cpu": cpu(), "cores": os.cpu_count(), "platform": f"{platform.system()} {platform.machine()}"},
     }
