@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset, TensorDataset
 
+from ebbing.batches import evenly
 from ebbing.errors import InputError
-from ebbing.rankings import Activation, ActivationRatio, Index, Random, Taylor, TopK, ranks
+from ebbing.rankings import Activation, ActivationRatio, FisherRatio, Index, Inverse, Random, Taylor, TopK, ranks
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification
 from ebbing.units import find_units
@@ -119,23 +120,118 @@ def test_activation_ratio_is_forget_over_retain(net, request_) -> None:
         torch.testing.assert_close(found[name], top / (bottom + 1e-5), atol=1e-6, rtol=1e-5)
 
 
-def test_taylor_is_the_squared_change_of_each_examples_own_loss(net, request_) -> None:
-    """Against a loop over examples: dL/dg at g = 1 of a gate g on each unit, by autograd."""
-    found = scores(Taylor(), net, request_)
-    wanted = {name: torch.zeros(len(s), dtype=torch.float64) for name, s in found.items()}
-    for i in FORGET:
-        x, y = stacked(request_, [i])
+def squared_gate_gradients(net: Net, request: ForgetRequest, ids: list[int]) -> dict[str, Tensor]:
+    """Mean over examples, one by one, of (dL/dg)^2 at g = 1 of a gate parameter g on each unit, by autograd."""
+    found = {name: torch.zeros(n, dtype=torch.float64) for name, n in (("conv", 3), ("hidden", 5), ("head", 3))}
+    for i in ids:
+        x, y = stacked(request, [i])
         g = {name: torch.ones(len(s), requires_grad=True) for name, s in found.items()}
         value = functional.conv2d(x, net.conv.weight, net.conv.bias) * g["conv"][:, None, None]
         value = net.hidden(net.activation(value.clone()).flatten(1)) * g["hidden"]
         value = net.head(net.activation(value.clone())) * g["head"]
         functional.cross_entropy(value, y).backward()
-        for name in wanted:
-            wanted[name] += g[name].grad.double() ** 2 / len(FORGET)
+        for name in found:
+            found[name] += g[name].grad.double() ** 2 / len(ids)
     net.zero_grad()
+    return found
+
+
+def test_taylor_is_the_squared_change_of_each_examples_own_loss(net, request_) -> None:
+    found, wanted = scores(Taylor(), net, request_), squared_gate_gradients(net, request_, FORGET)
     for name in found:
         torch.testing.assert_close(found[name], wanted[name], atol=1e-9, rtol=1e-4)
         assert bool((found[name] > 0).any())
+
+
+def test_fisher_ratio_is_that_of_forget_over_retain(net, request_) -> None:
+    found = scores(FisherRatio(), net, request_)
+    on_forget, on_retain = (squared_gate_gradients(net, request_, ids) for ids in (FORGET, KEEP))
+    for name, values in found.items():
+        bottom = on_retain[name] + 1e-3 * on_retain[name].mean()
+        torch.testing.assert_close(values, on_forget[name] / bottom, atol=1e-9, rtol=1e-3)
+        assert bool((values > 0).any())
+
+
+def test_fisher_ratio_reads_as_many_retained_records_as_it_may(net, request_) -> None:
+    """Evenly spaced ones, of 34."""
+    found = scores(FisherRatio(retain_records=5), net, request_)
+    some = [KEEP[i] for i in (0, 8, 16, 24, 33)]
+    assert len(evenly(request_.retain, 5)) == 5
+    on_forget, on_retain = (squared_gate_gradients(net, request_, ids) for ids in (FORGET, some))
+    for name, values in found.items():
+        bottom = on_retain[name] + 1e-3 * on_retain[name].mean()
+        torch.testing.assert_close(values, on_forget[name] / bottom, atol=1e-9, rtol=1e-3)
+    everything = scores(FisherRatio(), net, request_)
+    assert not torch.allclose(found["hidden"], everything["hidden"], rtol=1e-2)
+
+
+def softmax_regression(*, scale: float) -> tuple[nn.Sequential, ForgetRequest]:
+    """A model z = ``scale`` * x that is right about everything, by margins that grow with ``scale``.
+
+    The last record is to be forgotten. Its loss hangs on unit 0 more than on unit 1, but so does that of the others.
+    """
+    net = nn.Sequential(nn.Linear(3, 3)).double()
+    with torch.no_grad():
+        net[0].weight.copy_(scale * torch.eye(3))
+        net[0].bias.zero_()
+    x = torch.tensor([[1.0, 0.1, 0.2], [0.9, 0.1, 0.15], [0.2, 0.1, 1.0], [0.3, 0.25, 1.0]], dtype=torch.float64)
+    y = torch.tensor([0, 0, 2, 2])
+    return net, ForgetRequest.from_ids(TensorDataset(x, y), [3], holdout=TensorDataset(x + 0.05, y))
+
+
+def each_fisher(request: ForgetRequest, *, scale: float) -> Tensor:
+    """(4, 3) squared dL/dg_i = z_i (p_i - [i = y]) of each record."""
+    x, y = request.dataset.tensors
+    z = scale * x
+    return (z * (z.softmax(dim=1) - functional.one_hot(y, 3))) ** 2
+
+
+@pytest.mark.parametrize("scale", [1.0, 12.0])
+def test_fisher_ratio_of_softmax_regression_has_a_closed_form(scale) -> None:
+    net, request = softmax_regression(scale=scale)
+    f = each_fisher(request, scale=scale)
+    retain = f[:3].mean(dim=0)
+    units = find_units(net, task=TASK, batch=request.dataset.tensors)
+    (found,) = FisherRatio().scores(net, units, request, task=TASK, seed=0).values()
+    torch.testing.assert_close(found, f[3] / (retain + 1e-3 * retain.mean()), atol=0.0, rtol=1e-9)
+
+
+def test_fisher_ratio_still_counts_the_retain_set_where_the_model_is_sure() -> None:
+    """With the fixed guard of `ActivationRatio` the order would be that of `Taylor`."""
+    net, request = softmax_regression(scale=12.0)
+    f = each_fisher(request, scale=12.0)
+    units = find_units(net, task=TASK, batch=request.dataset.tensors)
+    (found,) = FisherRatio().scores(net, units, request, task=TASK, seed=0).values()
+    assert ranks(found).tolist() == [2, 1, 0]
+    assert ranks(f[3] / (f[:3].mean(dim=0) + 1e-5)).tolist() == ranks(f[3]).tolist() == [1, 2, 0]
+
+
+def test_units_that_nothing_depends_on_score_zero_and_not_nan() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 3)).double()
+    _, request = softmax_regression(scale=1.0)
+    units = find_units(net, task=TASK, batch=request.dataset.tensors)
+    with torch.no_grad():
+        net[0].bias[1] = -100.0  # never passes the ReLU
+        net[2].weight[:, [0, 2, 3]] = 0.0  # and the others are not read
+    found = FisherRatio().scores(net, units, request, task=TASK, seed=0)
+    assert found["0"].tolist() == [0.0] * 4
+    assert bool(torch.isfinite(found["2"]).all())
+    assert bool((found["2"] > 0).all())
+
+
+@pytest.mark.parametrize("by", [Activation(), FisherRatio(), Random(), TopK(k=2)], ids=lambda by: type(by).__name__)
+def test_inverse_turns_the_order_of_another_ranking_round(net, request_, by) -> None:
+    forward, backward = scores(by, net, request_, seed=3), scores(Inverse(by=by), net, request_, seed=3)
+    for name, values in backward.items():
+        n = len(values)
+        assert ranks(values).tolist() == (n - 1 - ranks(forward[name])).tolist()  # ties too
+        assert ranks(values).tolist() != ranks(forward[name]).tolist()
+    again = scores(Inverse(by=Inverse(by=by)), net, request_, seed=3)
+    assert all(torch.equal(again[name], forward[name]) for name in forward)
+
+
+def test_inverse_is_of_the_papers_ranking_unless_told() -> None:
+    assert Inverse() == Inverse(by=Activation())
 
 
 def test_index_and_random_read_nothing() -> None:
@@ -197,3 +293,5 @@ def test_impossible_settings_are_refused() -> None:
         Activation(statistic="median")
     with pytest.raises(InputError, match="`k` must be at least 1"):
         TopK(k=0)
+    with pytest.raises(InputError, match="`retain_records` must be at least 1, but is 0"):
+        FisherRatio(retain_records=0)

@@ -46,7 +46,9 @@ class ForgettingNetwork(Unlearner):
     Presets: ``paper`` (VFR by activation, turns until the attack on validation data is within .1 of .5), ``ffr`` (tau = 2
     for all neurons), ``published-code`` (the first author's public code: gates that are never baked, tau_i = rank of the
     batch's mean pre-activation taken anew in every batch, both bouts on the whole training set with its labels, e epochs
-    in "iteration" e, Adam at 0.01; its network is `ebbing.models.authors_cnn`; its drifting dropout rates are left out).
+    in "iteration" e, Adam at 0.01; its network is `ebbing.models.authors_cnn`). Two things of that code are left out: dropout
+    rates that drift, of layers made anew in every pass, so that they act in evaluation too; and one Adam through all bouts,
+    where here each training starts with a fresh one.
 
     Attributes:
         rate: decay times; by default VFR, ranks by activation over the whole forget set.
@@ -58,7 +60,7 @@ class ForgettingNetwork(Unlearner):
         unlearning_epochs: length of the unlearning bout T, >= 1.
         unlearning_trains: what is trained meanwhile with the factors acting: "nothing", "forget", "retain", "all".
         permanent: whether factors are baked.
-        rank_in_batch: whether scores are each batch's own mean pre-activations.
+        rank_in_batch: whether scores are each batch's own mean pre-activations, in place of those of ``rate.ranking``.
         nested: whether iteration e of a bout trains e epochs.
         stop_within: stop after a turn when abs(AUC - .5) of the loss between forget set and matched validation examples is
             at most this; None runs all turns.
@@ -96,6 +98,11 @@ class ForgettingNetwork(Unlearner):
             problems.append(f"stop_within must lie in [0, .5] or be None, but is {self.stop_within}")
         if self.rank_in_batch and self.permanent:
             problems.append("permanent must be False with rank_in_batch, as its factors differ from batch to batch")
+        if self.rank_in_batch and not isinstance(self.rate, FixedRate) and self.rate.ranking != Activation():
+            problems.append(
+                f"rate.ranking must be {Activation()} with rank_in_batch, which ranks by that alone, but is "
+                f"{self.rate.ranking}; set rank_in_batch=False to rank once before each bout"
+            )
         if problems:
             raise InputError("forgetting network: " + "; ".join(problems) + ".")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import TensorDataset
 
 from ebbing.auditing import judge_observations
 from ebbing.data import load
@@ -114,6 +115,10 @@ def make_cells(cells: Sequence[Cell], places: Places, *, workers: int) -> Iterat
 def request_of(problem: Problem, data_dir: Path | None) -> ForgetRequest:
     """The request of a problem, the same for every seed."""
     bundle = load(problem.dataset, data_dir=data_dir, train_size=problem.train_size, seed=0)
+    if problem.unseen < len(bundle.test):
+        order = torch.randperm(len(bundle.test), generator=torch.Generator().manual_seed(0))
+        chosen = order[: problem.unseen].sort().values
+        bundle = replace(bundle, test=TensorDataset(*(tensor[chosen] for tensor in bundle.test.tensors)))
     return select(problem.split, bundle, seed=0)
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from ebbing.batches import iterate
 from ebbing.request import ForgetRequest
-from ebbing.task import Task, evaluation_mode
+from ebbing.task import Task, cross_entropy, evaluation_mode
 from ebbing.units import UnitGroup, by_unit, reading
 
 Scores = dict[str, Tensor]
@@ -79,3 +79,41 @@ def mean_statistic(
             task.forward(model, batch)
     means = {name: total / counts[name] for name, total in sums.items()}
     return {name: m.sqrt() for name, m in means.items()} if statistic == "rms" else means
+
+
+def mean_squared_gate_gradient(
+    model: nn.Module, units: Sequence[UnitGroup], dataset: Dataset[Any], *, task: Task, batch_size: int = 256
+) -> Scores:
+    """(n,) mean over examples of (dL/dg_i)^2 at g = 1, where g_i multiplies the activity of unit i, in one pass.
+
+    dL/dg_i = sum over positions of a_i * dL/da_i, and L is the cross entropy of one example in nats with its own label.
+    This is the diagonal of the empirical Fisher information of the gates.
+
+    Args:
+        model: used in evaluation mode; no gradient is left on its parameters.
+        units: the groups to read.
+        dataset: read once, in order.
+        task: runs the batches.
+        batch_size: examples per pass forward and backward.
+
+    Returns:
+        Sums in float64, so that the order of batches hardly matters.
+    """
+    sums = {g.name: torch.zeros(g.size, dtype=torch.float64) for g in units}
+    seen: dict[str, Tensor] = {}
+
+    def read(group: UnitGroup, output: Tensor) -> None:
+        seen[group.name] = output
+
+    n = 0
+    with reading(model, units, read), evaluation_mode(model):
+        for batch in iterate(dataset, batch_size=batch_size):
+            with torch.enable_grad():
+                outputs = task.forward(model, batch)
+                # summed, so that each example's gradient is its own
+                gradients = torch.autograd.grad(cross_entropy(outputs).sum(), [seen[g.name] for g in units])
+            for group, gradient in zip(units, gradients, strict=True):
+                change = by_unit(seen[group.name] * gradient, group).sum(dim=2)  # (examples, n)
+                sums[group.name] += change.detach().double().square().sum(dim=0).cpu()
+            n += len(outputs.targets)
+    return {name: total / n for name, total in sums.items()}
