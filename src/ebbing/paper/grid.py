@@ -64,7 +64,7 @@ VARIANTS: Mapping[str, Unlearner] = {
     "provoked-over-forgetting": ForgettingNetwork(rate=FixedRate(0.4), learning=Recipe(epochs=0.05)),
     "provoked-under-forgetting": ForgettingNetwork(rate=FixedRate(1e6), turns=6, learning=Recipe(epochs=0.1)),
     "provoked-oscillation": ForgettingNetwork(
-        rate=RankedRate(Random(), fastest=0.5, slowest=20.0), turns=10, learning=Recipe(epochs=0.2)
+        rate=RankedRate(Random(), fastest=0.1, slowest=20.0), turns=8, learning=Recipe(epochs=1, learning_rate=1e-2)
     ),
 }
 BROAD = ("do-nothing", "temperature", "no-decay", "ffr", "vfr", "paper", "paper-ffr")
