@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ REFERENCES, DRAWS = 32, 50
 
 def columns(signals: Signals, places: np.ndarray) -> Signals:
     """Some of the examples."""
-    return Signals(**{f.name: getattr(signals, f.name)[:, places] for f in fields(Signals)})
+    return Signals(**{name: array[:, places] for name, array in signals.arrays().items()})
 
 
 def with_forget(seen: Seen, places: np.ndarray) -> Seen:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
 
 from ebbing.attacks import STANDARD
 from ebbing.auditing import judge_observations
 from ebbing.errors import InputError
-from ebbing.observations import Observations, Signals
+from ebbing.observations import Observations, Signals, observe
+from ebbing.request import ForgetRequest
+from ebbing.task import Classification
 
 
 def margins(n_models: int, seed: int, *, remembers: float = 0.0) -> dict[str, np.ndarray]:
@@ -54,6 +59,26 @@ def test_saved_observations_come_back(tmp_path) -> None:
     without.save(tmp_path / "w.npz")
     assert Observations.load(tmp_path / "w.npz").matched is None
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["o.npz", "w.npz"]
+
+
+def test_logits_are_kept_where_they_are_asked_for(tmp_path) -> None:
+    inputs, labels = torch.randn(30, 4, generator=torch.Generator().manual_seed(0)), torch.arange(30) % 3
+    data = TensorDataset(inputs, labels)
+    request = ForgetRequest.from_ids(data, range(5), holdout=TensorDataset(inputs + 1, labels))
+    models = [nn.Linear(4, 3), nn.Linear(4, 3)]
+    seen = observe(models, request, task=Classification(), logits=True, batch_size=7)
+    wanted = torch.stack([model(inputs[:5]) for model in models]).detach().numpy()
+    np.testing.assert_allclose(seen.forget.logits, wanted, rtol=1e-6)
+    own = np.take_along_axis(wanted, labels[:5].numpy()[None, :, None], axis=2)[..., 0]
+    p = np.exp(own - np.log(np.exp(wanted).sum(axis=2)))
+    np.testing.assert_allclose(seen.forget.margin, np.log(p / (1 - p)), rtol=1e-4, atol=1e-5)
+    seen.save(tmp_path / "o.npz")
+    back = Observations.load(tmp_path / "o.npz")
+    np.testing.assert_array_equal(back[[1]].holdout.logits, seen.holdout.logits[1:])
+    without = observe(models, request, task=Classification())
+    assert without.forget.logits is None
+    assert Observations.concatenate([seen, without]).forget.logits is None
+    assert Observations.concatenate([seen, back]).forget.logits.shape == (4, 5, 3)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"no archive", None])

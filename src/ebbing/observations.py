@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from ebbing.batches import evenly, iterate
 from ebbing.errors import InputError
 from ebbing.files import write_whole
 from ebbing.request import ForgetRequest
-from ebbing.task import Task, confidence, correct, entropy, evaluation_mode, margin, modified_entropy
+from ebbing.task import Outputs, Task, confidence, correct, entropy, evaluation_mode, margin, modified_entropy
 
 SPLITS = ("forget", "retain", "holdout", "matched")
 RETAIN_SAMPLE = 10_000
@@ -36,6 +36,7 @@ class Signals:
         modified_entropy: -(1 - p_y) log p_y - sum over j != y of p_j log(1 - p_j), >= 0
             (Song and Mittal, arXiv 2003.10595).
         correct: whether the largest logit is the label's.
+        logits: (n_models, n_examples, classes), where they were asked for; else None.
 
     Where only margins are known, see `from_margins`, the three in between hold NaN.
     """
@@ -45,6 +46,7 @@ class Signals:
     entropy: np.ndarray
     modified_entropy: np.ndarray
     correct: np.ndarray
+    logits: np.ndarray | None = None
 
     @classmethod
     def from_margins(cls, margin: np.ndarray, *, correct: np.ndarray | None = None) -> Signals:
@@ -91,9 +93,20 @@ class Signals:
         """Number of examples (columns)."""
         return int(self.margin.shape[1])
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays by name, those that are there."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+
     def __getitem__(self, models: slice | list[int]) -> Signals:
         """The rows of some of the models."""
-        return Signals(**{f.name: getattr(self, f.name)[models] for f in fields(self)})
+        return Signals(**{name: array[models] for name, array in self.arrays().items()})
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Signals]) -> Signals:
+        """The models of several, one after the other; logits only where all have them."""
+        arrays = [part.arrays() for part in parts]
+        shared = [name for name in arrays[0] if all(name in other for other in arrays)]
+        return cls(**{name: np.concatenate([found[name] for found in arrays]) for name in shared})
 
 
 @dataclass(frozen=True)
@@ -141,20 +154,16 @@ class Observations:
         together: dict[str, Signals | None] = {}
         for split in SPLITS:
             signals = [getattr(part, split) for part in parts]
-            if any(s is None for s in signals):
-                together[split] = None
-            else:
-                rows = {f.name: np.concatenate([getattr(s, f.name) for s in signals]) for f in fields(Signals)}
-                together[split] = Signals(**rows)
+            together[split] = None if any(s is None for s in signals) else Signals.concatenate(signals)
         return cls(**together)  # type: ignore[arg-type]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays by ``<split>/<signal>``."""
         return {
-            f"{split}/{f.name}": getattr(getattr(self, split), f.name)
+            f"{split}/{name}": array
             for split in SPLITS
             if getattr(self, split) is not None
-            for f in fields(Signals)
+            for name, array in getattr(self, split).arrays().items()
         }
 
     @classmethod
@@ -162,10 +171,12 @@ class Observations:
         """What `arrays` gave.
 
         Raises:
-            KeyError: if a split other than matched is missing.
+            KeyError: if a split other than matched, or a signal other than logits, is missing.
         """
         made = {
-            split: Signals(*(arrays[f"{split}/{f.name}"] for f in fields(Signals)))
+            split: Signals(
+                **{name: arrays[f"{split}/{name}"] for name in _FUNCTIONS}, logits=arrays.get(f"{split}/logits")
+            )
             for split in SPLITS
             if split != "matched" or "matched/margin" in arrays
         }
@@ -208,20 +219,33 @@ def load_arrays(path: str | os.PathLike[str], make: Callable[[Mapping[str, np.nd
         raise InputError(f"{path} must hold saved observations, but cannot be read: {error}. Observe again.") from error
 
 
-def _signals(model: nn.Module, dataset: object, *, task: Task, batch_size: int) -> list[np.ndarray]:
-    """The five signals of one model on one data set, each (n_examples,)."""
-    rows: list[list[np.ndarray]] = [[] for _ in fields(Signals)]
+def _logits(outputs: Outputs) -> Tensor:
+    return outputs.logits
+
+
+_FUNCTIONS: Mapping[str, Callable[[Outputs], Tensor]] = {
+    "margin": margin,
+    "confidence": confidence,
+    "entropy": entropy,
+    "modified_entropy": modified_entropy,
+    "correct": correct,
+}
+
+
+def _signals(model: nn.Module, dataset: object, *, task: Task, batch_size: int, logits: bool) -> Signals:
+    """The signals of one model on one data set."""
+    functions = {**_FUNCTIONS, "logits": _logits} if logits else _FUNCTIONS
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in functions}
     for batch in iterate(dataset, batch_size=batch_size):  # type: ignore[arg-type]
         outputs = task.forward(model, batch)
-        for row, function in zip(rows, _FUNCTIONS, strict=True):
-            row.append(function(outputs).cpu().numpy())
-    return [np.concatenate(row) for row in rows]
+        for name, function in functions.items():
+            rows[name].append(function(outputs).cpu().numpy())
+    return Signals(**{name: np.concatenate(row)[None] for name, row in rows.items()})
 
 
-_FUNCTIONS = (margin, confidence, entropy, modified_entropy, correct)
-
-
-def observe(models: Sequence[nn.Module], request: ForgetRequest, *, task: Task, batch_size: int = 1024) -> Observations:
+def observe(
+    models: Sequence[nn.Module], request: ForgetRequest, *, task: Task, batch_size: int = 1024, logits: bool = False
+) -> Observations:
     """Run every model over every split of a request.
 
     Args:
@@ -230,6 +254,7 @@ def observe(models: Sequence[nn.Module], request: ForgetRequest, *, task: Task, 
             records, evenly spaced.
         task: turns batches into outputs.
         batch_size: examples per forward pass.
+        logits: whether logits are kept as well, 4 bytes for each model, example and class.
 
     Returns:
         Observations with one row per model, in the order given.
@@ -239,25 +264,19 @@ def observe(models: Sequence[nn.Module], request: ForgetRequest, *, task: Task, 
     """
     if not len(models):
         raise InputError("at least one model is needed to observe, but none was given.")
-    gathered: dict[str, Signals | None] = {}
-    per_model: list[dict[str, list[np.ndarray]]] = []
+    rows: dict[str, list[Signals]] = {split: [] for split in SPLITS}
     for number, model in enumerate(models):
-        row = {}
         with evaluation_mode(model):
             for split in SPLITS:
                 dataset = evenly(request.retain, RETAIN_SAMPLE) if split == "retain" else getattr(request, split)
-                if dataset is not None:
-                    row[split] = _signals(model, dataset, task=task, batch_size=batch_size)
-                    if not np.isfinite(row[split][0]).all():
-                        raise InputError(
-                            f"every model must give finite outputs, but model {number} gives NaN or infinite margins on "
-                            f"{split}. Leave it out, or check the data and the training that made it."
-                        )
-        per_model.append(row)
-    for split in SPLITS:
-        if split in per_model[0]:
-            columns = zip(*(row[split] for row in per_model), strict=True)
-            gathered[split] = Signals(*(np.stack(column) for column in columns))
-        else:
-            gathered[split] = None
+                if dataset is None:
+                    continue
+                seen = _signals(model, dataset, task=task, batch_size=batch_size, logits=logits)
+                if not np.isfinite(seen.margin).all():
+                    raise InputError(
+                        f"every model must give finite outputs, but model {number} gives NaN or infinite margins on "
+                        f"{split}. Leave it out, or check the data and the training that made it."
+                    )
+                rows[split].append(seen)
+    gathered = {split: Signals.concatenate(seen) if seen else None for split, seen in rows.items()}
     return Observations(**gathered)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ a convolutional network with batch normalisation and dropout whose data set is n
 from __future__ import annotations
 
 import itertools
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from ebbing.curves import ForgettingCurve
 from ebbing.errors import InputError
 from ebbing.journal import Journal
 from ebbing.methods import Unlearner
-from ebbing.observations import Observations, Signals
+from ebbing.observations import Observations
 from ebbing.rankings import Ranking
 from ebbing.rankings.ranking import Scores
 from ebbing.rates import Rate
@@ -243,11 +243,11 @@ def check_attack(attack: Attack) -> None:
     seen = Observations(
         *(signals(i, n, boost) for i, (n, boost) in enumerate(((60, 1.0), (40, 1.0), (40, 0), (70, 0))))
     )
-    kept = [getattr(split, f.name).copy() for split in splits(seen) for f in fields(Signals)]
+    kept = [array.copy() for split in splits(seen) for array in split.arrays().values()]
     with random_state_kept("run()", disturbed_by=0):
         results, again, alone = attack.run(seen, seed=0), attack.run(seen, seed=0), attack.run(seen[1:2], seed=0)
         bare = attack.run(replace(seen, matched=None), seed=0)
-    now = [getattr(split, f.name) for split in splits(seen) for f in fields(Signals)]
+    now = [array for split in splits(seen) for array in split.arrays().values()]
     same = all(np.array_equal(a, b) for a, b in zip(kept, now, strict=True))
     require(same, "an attack must not change the observations, but does.")
     counts = (len(results), len(bare))
