@@ -13,14 +13,18 @@ from ebbing.measures.canaries import (
 )
 from ebbing.measures.divergence import activation_distance, jensen_shannon, zero_retrain_forgetting
 from ebbing.measures.floors import ExampleInterval, Floor, bootstrap_over_examples, floor_of
+from ebbing.measures.forgetting_score import ForgettingScore, forgetting_epsilon, forgetting_quality, forgetting_score
 from ebbing.measures.gaps import AverageGap, TugOfWarMIA, average_gap, tug_of_war_mia
 from ebbing.measures.gates import rounded
 from ebbing.measures.hidden import Hidden, hidden, hidden_left_out, kinship, telling_layers
 from ebbing.measures.klom import klom, klom_gaussian
 from ebbing.measures.margin_gap import standardised_margin_gap
 from ebbing.measures.memory import Figures, Reference, bootstrap_memory, figures, left_out, matched_offset
+from ebbing.measures.per_example import RiskierShare, per_example_auc, share_riskier, worst_decile_auc
+from ebbing.measures.rmia import rmia
 from ebbing.measures.salun_mia import salun_mia
 from ebbing.measures.tug_of_war import share_removed, tug_of_war
+from ebbing.measures.u_lira import LikelihoodRatioAttack, u_lira_efficacy, u_lira_privacy
 
 __all__ = [
     "AverageGap",
@@ -29,9 +33,12 @@ __all__ = [
     "ExampleInterval",
     "Figures",
     "Floor",
+    "ForgettingScore",
     "Hidden",
     "InterclassConfusion",
+    "LikelihoodRatioAttack",
     "Reference",
+    "RiskierShare",
     "TugOfWarMIA",
     "activation_distance",
     "average_gap",
@@ -43,6 +50,9 @@ __all__ = [
     "expected_calibration_error",
     "figures",
     "floor_of",
+    "forgetting_epsilon",
+    "forgetting_quality",
+    "forgetting_score",
     "gaussian_canary_score",
     "hidden",
     "hidden_left_out",
@@ -54,15 +64,21 @@ __all__ = [
     "left_out",
     "matched_offset",
     "mean_interval",
+    "per_example_auc",
     "prediction_agreement",
     "prediction_band",
+    "rmia",
     "rounded",
     "salun_mia",
     "share_removed",
+    "share_riskier",
     "standardised_margin_gap",
     "telling_layers",
     "tug_of_war",
     "tug_of_war_mia",
+    "u_lira_efficacy",
+    "u_lira_privacy",
     "upper_band",
+    "worst_decile_auc",
     "zero_retrain_forgetting",
 ]
