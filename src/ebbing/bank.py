@@ -14,7 +14,7 @@ from ebbing import fingerprint
 from ebbing.errors import InputError
 from ebbing.journal import Journal
 from ebbing.request import ForgetRequest
-from ebbing.store import AnyTrainer, ModelStore, Trained, train_many, training_key
+from ebbing.store import AnyTrainer, ModelStore, Trained, kept, train_many
 from ebbing.training import OwnTrainer, Trainer
 
 
@@ -120,15 +120,18 @@ class OracleBank(Sequence[nn.Module]):
         """Where models are kept; None in memory."""
         return None if self.directory is None else ModelStore(Path(self.directory))
 
-    def stored_seconds(self, n: int) -> list[float]:
-        """Wall time of those of the first ``n`` models that are in the directory already, in seconds; none is loaded."""
-        if self.directory is None or self.trainer is None or not n:
+    def stored_seconds(self, n: int, *, workers: int | None = None) -> list[float]:
+        """Wall time of those of the first ``n`` models that are in the directory already, in seconds; none is loaded.
+
+        Args:
+            n: models wanted.
+            workers: as `train` will be given them: a model of another number of threads is another model.
+        """
+        if self.store is None or self.trainer is None or not n:
             return []
-        store, data = ModelStore(Path(self.directory)), self.request.for_training("retain")
-        named = fingerprint.of_dataset(data)  # once: to name data may mean to read all of it
-        keys = [training_key(self.trainer, data, seed=self.first_seed + i, named=named) for i in range(n)]
-        facts = [store.facts(key) for key in keys]
-        return [float(f["seconds"]) for f in facts if f is not None and "seconds" in f]
+        seeds = range(self.first_seed, self.first_seed + n)
+        threads = None if workers is None else 1
+        return kept(self.trainer, self.request.for_training("retain"), seeds, store=self.store, threads=threads)
 
     @property
     def seconds(self) -> list[float]:

@@ -32,7 +32,7 @@ from ebbing.methods import Unlearner
 from ebbing.observations import Observations, observe
 from ebbing.request import ForgetRequest
 from ebbing.seen import Seen, see
-from ebbing.store import AnyTrainer
+from ebbing.store import AnyTrainer, Trained
 from ebbing.study import ORACLE_SEEDS
 from ebbing.task import Task
 from ebbing.verdict import CONSISTENT, NO_MEMORY, NO_TRACE, ORACLES_FOR_GOOD_NEWS
@@ -252,7 +252,7 @@ def qualify(
     seed: int = 0,
     workers: int | None = None,
     today: date | None = None,
-    on_oracle: Callable[[], None] = lambda: None,
+    on_oracle: Callable[[Trained], None] = lambda trained: None,
     on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> Qualification:
     """Set records aside, retrain without them, simulate requests, and judge.
@@ -270,27 +270,15 @@ def qualify(
         seed: draws the records; the references have seeds of their own.
         workers: see `OracleBank.train`.
         today: the day; by default the clock's.
-        on_oracle: called after each reference.
+        on_oracle: called with each reference.
         on_trial: called after each simulated request.
 
     Raises:
         InputError: if the sizes do not fit the training set, or there are too few references.
     """
-    largest, n = max(sizes), size(procedure.dataset)
-    aside = 3 * largest
-    if min(sizes) < 5 or aside > MOST_ASIDE * n:
-        raise InputError(
-            f"sizes must lie in [5, {int(MOST_ASIDE * n / 3)}] for {n} records, as three requests of the largest are set "
-            f"aside, at most a tenth of the training set; but are {sorted(sizes)}."
-        )
-    if oracles < ORACLES_FOR_GOOD_NEWS:
-        raise InputError(
-            f"qualifying needs at least {ORACLES_FOR_GOOD_NEWS} references to find nothing by, but has {oracles}."
-        )
-    chosen = np.sort(np.random.default_rng([seed, 7]).choice(n, size=aside, replace=False))
-    whole = _request(procedure, chosen.tolist())
-    bank = OracleBank(procedure.trainer, whole, procedure.directory / "models", first_seed=seed + ORACLE_SEEDS)
-    bank.train(oracles, workers=workers, on_model=lambda number, trained: on_oracle())
+    bank = references(procedure, sizes=sizes, oracles=oracles, seed=seed)
+    whole, chosen = bank.request, bank.request.forget_ids.numpy()
+    bank.train(oracles, workers=workers, on_model=lambda number, trained: on_oracle(trained))
     # the original's own margins have no part in the choice: what it answers well by chance would pass for memorised
     memorisation = -observe(list(bank), whole, task=procedure.task).forget.margin.mean(axis=0)
     trials: list[Trial] = []
@@ -315,6 +303,27 @@ def qualify(
         seconds_of_retraining=bank.median_seconds,
         versions={"ebbing": __version__, "torch": torch.__version__},
     )
+
+
+def references(procedure: Procedure, *, sizes: Sequence[int], oracles: int, seed: int = 0) -> OracleBank:
+    """The bank that `qualify` judges by, with nothing trained yet: its request holds the records that are set aside.
+
+    Raises:
+        InputError: if the sizes do not fit the training set, or there are too few references.
+    """
+    aside, n = 3 * max(sizes), size(procedure.dataset)
+    if min(sizes) < 5 or aside > MOST_ASIDE * n:
+        raise InputError(
+            f"sizes must lie in [5, {int(MOST_ASIDE * n / 3)}] for {n} records, as three requests of the largest are set "
+            f"aside, at most a tenth of the training set; but are {sorted(sizes)}."
+        )
+    if oracles < ORACLES_FOR_GOOD_NEWS:
+        raise InputError(
+            f"qualifying needs at least {ORACLES_FOR_GOOD_NEWS} references to find nothing by, but has {oracles}."
+        )
+    chosen = np.sort(np.random.default_rng([seed, 7]).choice(n, size=aside, replace=False))
+    whole = _request(procedure, chosen.tolist())
+    return OracleBank(procedure.trainer, whole, procedure.directory / "models", first_seed=seed + ORACLE_SEEDS)
 
 
 def _request(procedure: Procedure, ids: Sequence[int]) -> ForgetRequest:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -237,6 +239,36 @@ def train_many(
         if journal is not None and isinstance(trainer, Trainer):
             journal.advance(trainer.recipe.examples(size(dataset)))
         yield seed, replace(found, reused=False)
+
+
+def kept(
+    trainer: AnyTrainer, dataset: Dataset[Any], seeds: Sequence[int], *, store: ModelStore, threads: int | None = None
+) -> list[float]:
+    """Wall time of those trainings whose models are in the store already, in seconds; no model is loaded."""
+    named = fingerprint.of_dataset(dataset)  # once: to name data may mean to read all of it
+    keys = [training_key(trainer, dataset, seed=seed, threads=threads, named=named) for seed in seeds]
+    facts = [store.facts(key) for key in keys]
+    return [float(f["seconds"]) for f in facts if f is not None and "seconds" in f]
+
+
+def time_left(seconds: Sequence[float], left: int, *, workers: int | None = None) -> float | None:
+    """Wall time that ``left`` more trainings will take, in seconds: their median, once for each round of the workers.
+
+    Args:
+        seconds: of trainings like them.
+        left: how many are to come, >= 0.
+        workers: how many are trained at once; None for one after the other.
+
+    Returns:
+        None where no training is known to tell by.
+
+    Example:
+        >>> time_left([2.0, 3.0, 40.0], 5, workers=2)
+        9.0
+    """
+    if not left:
+        return 0.0
+    return statistics.median(seconds) * math.ceil(left / (workers or 1)) if seconds else None
 
 
 def _stored(store: ModelStore, key: str, trainer: Trainer | OwnTrainer) -> Trained | None:

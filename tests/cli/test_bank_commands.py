@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
@@ -17,9 +18,11 @@ def test_a_bank_is_trained_once_listed_verified_and_pruned(call, tmp_path) -> No
     first = call(*TRAIN, "--oracles", 3, "--originals", 1, "--out", tmp_path)
     assert first.code == 0, first
     assert "4 trained" in first.out
+    assert "4 to train, 0 are there: how long it takes is known when the first is there." in first.out
     again = call(*TRAIN, "--oracles", 4, "--originals", 1, "--out", tmp_path)
     assert "1 trained" in again.out
     assert "4 found again" in again.out
+    assert re.search(r"1 to train, 4 are there: about [\d,]+ s left\.", again.out)
     listing = call("bank", "list", tmp_path)
     assert "1000-1003" in listing.out
     assert "5 models in" in listing.out

@@ -10,9 +10,18 @@ from typing import Any
 
 import project
 import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
 
+import ebbing
+from ebbing.checkpoints import WeightsRecord, digest_of, write_record
 from ebbing.errors import InputError
+from ebbing.fingerprint import as_plain, of_model
+from ebbing.methods import DoNothing, Temperature
 from ebbing.qualification import Qualification, Trial
+from ebbing.request import ForgetRequest
+from ebbing.task import Classification
 
 WORDS = [
     *(
@@ -53,10 +62,10 @@ def wide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def qualify(call: Any, **changes: Any) -> Any:
+def qualify(call: Any, *flags: str, **changes: Any) -> Any:
     options = {"train-fn": "project:train", "sizes": "5,10", "out": "q.json"} | changes
     words = [w for name, value in options.items() if value is not None for w in (f"--{name}", value)]
-    return call("qualify", *WORDS, *words)
+    return call("qualify", *WORDS, *words, *flags)
 
 
 def test_a_procedure_is_qualified_and_used(call, wide) -> None:
@@ -73,6 +82,8 @@ def test_a_procedure_is_qualified_and_used(call, wide) -> None:
     project.given.clear()
     again = qualify(call)
     assert again.code == 0
+    assert "This takes 0 retrainings (16 more are kept), and 6 simulated requests" in again.out
+    assert "cheaper" not in again.out  # what is kept costs nothing any more
     assert project.given == []  # no reference is trained twice
     same = Qualification.load(Path("q.json"))
     assert (same.trials, same.largest) == (found.trials, found.largest)
@@ -107,6 +118,30 @@ def test_what_cannot_be_qualified_is_refused(call, wide) -> None:
         assert why in said.err
         assert not Path("q.json").exists()
         assert project.given == []
+
+
+def test_retraining_is_suggested_first_and_costs_are_told_before_anything_is_trained(call, wide) -> None:
+    said = qualify(call, "--dry-run")
+    assert said.code == 0, said
+    first, second, _ = said.out.splitlines()
+    assert first.startswith(
+        "One retraining answers one request, and needs no verdict (what it takes is not known before"
+    )
+    assert first.endswith("For up to 16 requests in 180 days that is cheaper than this: retrain.")
+    assert second.startswith("This takes 16 retrainings, and 6 simulated requests")
+    assert project.given == []
+
+    weights = Path("wide.safetensors")
+    write_record(weights, WeightsRecord(digest_of(weights), training_seconds=100.0))
+    said = qualify(call, "--dry-run", "--workers", "4")
+    assert "(it takes about 100 s, as the record beside the weights says)" in said.out
+    assert "This takes 16 retrainings, about 400 s, and 6 simulated requests" in said.out
+
+
+def test_a_dry_run_checks_the_sizes_too(call, wide) -> None:
+    said = qualify(call, "--dry-run", sizes="5,14")
+    assert said.code == 2
+    assert "sizes must lie in [5, 13] for 400 records" in said.err
 
 
 def a_trial(records: int, outcome: str, **changes: Any) -> Trial:
@@ -163,3 +198,70 @@ def test_a_qualification_that_was_changed_by_hand_is_refused(tmp_path) -> None:
     path.write_text("no json")
     with pytest.raises(InputError, match="must be a qualification"):
         Qualification.load(path)
+
+
+# ---------------------------------------------------------------- scope and expiry
+
+
+INPUTS = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+DATA = TensorDataset(INPUTS, torch.arange(60) % 3)
+HOLDOUT = TensorDataset(INPUTS + 100, torch.arange(60) % 3)
+
+
+class Fixed(nn.Module):
+    """Logits that are the margins of right labels: the first half of the inputs gets one, the others another."""
+
+    def __init__(self, forget: float, unseen: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([forget, unseen]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        known = torch.cdist(x, torch.cat([INPUTS, INPUTS + 100])).argmin(dim=1)
+        own = torch.where(known < 60, self.weight[0], self.weight[1])
+        return own[:, None] * nn.functional.one_hot(known % 60 % 3, 3)
+
+
+def covering(request: ForgetRequest, original: nn.Module, **changes: Any) -> Qualification:
+    trials = tuple(replace(a_trial(10, "no-memory-found"), gap=gap) for gap in (-1.0, 0.5))
+    own = {"ebbing": ebbing.__version__, "torch": torch.__version__}
+    known = {"original": of_model(original), "data": request.data_fingerprint, "versions": own}
+    return replace(made(*trials), method=as_plain(DoNothing()), **known | changes)
+
+
+def test_a_request_lies_outside_for_every_thing_that_is_another() -> None:
+    request = ForgetRequest.from_ids(DATA, range(6), holdout=HOLDOUT)
+    model = Fixed(3.0, 3.0)
+    found = covering(request, model)
+    day = date.fromisoformat(found.expires)
+    asked = {"method": DoNothing(), "original": model, "request": request, "today": day}
+    assert found.objections(**asked) == []
+    whole_class = ForgetRequest.from_ids(DATA, range(0, 60, 3), holdout=HOLDOUT)
+    for changes, why in (
+        ({"today": day + timedelta(days=1)}, "expired"),
+        ({"method": Temperature(0.3)}, "the method or a setting is another"),
+        ({"original": Fixed(3.0, 2.0)}, "the original is another"),
+        ({"forgotten_before": 5}, "11 records, where at most 10 are covered"),
+        ({"request": replace_data(request)}, "the training set is another"),
+    ):
+        (objection,) = found.objections(**asked | changes)
+        assert why in objection
+    assert any("whole classes go" in o for o in found.objections(**asked | {"request": whole_class}))
+    (objection,) = covering(request, model, versions={"ebbing": "0", "torch": "0"}).objections(**asked)
+    assert "of another version" in objection
+    # what an earlier request under it made is no longer the original, and counts with it
+    assert found.objections(**asked | {"original": Fixed(1.0, 1.0), "forgotten_before": 4}) == []
+
+
+def replace_data(request: ForgetRequest) -> ForgetRequest:
+    other = TensorDataset(INPUTS + 1e-3, DATA.tensors[1])
+    return ForgetRequest.from_ids(other, request.forget_ids, holdout=HOLDOUT)
+
+
+def test_a_result_lies_outside_where_the_cheap_checks_say_so() -> None:
+    request = ForgetRequest.from_ids(DATA, range(6), holdout=HOLDOUT)
+    found = covering(request, Fixed(3.0, 3.0))
+    assert found.objections_after(Fixed(3.0, 3.0), request, task=Classification()) == []
+    (gap,) = found.objections_after(Fixed(9.0, 3.0), request, task=Classification())  # still remembered
+    assert gap == "gap of margins 6.00, where trials had -1.00 to 0.50"
+    (accuracy,) = found.objections_after(Fixed(-1.0, -1.0), request, task=Classification())
+    assert accuracy == "holdout accuracy 0.00%, where at least 80.00% is expected"

@@ -13,9 +13,10 @@ from rich.table import Table
 
 from ebbing import __version__
 from ebbing.cli.run import Options, build_study
-from ebbing.cli.screen import make_console, print_line, shown
+from ebbing.cli.screen import make_console, print_line
+from ebbing.cli.waiting import awaited, said
 from ebbing.errors import InputError
-from ebbing.store import Entry, ModelStore, Trained, train_many
+from ebbing.store import Entry, ModelStore, Trained, kept, time_left, train_many
 from ebbing.study import ORACLE_SEEDS
 
 STALE = 3600.0  # seconds: a partial file that nobody has written to for an hour is nobody's any more
@@ -30,21 +31,29 @@ def train(options: Options, *, originals: int, workers: int | None) -> None:
     console = make_console()
     study, trainer = build_study(options)
     request, started = study.request, time.perf_counter()
-    parts = (
-        ("retrained", request.for_training("retain"), study.seed + ORACLE_SEEDS, options.oracles),
-        ("original", request.for_training("everything"), study.seed, originals),
-    )
+    parts = [
+        (role, data, range(first, first + count))
+        for role, data, first, count in (
+            ("retrained", request.for_training("retain"), study.seed + ORACLE_SEEDS, options.oracles),
+            ("original", request.for_training("everything"), study.seed, originals),
+        )
+        if count
+    ]
+    there = [kept(trainer, data, seeds, store=study.store, threads=1) for _, data, seeds in parts]
+    known = [seconds for part in there for seconds in part]
+    missing = sum(len(seeds) for _, _, seeds in parts) - len(known)
+    if missing:
+        wait = said(time_left(known, missing, workers=workers)) or "how long it takes is known when the first is there"
+        print_line(console, f"{missing} to train, {len(known)} are there: {wait}.")
     told: Counter[str] = Counter()
-    with shown(console) as progress:
-        for role, data, first, count in parts:
-            if not count:
-                continue
-            show = progress(f"{count} {role}", count)
-            seeds = range(first, first + count)
+    with awaited(console) as begin:
+        for (role, data, seeds), found in zip(parts, there, strict=True):
+            done = begin(f"{len(seeds)} {role}", len(seeds), there=len(found), known=known, workers=workers)
             trained: Trained
             for _, trained in train_many(trainer, data, seeds, store=study.store, workers=workers):
                 told["found" if trained.reused else "trained"] += 1
-                show(1)
+                done(None if trained.reused else trained.seconds)
+                known += [] if trained.reused or trained.seconds is None else [trained.seconds]
     seconds = time.perf_counter() - started
     speed = f", {60 * told['trained'] / seconds:.1f} a minute" if told["trained"] else ""
     print_line(console, f"{told['trained']} trained{speed}, {told['found']} found again in {study.store.directory}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,10 +21,12 @@ from ebbing.checkpoints import read_record
 from ebbing.cli.checks import check_file, check_writable, device_named, noted, raise_all
 from ebbing.cli.loading import builder_of, datasets_of, load_weights, task_of, training_function_of
 from ebbing.cli.methods import methods_of
-from ebbing.cli.screen import make_console, print_line, shown
+from ebbing.cli.screen import make_console, print_line
+from ebbing.cli.waiting import Done, awaited
 from ebbing.errors import InputError
-from ebbing.qualification import STRATA, Procedure, Qualification, qualify
+from ebbing.qualification import STRATA, Procedure, Qualification, Trial, qualify, references
 from ebbing.report.table import OUTCOMES
+from ebbing.store import Trained, time_left
 from ebbing.training import OwnTrainer
 from ebbing.unseen import split_unseen
 
@@ -63,25 +66,33 @@ def run_qualify(options: QualifyOptions, *, dry_run: bool = False) -> int:
     console = make_console()
     sizes = _sizes(options.sizes)
     procedure = _procedure(options, console)
-    record = read_record(options.weights)
-    known = None if record is None else record.training_seconds
+    bank = references(procedure, sizes=sizes, oracles=options.oracles, seed=options.seed)
+    there = bank.stored_seconds(options.oracles, workers=options.workers)
     trials = len(sizes) * len(STRATA)
-    cost = f"about {options.oracles * known:,.0f} s" if known is not None else "as long as the trainings take"
-    print_line(
-        console,
-        f"{options.oracles} retrainings ({cost}) and {trials} simulated requests. One retraining answers one request; this is "
-        "for those who have many.",
-    )
+    _tell_cost(options, there, trials, console)
     if dry_run:
         print_line(console, "Nothing was done: --dry-run.")
         return 0
     started = time.perf_counter()
-    with shown(console) as progress:
-        show = progress(f"{options.oracles} retrained models", options.oracles)
+    with awaited(console) as begin:
+        what = f"{options.oracles} retrained models"
+        trained = begin(what, options.oracles, there=len(there), known=there, workers=options.workers)
 
         @cache
-        def requests() -> Callable[[int], None]:
-            return progress(f"{trials} simulated requests", trials)  # begun with the first
+        def tried() -> Done:
+            return begin(f"{trials} simulated requests", trials)  # begun with the last reference
+
+        last = time.perf_counter()
+
+        def on_oracle(model: Trained) -> None:
+            nonlocal last
+            trained(None if model.reused else model.seconds)
+            last = time.perf_counter()
+
+        def on_trial(trial: Trial) -> None:
+            nonlocal last
+            took, last = time.perf_counter() - last, time.perf_counter()
+            tried()(took)
 
         found = qualify(
             procedure,
@@ -90,12 +101,38 @@ def run_qualify(options: QualifyOptions, *, dry_run: bool = False) -> int:
             days=options.days,
             seed=options.seed,
             workers=options.workers,
-            on_oracle=lambda: show(1),
-            on_trial=lambda trial: requests()(1),
+            on_oracle=on_oracle,
+            on_trial=on_trial,
         )
     found.save(options.out)
     _print(found, options.out, console, seconds=time.perf_counter() - started)
     return 0
+
+
+def _tell_cost(options: QualifyOptions, there: Sequence[float], trials: int, console: Console) -> None:
+    """Before anything is trained: retraining, where it is cheaper, then what this costs."""
+    record = read_record(options.weights)
+    recorded = None if record is None else record.training_seconds
+    each = statistics.median(there) if there else recorded
+    left = options.oracles - len(there)
+    if each is None:
+        one = "what it takes is not known before the first is finished"
+    else:
+        source = f"as {len(there)} did that are kept" if there else "as the record beside the weights says"
+        one = f"it takes about {each:,.0f} s, {source}"
+    if left:
+        print_line(
+            console,
+            f"One retraining answers one request, and needs no verdict ({one}). For up to {left} requests in {options.days} "
+            "days that is cheaper than this: retrain.",
+        )
+    wait = time_left([] if each is None else [each], left, workers=options.workers)
+    cost = f", about {wait:,.0f} s" if wait else ""
+    kept = f" ({len(there)} more are kept)" if there else ""
+    print_line(
+        console,
+        f"This takes {left} retrainings{kept}{cost}, and {trials} simulated requests, each unlearned once and judged.",
+    )
 
 
 def _sizes(text: str) -> list[int]:
