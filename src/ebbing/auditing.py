@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ from ebbing.seen import Seen, see
 from ebbing.task import Classification, Task
 from ebbing.training import Trainer
 from ebbing.verdict import FEWEST_ORACLES, RULE, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = "ebbing.report/1"
 
@@ -75,6 +78,23 @@ class AuditReport:
         write_text(path, json.dumps(self.data, indent=1, allow_nan=False) + "\n")
         write_text(folder / f"{name}.html", render(self.data))
         return path
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Every figure as a tidy table: one row for each subject and figure.
+
+        Needs pandas, which ``pip install 'ebbing[tables]'`` brings.
+
+        Returns:
+            A frame with the columns method, kind (original, method, control or retrained), figure, split, value, low, high,
+            floor_mean, floor_low, floor_high (the same figure of retrained models) and protocol (how it was taken). Accuracies
+            and rates are fractions, times are in seconds; absent evidence is NaN.
+
+        Raises:
+            InputError: if pandas is not installed.
+        """
+        from ebbing.report.tidy import to_dataframe
+
+        return to_dataframe(self.data)
 
     def __str__(self) -> str:
         """The verdicts in words."""

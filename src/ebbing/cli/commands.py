@@ -445,6 +445,32 @@ def reproduce(
     )
 
 
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="The --out of a run, or its report.json.")]
+
+
+@app.command()
+def table(
+    runs: Runs,
+    style: Annotated[
+        Literal["ua-ra-ta", "tow", "klom"],
+        typer.Option(help="UA, RA, TA, MIA, gap and time; tug of war; or KLoM, with its floor."),
+    ] = "ua-ra-ta",
+    form: Annotated[Literal["csv", "md", "latex"], typer.Option("--format", help="What is printed.")] = "md",
+) -> None:
+    """Print reports in the columns of the papers; runs of one request with other seeds are averaged."""
+    from ebbing.cli.table import print_tables
+
+    print_tables(runs, style=style, form=form)
+
+
+@app.command()
+def cite(runs: Runs) -> None:
+    """Print BibTeX of every method, attack, measure and data set that reports used, and of ebbing."""
+    from ebbing.cli.cite import print_citations
+
+    print_citations(runs)
+
+
 @app.command()
 def fingerprint(
     weights: Annotated[Path, typer.Option(help="Trained weights; the record is written beside them.")],
