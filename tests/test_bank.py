@@ -264,6 +264,19 @@ def test_a_bank_on_disk_goes_on_where_it_was(tmp_path, trainings) -> None:
     assert len(list((tmp_path / "bank").iterdir())) == 3
 
 
+def test_what_is_kept_is_told_without_loading_it(tmp_path, trainings, monkeypatch) -> None:
+    bank = OracleBank(TRAINER, REQUEST, directory=tmp_path)
+    assert bank.stored_seconds(3) == []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    bank.train(2)
+    assert bank.stored_seconds(3) == bank.seconds
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    assert bank.stored_seconds(3) == []  # with seven threads they would be others,
+    assert bank.stored_seconds(3, workers=2) == bank.seconds  # and workers have one each
+    assert OracleBank(TRAINER, REQUEST).stored_seconds(3) == []
+    assert trainings == [1000, 1001]
+
+
 def test_another_request_shares_nothing_in_the_same_directory(tmp_path, trainings) -> None:
     OracleBank(TRAINER, REQUEST, directory=tmp_path).train(1)
     other = ForgetRequest.from_ids(DATA, range(6), holdout=UNSEEN)

@@ -39,6 +39,33 @@ def test_margins_alone_are_judged() -> None:
     assert found.data["original"]["inside"] is None
 
 
+def test_the_public_layout_is_cut_into_splits(tmp_path) -> None:
+    """EasyDUB and data-unlearning-bench: files of (n_models, n_examples) for all of train and all of val, and positions."""
+    ids = np.arange(0, 90, 3)
+    centres = np.random.default_rng(5).normal(2, 2, 210)
+    for name, n, remembers in (("pretrain", 3, 6.0), ("oracle", 20, 0.0)):
+        rng = np.random.default_rng(n)
+        found = centres + rng.normal(size=(n, 210))
+        found[:, ids] += remembers
+        np.save(tmp_path / f"{name}_train.npy", found[:, :90].astype(np.float32))
+        np.save(tmp_path / f"{name}_val.npy", found[:, 90:].astype(np.float32))
+
+    def of(name: str) -> Observations:
+        train, val = (np.load(tmp_path / f"{name}_{part}.npy", mmap_mode="r") for part in ("train", "val"))
+        retain = np.delete(train, ids, axis=1)
+        return Observations.from_margins(forget=train[:, ids], retain=retain, holdout=val[:, 40:], matched=val[:, :40])
+
+    original, retrained = of("pretrain"), of("oracle")
+    assert (original.n_models, original.forget.n_examples, original.retain.n_examples) == (3, 30, 60)
+    found = judge_observations(
+        original=original[[0]],
+        unlearned={"nothing": original[[1]], "held out": retrained[[0]]},
+        oracles=retrained[list(range(1, 20))],
+    )
+    assert found.verdicts["nothing"].outcome == "under-forgotten"
+    assert found.verdicts["held out"].outcome == "consistent-with-retraining"
+
+
 def test_what_margins_do_not_tell_is_missing_and_said() -> None:
     found = made(2, 0)
     for attack in STANDARD:
