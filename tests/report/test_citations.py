@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from paper_reports import run
-
 from ebbing.report.citations import bibtex, citations
+from paper_reports import run
 
 
 def keys(text: str) -> list[str]:

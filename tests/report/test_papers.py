@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paper_reports import MIA, NAMES, measure, run
 from sample_report import bare_report, sample_report
 
 from ebbing.errors import InputError
 from ebbing.report.papers import PaperTable, paper_tables
 from ebbing.report.saved import Saved
 from ebbing.report.typeset import latex_words, typeset
+from paper_reports import MIA, NAMES, measure, run
 
 STYLES = ("ua-ra-ta", "tow", "klom")
 
@@ -89,6 +89,16 @@ def test_other_requests_are_other_tables() -> None:
     for report in unnamed:
         report["provenance"] = {}
     assert len(tables(*unnamed)) == 2  # the data may be anything, and the records are others
+
+
+def test_what_another_seed_draws_may_vary_in_number() -> None:
+    """Of a class in a part of the data, and of matched unseen records."""
+    other = run(seed=1)
+    other["request"] |= {"forget": 64, "retain": 1233, "matched": 61}
+    assert [table.n for table in tables(run(), other)] == [2]
+    less = run(seed=2)
+    less["request"] |= {"retain": 900}
+    assert [table.n for table in tables(run(), less)] == [1, 1]
 
 
 def test_a_method_that_one_run_lacks_says_from_how_many_it_is() -> None:

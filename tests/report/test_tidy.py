@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from paper_reports import NAMES, run
 from sample_report import bare_report, sample_report
 
 from ebbing import AuditReport, InputError
+from paper_reports import NAMES, run
 
 COLUMNS = [
     *("method", "kind", "figure", "split", "value", "low", "high", "floor_mean", "floor_low", "floor_high", "protocol"),
