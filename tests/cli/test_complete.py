@@ -1,7 +1,9 @@
 """The words that the shell completes are those that there are."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +60,43 @@ def test_completing_does_not_wait_for_torch() -> None:
     *words, loaded = done.stdout.split()
     assert words == [name for name in complete.METHODS if name.startswith("fo")]
     assert loaded == "False"
+
+
+# ---------------------------------------------------------------- the installed command, as a shell calls it
+
+
+def typed(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What the command says; what it prints beside the words a shell shows to whoever presses the key."""
+    code = "import sys; from ebbing.cli import main; sys.argv[0] = 'ebbing'; main()"
+    env = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"} | environment
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, env=env)
+
+
+def test_bash_gets_its_words_and_nothing_else() -> None:
+    done = typed(_EBBING_COMPLETE="complete_bash", COMP_WORDS="ebbing unl", COMP_CWORD="1")
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["unlearn"], "")
+
+
+def test_zsh_gets_its_words_and_nothing_else() -> None:
+    done = typed(_EBBING_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS="ebbing unlearn --method eb")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ebb" in done.stdout
+
+
+@pytest.mark.parametrize(("begun", "code"), [("unlearn --method eb", 0), ("unlearn --weights w", 1)])
+def test_fish_is_told_by_the_exit_code_whether_there_are_words(begun: str, code: int) -> None:
+    asked = {"_TYPER_COMPLETE_ARGS": f"ebbing {begun}", "_TYPER_COMPLETE_FISH_ACTION": "is-args"}
+    done = typed(_EBBING_COMPLETE="complete_fish", **asked)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+def test_the_script_for_a_shell_is_shown() -> None:
+    done = typed("--show-completion", "bash")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "complete -o default -F _ebbing_completion ebbing" in done.stdout
+
+
+def test_completion_is_installed(tmp_path: Path) -> None:
+    done = typed("--install-completion", "bash", HOME=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "_ebbing_completion" in (tmp_path / ".bash_completions" / "ebbing.sh").read_text()

@@ -97,7 +97,12 @@ def _run() -> int:
         for stream in streams:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a terminal that has no plus-minus sign shows something else
-        code = int(app(standalone_mode=False) or 0)
+        try:
+            code = int(app(standalone_mode=False) or 0)
+        except SystemExit as done:
+            if not _of_completion(done):
+                raise
+            code = int(done.code or 0)
         sys.stdout.flush()
     except (Exception, SystemExit) as error:
         if files.was_interrupted():  # whatever was interrupted has made of it
@@ -107,6 +112,11 @@ def _run() -> int:
     if code == 130:  # what typer makes of Ctrl-C, without a word
         raise KeyboardInterrupt
     return code
+
+
+def _of_completion(done: SystemExit) -> bool:
+    """Whether typer leaves because it has served a shell's completion; it also does where a pipe is closed."""
+    return _package(done) == "typer" and not isinstance(done.__context__, OSError)
 
 
 def _explained(error: BaseException) -> int:
@@ -169,10 +179,16 @@ def _own_code(error: BaseException) -> str | None:
 
 def _printed(error: BaseException) -> bool:
     """Whether it was raised where lines are printed: an output without a buffer does not fail again."""
+    return _package(error) in ("rich", "typer")
+
+
+def _package(error: BaseException) -> str:
+    """Whose code raised it."""
     import traceback
 
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return frames[-1].f_globals.get("__name__", "").partition(".")[0] in ("rich", "typer")
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    name: str = frame.f_globals.get("__name__", "")
+    return name.partition(".")[0]
 
 
 def _failed(line: str, code: int) -> int:
