@@ -78,6 +78,7 @@ def test_what_is_no_text_is_refused(file, read, content, line, what) -> None:
         ("1\nbanana\n", "line 2: an id must be a whole number, but is 'banana'"),
         ("1.5\n", "line 1: an id must be a whole number, but is '1.5'"),
         ("1 2\n", "line 1: an id must be a whole number, but is '1 2'"),
+        ("1_000\n", "line 1: an id must be a whole number, but is '1_000'"),
         ("# ok\n\n³\n", "line 3: an id must be a whole number, but is '³'"),
         ("++5", "must be a whole number"),
         ("-", "must be a whole number"),

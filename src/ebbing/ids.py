@@ -49,16 +49,15 @@ def read_keys(path: str | Path) -> list[str]:
 def _position(word: str, *, place: str) -> int:
     """A position, any whole number of 64 bits."""
     shown = word if len(word) <= _SHOWN else f"{word[:_SHOWN]}..."
+    unsigned = word[1:] if word[0] in "+-" else word
+    if not unsigned.isdecimal():  # int() takes 1_0 for 10, which is more likely a key
+        raise InputError(
+            f"{place}: an id must be a whole number, but is {shown!r}. Write one position a line, or pass keys (--keys)."
+        )
     try:
         position = int(word)
-    except ValueError:
-        unsigned = word[1:] if word[0] in "+-" else word
-        if not unsigned.isdecimal():
-            raise InputError(
-                f"{place}: an id must be a whole number, but is {shown!r}. Write one position a line, or "
-                "pass keys (--keys)."
-            ) from None
-        position = _LARGEST + 1  # Python converts no more than some thousands of digits
+    except ValueError:  # Python converts no more than some thousands of digits
+        position = _LARGEST + 1
     if abs(position) > _LARGEST:
         raise InputError(
             f"{place}: an id must be a position in the training set, but {shown} is far outside. Count from 0."
