@@ -198,6 +198,23 @@ def test_the_split_that_a_model_fails_on_is_named(split) -> None:
     assert refused(model, asked) == f"the model cannot be run on `{split}`: ValueError: no"
 
 
+@pytest.mark.parametrize("split", ["forget", "retain", "holdout"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_one_record_without_a_finite_answer_is_found(split, value) -> None:
+    place = {"forget": 3, "retain": 7, "holdout": 1008}[split]  # none of the few that are tried first
+    asked = request(
+        dataset=data(torch.zeros(60), torch.arange(60) % CLASSES, first=1),
+        ids=range(5),
+        holdout=data(torch.zeros(19), torch.arange(19) % CLASSES, first=1000),
+    )
+    model = Says()
+    plain = model.forward
+    model.forward = lambda x: plain(x) + torch.where(x[:, 1:] == place, value, 0.0)
+    message = refused(model, asked)
+    assert "must give finite outputs, but gives NaN or infinite ones for 1 of" in message
+    assert f"records of `{split}`" in message
+
+
 # ---------------------------------------------------------------- data
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from ebbing.batches import evenly, iterate, size
 from ebbing.errors import InputError
 from ebbing.request import ForgetRequest
-from ebbing.task import Outputs, Task, accuracy, evaluation_mode
+from ebbing.task import Outputs, Task, correct, evaluation_mode
 from ebbing.training import seeded
 from ebbing.unseen import labels_of
 
@@ -59,10 +59,7 @@ def preflight(model: nn.Module, request: ForgetRequest, *, task: Task) -> Prefli
     for name, data in _splits(request):
         _check_labels(name, labels_of(data, task=task, name=name), classes)
     _check_loss(model, request.for_training("retain"), task=task)
-    right = {}
-    for name in ("forget", "retain", "holdout"):
-        with _explained(f"the model cannot be run on `{name}`"):
-            right[name] = accuracy(model, evenly(getattr(request, name), SAMPLE), task=task)
+    right = {name: _right(model, request, name, task=task) for name in ("forget", "retain", "holdout")}
     _, counts = torch.unique(task.targets(evenly(request.retain, SAMPLE)), return_counts=True)
     return Preflight(**right, commonest=float(counts.max() / counts.sum()))
 
@@ -115,6 +112,23 @@ def _check_outputs(model: nn.Module, dataset: Dataset[Any], *, task: Task) -> in
             "Classes are counted by the one, and models are trained and judged by the other."
         )
     return outputs.logits.shape[1]
+
+
+def _right(model: nn.Module, request: ForgetRequest, name: str, *, task: Task) -> float:
+    """Fraction of a sample of a split that is predicted as labelled; refused where an output is not finite."""
+    sample = evenly(getattr(request, name), SAMPLE)
+    right = odd = 0
+    with _explained(f"the model cannot be run on `{name}`"), evaluation_mode(model):
+        for batch in iterate(sample, batch_size=SAMPLE):
+            outputs = task.forward(model, batch)
+            right += int(correct(outputs).sum())
+            odd += int((~torch.isfinite(outputs.logits)).any(dim=1).sum())
+    if odd:
+        raise InputError(
+            f"the model must give finite outputs, but gives NaN or infinite ones for {odd} of {size(sample)} records of "
+            f"`{name}`. Does it divide by what may be 0, or take its logarithm?"
+        )
+    return right / size(sample)
 
 
 def _check_form(outputs: object, n: int) -> None:
