@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 
-from ebbing.attacks import auc
 from ebbing.errors import InputError
 from ebbing.measures.margin_gap import MIN_SD, check_min_sd, checked_margins, chunks, moments
 
@@ -269,7 +268,7 @@ def _figures(
     return LikelihoodRatioAttack(
         game,
         balanced_accuracy=(1 + above - below) / 2,
-        auc=auc(ones, others),
+        auc=_area(ones, others),
         tpr_at_1pct_fpr=_rate(ones, others, 100),
         tpr_at_01pct_fpr=_rate(ones, others, 1_000),
         per_example_auc=each,
@@ -280,8 +279,18 @@ def _figures(
 
 def _above(ascending: np.ndarray, threshold: float) -> float:
     """Share of values above a threshold, those equal to it counted half."""
-    below, up_to = np.searchsorted(ascending, threshold), np.searchsorted(ascending, threshold, side="right")
+    bar = ascending.dtype.type(threshold)  # of another type, all values would be converted
+    below, up_to = np.searchsorted(ascending, bar), np.searchsorted(ascending, bar, side="right")
     return 1 - int(below + up_to) / (2 * len(ascending))
+
+
+def _area(ones: np.ndarray, others: np.ndarray) -> float:
+    """The AUC as `ebbing.attacks.auc` has it, of two ascending arrays, which may be millions long."""
+    below = np.searchsorted(others, ones)
+    up_to = below
+    if (others[np.minimum(below, len(others) - 1)] == ones).any():  # else the second search would find the same
+        up_to = np.searchsorted(others, ones, side="right")
+    return (int(below.sum()) + int(up_to.sum())) / (2 * len(ones) * len(others))
 
 
 def _rate(ones: np.ndarray, others: np.ndarray, one_in: int) -> float | None:
