@@ -17,10 +17,14 @@ LAYERS = (
     *("errors", "machine", "files", "allocator", "batches", "fingerprint", "checkpoints", "ids", "inspection"),
     *("task", "unseen", "request", "journal", "training", "preflight", "pool", "store"),
     *("units", "curves", "rankings", "rates", "methods", "sabotage", "models", "data"),
-    *("observations", "inside", "seen", "attacks", "measures", "bank", "report", "verdict", "evidence", "auditing"),
+    *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "bank"),
+    *("report", "verdict", "evidence", "auditing"),
     *("study", "qualification", "paper", "executors", "cli", "__main__", "testing"),
 )
-JUDGE = {"observations", "inside", "seen", "attacks", "measures", "report", "verdict", "evidence", "auditing"}
+JUDGE = {
+    *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "report"),
+    *("verdict", "evidence", "auditing"),
+}
 
 
 def layer_of(path):

@@ -8,6 +8,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from torch import nn
 
 from ebbing import __version__, fingerprint
 from ebbing.bank import OracleBank
+from ebbing.battery import Battery, Copies, Level, copies_of
 from ebbing.errors import InputError
 from ebbing.evidence import Judge
 from ebbing.files import write_text
@@ -112,6 +114,7 @@ def audit(
     provenance: Mapping[str, Any] | None = None,
     seed: int = 0,
     inside: bool = True,
+    measures: Level | None = "quick",
     on_model: Callable[[], None] | None = None,
 ) -> AuditReport:
     """Judge unlearned models beside the untouched and the retrained ones.
@@ -127,6 +130,7 @@ def audit(
         seed: of the bootstrap intervals, and of the order of relearning.
         inside: whether the layers are probed and copies relearn, see `ebbing.inside`. Models of another structure than
             the original's are judged by their answers alone, and a note says so.
+        measures: how much is measured beside what the verdict needs, see `ebbing.battery.Battery`; None for nothing.
         on_model: called after each model was seen.
 
     Returns:
@@ -144,11 +148,31 @@ def audit(
     # with too few retrained models there is nothing to hold the layers of any against
     layers = probed_layers(first, request, task=task) if inside and len(oracles) >= FEWEST_ORACLES else []
 
-    look = partial(see, request=request, task=task, layers=layers, seed=seed, on_model=on_model)
+    measured = measures if len(oracles) >= FEWEST_ORACLES else None
+    look = partial(
+        see,
+        request=request,
+        task=task,
+        layers=layers,
+        seed=seed,
+        logits=measured is not None,
+        on_model=on_model,
+    )
+    seen = look(_listed(original)), {name: look(_listed(models)) for name, models in methods.items()}
+    copy = partial(copies_of, request=request, task=task) if measured not in (None, "quick") else None
+    copies = None
+    if copy is not None:
+        copies = AllCopies(
+            original=copy(_listed(original), original=first),
+            unlearned={name: copy(_listed(models), original=first) for name, models in methods.items()},
+            retrained=copy(oracles),
+        )
     return judge_observations(
-        original=look(_listed(original)),
-        unlearned={name: look(_listed(models)) for name, models in methods.items()},
+        original=seen[0],
+        unlearned=seen[1],
         oracles=look(list(oracles)) if len(oracles) else None,
+        measures=measures,
+        copies=copies,
         concept=request.concept,
         records=records,
         costs={name: _cost((records or {}).get(name, RunRecord()), oracles, request) for name in methods},
@@ -156,6 +180,10 @@ def audit(
         provenance=_provenance(first) | dict(provenance or {}),
         seconds=oracles.seconds if isinstance(oracles, OracleBank) else [],
         seed=seed,
+        models={
+            "original": _digests(_listed(original)),
+            "methods": {name: _digests(_listed(models)) for name, models in methods.items()},
+        },
     )
 
 
@@ -171,6 +199,9 @@ def judge_observations(
     provenance: Mapping[str, Any] | None = None,
     seconds: Sequence[float] = (),
     seed: int = 0,
+    measures: Level | None = "quick",
+    copies: AllCopies | None = None,
+    models: Mapping[str, Any] | None = None,
 ) -> AuditReport:
     """Judge models by what was seen of them, wherever they were trained: `audit` without models.
 
@@ -185,13 +216,28 @@ def judge_observations(
         provenance: where all this comes from.
         seconds: wall time of each retraining.
         seed: of the bootstrap intervals.
+        measures: how much is measured beside what the verdict needs, see `ebbing.battery.Battery`; None for nothing.
+        copies: what copies of the models answer that only who has the weights can make.
+        models: digests of the weights, ``{"original": [...], "methods": {name: [...]}}``.
     """
-    before = _as_seen(original)
-    judge = Judge(before, None if oracles is None else _as_seen(oracles), concept=concept, seed=seed)
+    before, retrained = _as_seen(original), None if oracles is None else _as_seen(oracles)
+    kind = str((request or {}).get("kind", "ids"))
+    battery = None
+    if measures is not None:
+        battery = Battery(
+            before.answers,
+            None if retrained is None else retrained.answers,
+            level=measures,
+            concept=concept,
+            kind=kind,
+            seed=seed,
+            copies=None if copies is None else copies.retrained,
+        )
+    judge = Judge(before, retrained, concept=concept, seed=seed, battery=battery)
     blocks, verdicts = {}, {}
     on_matched = judge.note_on_matched()
-    for name, models in unlearned.items():
-        after, record = _as_seen(models), (records or {}).get(name, RunRecord())
+    for name, answers in unlearned.items():
+        after, record = _as_seen(answers), (records or {}).get(name, RunRecord())
         cost = NO_COST | dict((costs or {}).get(name, {}))
         verdicts[name] = judge.verdict(after)
         unread = judge.inside is not None and after.inside is None
@@ -199,7 +245,7 @@ def judge_observations(
             "verdict": {"outcome": verdicts[name].outcome, "reason": verdicts[name].reason},
             "control": record.control,
             "summary": record.summary,
-            **judge.describe(after),
+            **judge.describe(after, copies=None if copies is None else copies.unlearned[name]),
             "removed": judge.removed(after),
             "cost": cost,
             "notes": [
@@ -215,14 +261,29 @@ def judge_observations(
     data = {
         "schema": SCHEMA,
         "request": dict(request) if request is not None else _describe_counts(before.answers, concept),
-        "original": judge.describe(before),
+        "models": models,
+        "original": judge.describe(before, copies=None if copies is None else copies.original),
         "oracles": judge.describe_oracles(seconds=seconds),
         "bands": judge.describe_bands(),
         "methods": blocks,
+        "measures": None if battery is None else {"level": battery.level, "seconds": battery.seconds},
         "rule": {"text": RULE},
         "provenance": dict(provenance or {}),
     }
     return AuditReport(_plain(data), verdicts)
+
+
+@dataclass(frozen=True)
+class AllCopies:
+    """What copies of the models answer, see `ebbing.battery.copies_of`: of the originals, of each method, of the retrained."""
+
+    original: Copies
+    unlearned: Mapping[str, Copies]
+    retrained: Copies
+
+
+def _digests(models: Sequence[nn.Module]) -> list[str]:
+    return [fingerprint.of_tensors(model.state_dict()) for model in models]
 
 
 def _as_seen(models: Seen | Observations) -> Seen:
@@ -276,6 +337,7 @@ def _describe_request(request: ForgetRequest) -> dict[str, Any]:
         "matched": None if request.matched is None else len(request.matched),  # type: ignore[arg-type]
         "concept": request.concept,
         "fingerprint": request.fingerprint,
+        "received": None if request.received is None else request.received.isoformat(),
     }
 
 
@@ -289,6 +351,7 @@ def _describe_counts(seen: Observations, concept: bool) -> dict[str, Any]:
         "matched": matched,
         "concept": concept,
         "fingerprint": None,
+        "received": None,
     }
 
 
@@ -302,6 +365,7 @@ def _provenance(model: nn.Module) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "seeds": None,
         "command": None,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ebbing import verdict
 from ebbing.attacks import STANDARD
+from ebbing.battery import Battery, Copies
 from ebbing.measures import (
     Figures,
     Hidden,
@@ -26,18 +27,21 @@ from ebbing.measures import (
     tug_of_war,
 )
 from ebbing.observations import Observations
+from ebbing.profiles import mean_roc, profile, roc_range
 from ebbing.seen import Seen
 from ebbing.verdict import Bands, Verdict
 
 JUDGED_SPLITS = ("forget", "retain", "holdout")
-QUANTILES = np.linspace(0, 1, 21)
 NO_OP = 0.05
 
 
 class Judge:
     """What all models of one audit are held against: the original and the retrained ones."""
 
-    def __init__(self, before: Seen, retrained: Seen | None, *, concept: bool, seed: int) -> None:
+    def __init__(
+        self, before: Seen, retrained: Seen | None, *, concept: bool, seed: int, battery: Battery | None = None
+    ) -> None:
+        self.battery = battery
         self.concept, self.seed, self.before = concept, seed, before
         self.retrained = None if retrained is None else retrained.answers
         answers = before.answers
@@ -85,8 +89,8 @@ class Judge:
         loudest = max(self.original, key=lambda f: abs(f.m))
         return verdict.worst([verdict.judge(f, loudest, bands) for f in self.figures(after)])
 
-    def describe(self, seen: Seen) -> dict[str, Any]:
-        """Accuracy, memory, drift, attacks, ToW, quantiles of z, and what is inside."""
+    def describe(self, seen: Seen, *, copies: Copies | None = None) -> dict[str, Any]:
+        """Accuracy, memory, drift, attacks, measures, ToW, quantiles of z, and what is inside."""
         found, models = self.figures(seen), seen.answers
         accuracy = {s: _spread(getattr(models, s).accuracy) for s in JUDGED_SPLITS}
         drift = {s: _spread([f.drift[s] for f in found]) for s in JUDGED_SPLITS} if found else None
@@ -95,8 +99,9 @@ class Judge:
             "memory": self._memory(found),
             "drift": drift,
             "attacks": _attacks(models, seed=self.seed),
+            "measures": None if self.battery is None else self.battery.measure(models, copies=copies),
             "tow": self._tow(models),
-            "profile": _profile(found),
+            "profile": profile(found, models),
             "inside": _inside([f.hidden for f in found if f.hidden is not None]),
         }
 
@@ -192,13 +197,14 @@ class Judge:
             attack.name: {"auc": _range([r.auc for r in attack.run(self.retrained, seed=self.seed, intervals=False)])}
             for attack in STANDARD
         }
+        described["attacks"]["loss"]["roc"] = roc_range(self.retrained)
         bands = self.bands_for(1)
         if bands is not None:
             found = list(bands.left_out)
             described["drift"] = {s: _range([f.drift[s] for f in found]) for s in JUDGED_SPLITS}
             if not math.isnan(found[0].m):
                 described["memory"] = {"m": _range([f.m for f in found]), "w": _range([f.w for f in found])}
-            described["profile"] = _profile(found)
+            described["profile"] = profile(found, self.retrained)
         if self.hidden is not None:
             described["inside"] = _inside(self.hidden)
         return described
@@ -263,6 +269,7 @@ def _attacks(models: Observations, *, seed: int) -> dict[str, Any]:
                 "accuracy": _range([r.accuracy for r in results]),
                 "reason": first.reason,
             }
+    found["loss"]["roc"] = mean_roc(models)
     return found
 
 
@@ -280,15 +287,4 @@ def _inside(found: Sequence[Hidden]) -> dict[str, Any] | None:
         },
         "savings": _spread([h.savings for h in found]),
         "kinship": {layer: _spread([h.kinship[layer] for h in found]) for layer in found[0].kinship},
-    }
-
-
-def _profile(found: list[Figures]) -> dict[str, Any] | None:
-    """Quantiles of z after the map, pooled over models."""
-    if not found:
-        return None
-    matched = [f.z_matched for f in found if f.z_matched is not None]
-    return {
-        "z_forget": np.quantile(np.concatenate([f.z_forget for f in found]), QUANTILES).tolist(),
-        "z_matched": np.quantile(np.concatenate(matched), QUANTILES).tolist() if matched else None,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal
@@ -43,6 +44,7 @@ class ForgetRequest:
         description: a line for the report.
         training_view: the training set as training reads it, record for record, where that differs from ``dataset``
             (random augmentation). Methods and retrained models are trained on it; everything else reads ``dataset``.
+        received: the day on which the request came in, for the report; None if it is not said.
     """
 
     dataset: Dataset[Any]
@@ -56,6 +58,7 @@ class ForgetRequest:
     kind: str = "ids"
     description: str = field(default="")
     training_view: Dataset[Any] | None = None
+    received: date | None = None
 
     @cached_property
     def forget(self) -> Subset[Any]:
@@ -115,6 +118,7 @@ class ForgetRequest:
         description: str = "",
         training_view: Dataset[Any] | None = None,
         overlap: Overlap = "refuse",
+        received: date | None = None,
     ) -> ForgetRequest:
         """A request to forget the records with these ids.
 
@@ -140,6 +144,7 @@ class ForgetRequest:
             overlap: what becomes of unseen records whose inputs are exactly those of a training record (and of
                 validation records that are in the holdout too): "refuse" leaves out up to 1 % with a warning and
                 refuses more, "drop" leaves out all, "allow" keeps all.
+            received: the day on which the request came in.
 
         Raises:
             InputError: if ids are empty, unknown, duplicate, out of range, not integers where positions are
@@ -200,6 +205,7 @@ class ForgetRequest:
             kind,
             description,
             training_view,
+            received,
         )
 
 

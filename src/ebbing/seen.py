@@ -67,6 +67,7 @@ def see(
     task: Task,
     layers: Sequence[str] = (),
     seed: int = 0,
+    logits: bool = False,
     on_model: Callable[[], None] | None = None,
 ) -> Seen:
     """Run models over a request, and look inside them where they have the layers that are named.
@@ -77,9 +78,10 @@ def see(
         task: turns batches into outputs.
         layers: see `ebbing.inside.probed_layers`; none to see the answers alone.
         seed: of the order of relearning.
+        logits: whether logits are kept.
         on_model: called after each model was looked into.
     """
-    answers = observe(models, request, task=task)
+    answers = observe(models, request, task=task, logits=logits)
     alike = layers and all(set(layers) <= {name for name, _ in model.named_modules()} for model in models)
     inner = look_inside(models, request, task=task, layers=layers, seed=seed, on_model=on_model) if alike else None
     return Seen(answers, inner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -17,11 +18,13 @@ from torch.utils.data import Dataset
 from ebbing import __version__, fingerprint
 from ebbing.auditing import AuditReport, audit
 from ebbing.bank import OracleBank
+from ebbing.battery import Level
 from ebbing.errors import InputError
 from ebbing.journal import Journal, RunRecord
 from ebbing.methods import Unlearner
+from ebbing.pool import compute
 from ebbing.request import ForgetRequest
-from ebbing.store import AnyTrainer, ModelStore, Trained, train_or_load
+from ebbing.store import AnyTrainer, ModelStore, Trained, train_many, train_or_load
 from ebbing.task import Classification, Task
 from ebbing.training import Trainer
 
@@ -55,7 +58,11 @@ class Study:
         retrained: models retrained elsewhere, judged by beside those retrained here.
         task: turns batches into outputs; by default the trainer's, or `Classification`.
         inside: whether the audit looks inside the models, see `ebbing.auditing.audit`.
-        workers: processes that retrain, one thread each; None retrains in this one.
+        workers: processes that train and unlearn, one thread each; None does it in this one.
+        originals: how many originals, with seeds from ``seed``, each of which is unlearned: several are what measures over
+            models need. 1 where the original is given.
+        measures: how much is measured, see `ebbing.auditing.audit`.
+        threads: that methods run with, as stored models are named by it; None for those that torch has here.
         report: the files of the report without their endings; by default ``report`` in ``directory``.
     """
 
@@ -72,11 +79,19 @@ class Study:
     report: Path | None = None
     inside: bool = True
     workers: int | None = None
+    originals: int = 1
+    measures: Level | None = "quick"
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could not be run, and take the trainer's task where none is given."""
         if self.given is None and not isinstance(self.trainer, Trainer):
             raise InputError("a study needs an original: pass `given`, or a Trainer that makes one.")
+        if self.originals < 1 or (self.given is not None and self.originals > 1):
+            raise InputError(
+                f"`originals` must be at least 1, and 1 where the original is given, but is {self.originals}. More originals "
+                "need a Trainer that makes them."
+            )
         if self.oracles and self.trainer is None:
             raise InputError(
                 f"{self.oracles} retrained models need a trainer, but there is none. Pass one, or oracles=0."
@@ -103,36 +118,76 @@ class Study:
                 called with the number of examples each time some were processed.
             on_unlearned: called with the name, the model and the record of each method as soon as there are.
         """
-        original = self.original(progress=progress)
-        unlearned, records = {}, {}
+        originals = self._originals(progress)
+        unlearned: dict[str, list[nn.Module]] = {}
+        records = {}
         for name, method in self.methods.items():
-            unlearned[name], records[name] = self.unlearn(name, method, original, progress=progress)
-            on_unlearned(name, unlearned[name], records[name])
+            pairs = self._unlearn_all(name, method, originals, progress)
+            unlearned[name], records[name] = [model for model, _ in pairs], together([record for _, record in pairs])
+            on_unlearned(name, unlearned[name][0], records[name])
         bank = self.bank(progress=progress)
-        show = progress("audit", 1 + len(unlearned) + len(bank))
+        show = progress("audit", len(originals) * (1 + len(unlearned)) + len(bank))
         report = audit(
-            original=original,
+            original=originals,
             unlearned=unlearned,
             oracles=bank,
             request=self.request,
             task=self.task,
             records=records,
             provenance={
-                "device": _device_of(original),
-                "seeds": {"original": self.seed, "methods": self.seed, "oracles": self._oracle_seeds()},
+                "device": _device_of(originals[0]),
+                "seeds": self._seeds(),
                 "recipe": fingerprint.as_plain(self.trainer.recipe) if isinstance(self.trainer, Trainer) else None,
                 **self.provenance,
             },
             seed=self.seed,
             inside=self.inside,
+            measures=self.measures,
             on_model=lambda: show(1),
         )
         files = self.report or self.directory / "report"
         report.save(files.parent, name=files.name)
         return report
 
-    def _oracle_seeds(self) -> list[int]:
-        return [self.seed + ORACLE_SEEDS + i for i in range(self.oracles)]
+    def _seeds(self) -> dict[str, Any]:
+        own: int | list[int] = self.seed if self.originals == 1 else [self.seed + i for i in range(self.originals)]
+        oracles = [self.seed + ORACLE_SEEDS + i for i in range(self.oracles)]
+        return {"original": own, "methods": own, "oracles": oracles}
+
+    def _originals(self, progress: Progress) -> list[nn.Module]:
+        """The models before, in the order of their seeds."""
+        if self.originals == 1 or not isinstance(self.trainer, Trainer):
+            return [self.original(progress=progress)]
+        each = self.trainer.recipe.examples(len(self.request.everything))  # type: ignore[arg-type]
+        show = progress(f"{self.originals} originals", each * self.originals)
+        data = self.request.for_training("everything")
+        seeds = range(self.seed, self.seed + self.originals)
+        found = {}
+        journal = Journal(on_advance=show)
+        for seed, trained in train_many(
+            self.trainer, data, seeds, store=self.store, workers=self.workers, journal=journal
+        ):
+            if trained.reused:
+                show(each)
+            found[seed] = trained.model
+        return [found[seed] for seed in seeds]
+
+    def _unlearn_all(
+        self, name: str, method: Unlearner, originals: Sequence[nn.Module], progress: Progress
+    ) -> list[tuple[nn.Module, RunRecord]]:
+        """What a method makes of each original, with the same seed as it."""
+        if len(originals) > 1 and self.workers is not None:
+            show = progress(f"{name}, {len(originals)} models", len(originals))
+            numbers = list(range(len(originals)))
+            one_thread = replace(self, threads=1)
+            for _ in compute(_unlearn_one, (one_thread, name, method, list(originals)), numbers, workers=self.workers):
+                show(1)
+            return [one_thread.number(i).unlearn(name, method, model) for i, model in enumerate(originals)]
+        return [self.number(i).unlearn(name, method, model, progress=progress) for i, model in enumerate(originals)]
+
+    def number(self, i: int) -> Study:
+        """The study of one of several originals."""
+        return self if i == 0 else replace(self, seed=self.seed + i)
 
     def original(self, *, progress: Progress = silent) -> nn.Module:
         """The model before: given, from the store, or trained."""
@@ -178,10 +233,7 @@ class Study:
         """
         bank = OracleBank(self.trainer, self.request, self.store.directory)
         originals = bank.originals(n, first_seed=self.seed, workers=self.workers)
-        return [
-            (original, *replace(self, seed=self.seed + i).unlearn(name, method, original))
-            for i, original in enumerate(originals)
-        ]
+        return [(original, *self.number(i).unlearn(name, method, original)) for i, original in enumerate(originals)]
 
     def _looked_at(self) -> tuple[Dataset[Any] | None, Dataset[Any] | None]:
         """What stop rules see beside the training set."""
@@ -199,7 +251,7 @@ class Study:
         if self.request.training_view is not None:
             of.append(fingerprint.of_dataset(self.request.for_training("retain")))
         of.append(_device_of(original))
-        key = fingerprint.of_settings([*of, torch.get_num_threads(), torch.__version__, __version__])
+        key = fingerprint.of_settings([*of, self.threads or torch.get_num_threads(), torch.__version__, __version__])
         summary = (type(method).__doc__ or "").strip().partition("\n")[0]
         show = progress(name, method.expected_examples(self.request) or 0)
         found = self.store.get(key, lambda: deepcopy(original))
@@ -220,6 +272,29 @@ class Study:
         told = {"record": json.dumps(facts), "role": "unlearned", "method": name, "seed": str(self.seed)}
         self.store.put(key, model, told | {"ebbing": __version__, "torch": torch.__version__})
         return model, RunRecord(settings=settings, control=method.control, summary=summary, **facts)
+
+
+def _unlearn_one(what: tuple[Study, str, Unlearner, list[nn.Module]], number: int) -> None:
+    """Of a worker: unlearn one original, and keep the result."""
+    study, name, method, originals = what
+    study.number(number).unlearn(name, method, originals[number])
+
+
+def together(records: Sequence[RunRecord]) -> RunRecord:
+    """The record of several runs of a method: the medians of what they took, the notes of all, the turns of the first."""
+    first = records[0]
+    if len(records) == 1:
+        return first
+    seconds = [record.seconds for record in records if record.seconds is not None]
+    examples = [record.examples for record in records if record.examples is not None]
+    undone = [record.rolled_back for record in records if record.rolled_back is not None]
+    return replace(
+        first,
+        seconds=statistics.median(seconds) if seconds else None,
+        examples=round(statistics.median(examples)) if examples else None,
+        notes=list(dict.fromkeys(note for record in records for note in record.notes)),
+        rolled_back=undone[0] if undone else None,
+    )
 
 
 def _device_of(model: nn.Module) -> str:

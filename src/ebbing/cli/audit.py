@@ -11,6 +11,7 @@ from rich.console import Console
 from ebbing.auditing import audit
 from ebbing.checkpoints import read_record
 from ebbing.cli.checks import check_writable, files_of, noted
+from ebbing.cli.measuring import tell_measures
 from ebbing.cli.own import FAILED, Own, OwnOptions, check_record, prepare, tell_evidence, tell_request
 from ebbing.cli.references import check_references, references_among
 from ebbing.cli.screen import command_line, make_console, print_line, print_report, shown
@@ -55,6 +56,16 @@ def run_audit(options: AuditOptions) -> int:
     _tell_made_for_another(files["--unlearned"], own, console)
     tell_request(own, models["--original"][0], console)
     tell_evidence(own.request, len(files["--retrained"]), console)
+    tell_measures(
+        options.own.measures,
+        models["--original"][0],
+        own.request,
+        task=own.task,
+        originals=len(files["--original"]),
+        methods=1,
+        retrained=len(files["--retrained"]),
+        console=console,
+    )
     started = time.perf_counter()
     with shown(console) as progress:
         show = progress("audit", sum(map(len, models.values())))
@@ -70,6 +81,7 @@ def run_audit(options: AuditOptions) -> int:
                 "weights": {option.removeprefix("--"): [str(p) for p in paths] for option, paths in files.items()},
             },
             seed=options.own.seed,
+            measures=options.own.measures,
             on_model=lambda: show(1),
         )
         report.save(options.out)

@@ -17,6 +17,15 @@ Workers = Annotated[
     int, typer.Option("--workers", help="Processes that retrain, one thread each; 0 retrains in this one.", min=0)
 ]
 
+Measures = Annotated[
+    Literal["quick", "standard", "full"],
+    typer.Option(
+        "--measures",
+        help="What is measured beside the verdict: predictions and margins; attacks record by record, figures over several "
+        "models, rounded weights; what was planted before training.",
+    ),
+]
+
 Download = Annotated[
     bool, typer.Option("--download/--no-download", help="Fetch MNIST or Fashion-MNIST where their files are nowhere.")
 ]
@@ -94,6 +103,10 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Of torch; by default torch's own choice.", min=1)] = None,
     workers: Workers = 0,
+    originals: Annotated[
+        int, typer.Option(help="How many originals, each unlearned: measures over models need several.", min=1)
+    ] = 1,
+    measures: Measures = "quick",
     download: Download = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes.")] = False,
 ) -> None:
@@ -116,6 +129,8 @@ def run(
             device=device,
             threads=threads,
             workers=workers or None,
+            originals=originals,
+            measures=measures,
             download=download,
         ),
         dry_run=dry_run,
@@ -147,6 +162,9 @@ OverlapRule = Annotated[
     typer.Option("--overlap", help="Unseen records that equal training records: refuse if over 1 %, drop, or allow."),
 ]
 AllowPt = Annotated[bool, typer.Option("--allow-pt", help="Read .pt weights too, by torch.load(weights_only=True).")]
+Received = Annotated[
+    str | None, typer.Option("--received", help="When the request came in, YYYY-MM-DD, for the report.")
+]
 FailIf = Annotated[str | None, typer.Option("--fail-if", help="Outcomes, by commas, that end with exit code 3.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything that is drawn.", min=0, max=LARGEST_SEED)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")]
@@ -263,6 +281,8 @@ def unlearn(
     overlap: OverlapRule = "refuse",
     allow_pt: AllowPt = False,
     fail_if: FailIf = None,
+    received: Received = None,
+    measures: Measures = "quick",
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = None,
@@ -288,6 +308,8 @@ def unlearn(
         overlap=overlap,
         allow_pt=allow_pt,
         fail_if=fail_if,
+        received=received,
+        measures=measures,
         seed=seed,
         device=device,
         threads=threads,
@@ -325,6 +347,8 @@ def audit(
     overlap: OverlapRule = "refuse",
     allow_pt: AllowPt = False,
     fail_if: FailIf = None,
+    received: Received = None,
+    measures: Measures = "quick",
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = None,
@@ -346,6 +370,8 @@ def audit(
         overlap=overlap,
         allow_pt=allow_pt,
         fail_if=fail_if,
+        received=received,
+        measures=measures,
         seed=seed,
         device=device,
         threads=threads,

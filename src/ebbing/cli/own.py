@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ebbing.batches import size
+from ebbing.battery import Level
 from ebbing.checkpoints import WeightsRecord, read_record
 from ebbing.cli.checks import check_file, device_named, named_option, noted, raise_all
 from ebbing.cli.loading import builder_of, datasets_of, keys_of, load_weights, task_of
@@ -47,6 +49,8 @@ class OwnOptions:
     overlap: Overlap = "refuse"
     allow_pt: bool = False
     fail_if: str | None = None
+    received: str | None = None
+    measures: Level = "quick"
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
@@ -101,6 +105,9 @@ def prepare(options: OwnOptions, problems: list[str]) -> Own:
         device = device_named(options.device)
     with noted(problems):
         fail_if = outcomes_of(options.fail_if)
+    received: date | None = None
+    with noted(problems):
+        received = None if options.received is None else _day(options.received)
     keys: list[str] | None = None
     ids: dict[str, list[int] | list[str]] = {}
     with noted(problems):
@@ -117,7 +124,7 @@ def prepare(options: OwnOptions, problems: list[str]) -> Own:
             "with the forget set's mix of classes is then taken."
         )
     raise_all(problems)
-    request = _request(options, datasets, ids["--forget"], ids.get("--exclude", []), keys, task=task)
+    request = _request(options, datasets, ids["--forget"], ids.get("--exclude", []), keys, task=task, received=received)
     return Own(build, request, task, device, len(ids["--forget"]), options.allow_pt, fail_if)
 
 
@@ -129,6 +136,7 @@ def _request(
     keys: list[str] | None,
     *,
     task: Task,
+    received: date | None,
 ) -> ForgetRequest:
     """The request; unseen data are split by the seed into what methods may look at and what only the judge does."""
     generator = np.random.default_rng(options.seed)
@@ -153,7 +161,19 @@ def _request(
         description=f"the records named in {options.forget.name}",
         training_view=datasets.get("training_view"),
         overlap=options.overlap,
+        received=received,
     )
+
+
+def _day(text: str) -> date:
+    """The day that --received says."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"--received must be a day as YYYY-MM-DD, but is {text!r}.") from error
+    if day > datetime.now().astimezone().date():
+        raise InputError(f"--received must be a day that has come, but is {text!r}.")
+    return day
 
 
 def check_record(path: Path, request: ForgetRequest, console: Console) -> WeightsRecord | None:

@@ -14,8 +14,10 @@ from rich.console import Console
 from ebbing import models
 from ebbing.allocator import keep_freed_memory
 from ebbing.batches import evenly
+from ebbing.battery import Level
 from ebbing.cli.checks import check_writable, device_named, named_option, noted
 from ebbing.cli.loading import builder_of
+from ebbing.cli.measuring import tell_measures
 from ebbing.cli.methods import methods_of
 from ebbing.cli.names import members, nearest, with_setting
 from ebbing.cli.screen import command_line, make_console, print_line, print_report, received, shown
@@ -51,6 +53,8 @@ class Options:
     device: str = "auto"
     threads: int | None = None
     workers: int | None = None
+    originals: int = 1
+    measures: Level = "quick"
     download: bool = True
 
 
@@ -80,6 +84,17 @@ def run_study(options: Options, *, dry_run: bool = False) -> None:
     try:
         if dry_run:
             _print_plan(study, trainer, console)
+        tell_measures(
+            options.measures,
+            trainer.initial(seed=options.seed),
+            study.request,
+            task=study.task,
+            originals=options.originals,
+            methods=len(study.methods),
+            retrained=options.oracles,
+            console=console,
+        )
+        if dry_run:
             return
         with shown(console) as progress:
             report = study.run(progress=progress)
@@ -127,6 +142,8 @@ def build_study(options: Options) -> tuple[Study, Trainer]:
         seed=options.seed,
         provenance={"command": command_line(), "dataset": options.dataset, "model": model_name},
         workers=options.workers,
+        originals=options.originals,
+        measures=options.measures,
     )
     return study, trainer
 
@@ -158,8 +175,13 @@ def _print_plan(study: Study, trainer: Trainer, console: Console) -> None:
     """What would be done, and how long it takes by a short trial of the training loop."""
     request = study.request
     recipe, speed = trainer.recipe, _examples_per_second(trainer, study)
-    plan: list[tuple[str, int | None]] = [("original", recipe.examples(len(request.dataset)))]  # type: ignore[arg-type]
-    plan += [(name, method.expected_examples(request)) for name, method in study.methods.items()]
+    several, everything = study.originals, recipe.examples(len(request.dataset))  # type: ignore[arg-type]
+    plan: list[tuple[str, int | None]] = [
+        ("original" if several == 1 else f"{several} originals", several * everything)
+    ]
+    for name, method in study.methods.items():
+        each = method.expected_examples(request)
+        plan.append((name, None if each is None else several * each))
     plan += [(f"{study.oracles} retrained models", study.oracles * recipe.examples(len(request.retain)))]
     print_line(
         console,

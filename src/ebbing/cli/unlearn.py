@@ -19,6 +19,7 @@ from ebbing.batches import size
 from ebbing.checkpoints import WeightsRecord, digest_of, write_weights
 from ebbing.cli.checks import check_file, check_writable, files_of, noted
 from ebbing.cli.loading import training_function_of
+from ebbing.cli.measuring import tell_measures
 from ebbing.cli.methods import methods_of
 from ebbing.cli.own import FAILED, Own, OwnOptions, check_record, prepare, tell_evidence, tell_request
 from ebbing.cli.references import check_references, references_among
@@ -59,6 +60,16 @@ def unlearn(options: UnlearnOptions, *, dry_run: bool = False) -> int:
     own, methods, study, record = _study(options, console)
     _tell_cost(study, record, console)
     tell_evidence(own.request, len(study.retrained) + study.oracles, console)
+    tell_measures(
+        study.measures or "quick",
+        study.original(),
+        own.request,
+        task=own.task,
+        originals=1,
+        methods=len(methods),
+        retrained=len(study.retrained) + study.oracles,
+        console=console,
+    )
     _tell_methods(methods, options.out, console)
     objections: list[str] = []
     if qualification is not None:
@@ -156,6 +167,7 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
         task=own.task,
         report=options.out.with_suffix(".report"),
         workers=options.workers,
+        measures=options.own.measures,
     )
     return own, methods, study, record
 
