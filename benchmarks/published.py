@@ -85,6 +85,7 @@ def _comparison(options: argparse.Namespace) -> dict[str, Any]:
         oracles=bank,
         request=request,
         records={name: record for name, (_, record) in made.items()},
+        measures=None,
     ).data
     for block in report["methods"].values():
         del block["profile"], block["history"]

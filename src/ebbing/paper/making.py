@@ -160,6 +160,7 @@ def _make_cell(places: Places, cell: Cell) -> None:
         oracles=retrained,
         records={cell.variant: record},
         costs={cell.variant: {"seconds": record.seconds, "examples_ratio": (record.examples or 0) / retraining}},
+        measures=None,
     ).data
     figures = {
         "problem": as_plain(problem),
