@@ -164,6 +164,16 @@ def test_klom_names_its_form_and_has_its_floor_and_the_original_beside() -> None
     assert shown(table)["ebb"]["retain mean"] == "0.250"
 
 
+def test_where_neither_form_has_a_figure_the_reason_is_that_of_the_one_that_needs_less() -> None:
+    report = run()
+    for block in (report["original"], *report["methods"].values()):
+        for split in ("forget", "retain", "holdout"):
+            for form, reason in (("klom", "see klom-gaussian"), ("klom-gaussian", "one model has no spread")):
+                block["measures"][f"{form}/{split}"] = measure(form, None, split=split, reason=reason)
+    (table,) = tables(report, style="klom")
+    assert (table.protocol, any("one model has no spread" in note for note in table.notes)) == ("KLoM", True)
+
+
 def test_floors_of_other_counts_are_rows_of_their_own() -> None:
     report = run()
     for split in ("forget", "retain", "holdout"):
