@@ -15,14 +15,14 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # Each may import those before it and itself. `executors` is a place kept for later.
 LAYERS = (
     *("errors", "machine", "files", "allocator", "batches", "fingerprint", "checkpoints", "ids", "inspection"),
-    *("task", "unseen", "request", "journal", "training", "preflight", "pool", "store"),
+    *("task", "unseen", "planted", "request", "journal", "training", "preflight", "pool", "store"),
     *("units", "curves", "rankings", "rates", "methods", "sabotage", "models", "data"),
-    *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "bank"),
+    *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "pictures", "bank"),
     *("report", "verdict", "evidence", "auditing"),
     *("study", "qualification", "paper", "executors", "cli", "__main__", "testing"),
 )
 JUDGE = {
-    *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "report"),
+    *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "report"),
     *("verdict", "evidence", "auditing"),
 }
 

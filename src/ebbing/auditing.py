@@ -26,10 +26,12 @@ from ebbing.files import write_text
 from ebbing.inside import probed_layers
 from ebbing.journal import RunRecord
 from ebbing.observations import Observations
+from ebbing.pictures import pictures_of
 from ebbing.report import render, verdict_lines
 from ebbing.request import ForgetRequest
 from ebbing.seen import Seen, see
 from ebbing.task import Classification, Task
+from ebbing.technical import Representations, technical_block
 from ebbing.training import Trainer
 from ebbing.verdict import FEWEST_ORACLES, RULE, Verdict
 
@@ -115,6 +117,8 @@ def audit(
     seed: int = 0,
     inside: bool = True,
     measures: Level | None = "quick",
+    technical: bool = False,
+    show_examples: bool = False,
     on_model: Callable[[], None] | None = None,
 ) -> AuditReport:
     """Judge unlearned models beside the untouched and the retrained ones.
@@ -131,6 +135,9 @@ def audit(
         inside: whether the layers are probed and copies relearn, see `ebbing.inside`. Models of another structure than
             the original's are judged by their answers alone, and a note says so.
         measures: how much is measured beside what the verdict needs, see `ebbing.battery.Battery`; None for nothing.
+        technical: whether to add what specialists look at: factors of units, likeness of layers to retrained models', and
+            which classes the forgotten records went to.
+        show_examples: whether the report may show forgotten records as pictures. Without it a report holds none of them.
         on_model: called after each model was seen.
 
     Returns:
@@ -167,10 +174,11 @@ def audit(
             unlearned={name: copy(_listed(models), original=first) for name, models in methods.items()},
             retrained=copy(oracles),
         )
-    return judge_observations(
+    references = look(list(oracles)) if len(oracles) else None
+    report = judge_observations(
         original=seen[0],
         unlearned=seen[1],
-        oracles=look(list(oracles)) if len(oracles) else None,
+        oracles=references,
         measures=measures,
         copies=copies,
         concept=request.concept,
@@ -185,6 +193,21 @@ def audit(
             "methods": {name: _digests(_listed(models)) for name, models in methods.items()},
         },
     )
+    if show_examples:
+        report.data["examples"] = pictures_of(request, task=task)
+    if technical and references is not None and len(oracles) >= FEWEST_ORACLES:
+        represent = partial(Representations.of, request=request, task=task, layers=layers)
+        retrained = represent(oracles)
+        for name, models in methods.items():
+            report.data["methods"][name]["technical"] = _plain(
+                technical_block(
+                    (records or {}).get(name, RunRecord()).factors,
+                    represent(_listed(models)),
+                    retrained,
+                    (seen[0].answers, seen[1][name].answers, references.answers),
+                )
+            )
+    return report
 
 
 def judge_observations(
@@ -257,6 +280,7 @@ def judge_observations(
             ],
             "settings": record.settings,
             "history": record.history,
+            "technical": None,
         }
     data = {
         "schema": SCHEMA,
@@ -267,6 +291,7 @@ def judge_observations(
         "bands": judge.describe_bands(),
         "methods": blocks,
         "measures": None if battery is None else {"level": battery.level, "seconds": battery.seconds},
+        "examples": None,
         "rule": {"text": RULE},
         "provenance": dict(provenance or {}),
     }

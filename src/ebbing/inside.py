@@ -163,23 +163,23 @@ def _probe(model: nn.Module, request: ForgetRequest, *, task: Task, layers: Sequ
         if request.matched is None:
             return {}
         fitted = ConcatDataset([fitted, request.matched])
-    features, labels = _features(model, fitted, task=task, layers=layers)
+    features, labels = features_of(model, fitted, task=task, layers=layers)
     classes = int(max(labels.max(), task.targets(request.forget).max())) + 1
     readouts = {name: _Readout.fit(features[name], labels, classes) for name in layers}
     margins: dict[str, dict[str, np.ndarray]] = {name: {} for name in layers}
     for split in ("forget", "retain", "holdout", "matched"):
         data = getattr(request, split)
         if data is not None:
-            features, labels = _features(model, evenly(data, FITTED), task=task, layers=layers)
+            features, labels = features_of(model, evenly(data, FITTED), task=task, layers=layers)
             for name in layers:
                 margins[name][split] = readouts[name].margins(features[name], labels)[None]
     return {name: Observations.from_margins(**found) for name, found in margins.items()}
 
 
-def _features(
+def features_of(
     model: nn.Module, dataset: Dataset[Any], *, task: Task, layers: Sequence[str]
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """(n, features) float64 inputs of each layer, and (n,) labels."""
+    """(n, features) float64 inputs of each layer, and (n,) labels; positions of a convolution are averaged to a few."""
     rows: dict[str, list[Tensor]] = {name: [] for name in layers}
     with evaluation_mode(model), _inputs_read(model, layers, rows):
         labels = [task.forward(model, batch).targets.cpu() for batch in iterate(dataset, batch_size=256)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from torch import Tensor
 
 
 @dataclass
@@ -16,6 +18,7 @@ class Journal:
         notes: sentences for the report, such as a failure that was met.
         history: one record per epoch of a bout (turn, bout, epoch, accuracies), for methods that have turns.
         rolled_back: why the run was undone, None if it was not.
+        factors: for methods that decay, what was left of each unit after a bout, by group of units, the least first.
         on_advance: called with the number of examples each time some were processed.
     """
 
@@ -23,6 +26,7 @@ class Journal:
     notes: list[str] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     rolled_back: str | None = None
+    factors: dict[str, list[float]] = field(default_factory=dict)
     on_advance: Callable[[int], None] | None = None
 
     def advance(self, examples: int) -> None:
@@ -30,6 +34,11 @@ class Journal:
         self.examples += examples
         if self.on_advance is not None:
             self.on_advance(examples)
+
+    def keep_factors(self, factors: Mapping[str, Tensor]) -> None:
+        """Note what is left of the units of each group, unless a bout before has noted it."""
+        for name, values in factors.items():
+            self.factors.setdefault(name, values.sort().values.tolist())
 
     def note(self, sentence: str) -> None:
         """Add a sentence for the report."""
@@ -49,6 +58,7 @@ class RunRecord:
         control: whether the method is a control.
         summary: one line on the method.
         rolled_back: why the run was undone, so that the result is the original; None if it was not.
+        factors: see `Journal.factors`.
     """
 
     seconds: float | None = None
@@ -59,3 +69,4 @@ class RunRecord:
     control: bool = False
     summary: str = ""
     rolled_back: str | None = None
+    factors: dict[str, list[float]] = field(default_factory=dict)

@@ -62,6 +62,8 @@ class Study:
         originals: how many originals, with seeds from ``seed``, each of which is unlearned: several are what measures over
             models need. 1 where the original is given.
         measures: how much is measured, see `ebbing.auditing.audit`.
+        technical: whether the report has what specialists look at, see `ebbing.auditing.audit`.
+        show_examples: whether the report may show forgotten records.
         threads: that methods run with, as stored models are named by it; None for those that torch has here.
         report: the files of the report without their endings; by default ``report`` in ``directory``.
     """
@@ -81,6 +83,8 @@ class Study:
     workers: int | None = None
     originals: int = 1
     measures: Level | None = "quick"
+    technical: bool = False
+    show_examples: bool = False
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -143,6 +147,8 @@ class Study:
             seed=self.seed,
             inside=self.inside,
             measures=self.measures,
+            technical=self.technical,
+            show_examples=self.show_examples,
             on_model=lambda: show(1),
         )
         files = self.report or self.directory / "report"
@@ -268,6 +274,7 @@ class Study:
             "notes": journal.notes,
             "history": journal.history,
             "rolled_back": journal.rolled_back,
+            "factors": journal.factors,
         }
         told = {"record": json.dumps(facts), "role": "unlearned", "method": name, "seed": str(self.seed)}
         self.store.put(key, model, told | {"ebbing": __version__, "torch": torch.__version__})

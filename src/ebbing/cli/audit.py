@@ -82,6 +82,8 @@ def run_audit(options: AuditOptions) -> int:
             },
             seed=options.own.seed,
             measures=options.own.measures,
+            technical=options.own.technical,
+            show_examples=options.own.show_examples,
             on_model=lambda: show(1),
         )
         report.save(options.out)

@@ -26,6 +26,14 @@ Measures = Annotated[
     ),
 ]
 
+Technical = Annotated[
+    bool, typer.Option("--technical", help="Add factors of units, likeness of layers, and where predictions moved.")
+]
+ShowExamples = Annotated[
+    bool,
+    typer.Option("--show-examples", help="Put forgotten records into the report, as pictures. It has none otherwise."),
+]
+
 Download = Annotated[
     bool, typer.Option("--download/--no-download", help="Fetch MNIST or Fashion-MNIST where their files are nowhere.")
 ]
@@ -107,6 +115,8 @@ def run(
         int, typer.Option(help="How many originals, each unlearned: measures over models need several.", min=1)
     ] = 1,
     measures: Measures = "quick",
+    technical: Technical = False,
+    show_examples: ShowExamples = False,
     download: Download = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes.")] = False,
 ) -> None:
@@ -131,6 +141,8 @@ def run(
             workers=workers or None,
             originals=originals,
             measures=measures,
+            technical=technical,
+            show_examples=show_examples,
             download=download,
         ),
         dry_run=dry_run,
@@ -283,6 +295,8 @@ def unlearn(
     fail_if: FailIf = None,
     received: Received = None,
     measures: Measures = "quick",
+    technical: Technical = False,
+    show_examples: ShowExamples = False,
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = None,
@@ -310,6 +324,8 @@ def unlearn(
         fail_if=fail_if,
         received=received,
         measures=measures,
+        technical=technical,
+        show_examples=show_examples,
         seed=seed,
         device=device,
         threads=threads,
@@ -349,6 +365,8 @@ def audit(
     fail_if: FailIf = None,
     received: Received = None,
     measures: Measures = "quick",
+    technical: Technical = False,
+    show_examples: ShowExamples = False,
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = None,
@@ -372,6 +390,8 @@ def audit(
         fail_if=fail_if,
         received=received,
         measures=measures,
+        technical=technical,
+        show_examples=show_examples,
         seed=seed,
         device=device,
         threads=threads,

@@ -51,6 +51,8 @@ class OwnOptions:
     fail_if: str | None = None
     received: str | None = None
     measures: Level = "quick"
+    technical: bool = False
+    show_examples: bool = False
     seed: int = 0
     device: str = "auto"
     threads: int | None = None

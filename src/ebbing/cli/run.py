@@ -55,6 +55,8 @@ class Options:
     workers: int | None = None
     originals: int = 1
     measures: Level = "quick"
+    technical: bool = False
+    show_examples: bool = False
     download: bool = True
 
 
@@ -144,6 +146,8 @@ def build_study(options: Options) -> tuple[Study, Trainer]:
         workers=options.workers,
         originals=options.originals,
         measures=options.measures,
+        technical=options.technical,
+        show_examples=options.show_examples,
     )
     return study, trainer
 

@@ -168,6 +168,8 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
         report=options.out.with_suffix(".report"),
         workers=options.workers,
         measures=options.own.measures,
+        technical=options.own.technical,
+        show_examples=options.own.show_examples,
     )
     return own, methods, study, record
 

@@ -11,6 +11,7 @@ from ebbing.measures.canaries import (
     gaussian_canary_score,
     interclass_confusion,
 )
+from ebbing.measures.cka import linear_cka
 from ebbing.measures.divergence import activation_distance, jensen_shannon, zero_retrain_forgetting
 from ebbing.measures.floors import ExampleInterval, Floor, bootstrap_over_examples, floor_of
 from ebbing.measures.forgetting_score import ForgettingScore, forgetting_epsilon, forgetting_quality, forgetting_score
@@ -62,6 +63,7 @@ __all__ = [
     "klom",
     "klom_gaussian",
     "left_out",
+    "linear_cka",
     "matched_offset",
     "mean_interval",
     "per_example_auc",

@@ -66,6 +66,7 @@ class Ebb(Repairing):
             if group:
                 scores = rate.ranking.scores(model, group, run.request, task=run.task, seed=run.seed)
                 factors = {name: self.curve.factor(self.duration, tau) for name, tau in rate.tau(scores).items()}
+                run.journal.keep_factors(factors)
                 decay(model, group, factors, start=start, anchor=anchor)
         return self.mend(model, run)
 

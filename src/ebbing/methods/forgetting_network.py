@@ -155,6 +155,7 @@ class ForgettingNetwork(Unlearner):
             scores = self.rate.ranking.scores(model, units, run.request, task=run.task, seed=run.seed + turn)
             run.journal.advance(size(run.request.forget))
             taus = self.rate.tau(scores)
+            run.journal.keep_factors({n: self.curve.factor(self.unlearning_epochs, tau) for n, tau in taus.items()})
 
         def factors_at(t: int) -> Any:
             if self.rank_in_batch:
