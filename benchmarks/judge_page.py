@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent.parent / "results"
 WEEKS = 52
 SHOWN = "32"
+ENOUGH = ("16", "32", "64")  # references, for good news
+METHODS = ("retrained", "fine-tune", "retrain-equal-compute", "ebb")  # judged beside the saboteurs
 GOOD = ("consistent-with-retraining", "no-memory-found")
 TRACELESS = "no-measurable-trace"
 WITHOUT_TRACE = {
@@ -44,7 +46,7 @@ def _said(block: Mapping[str, Any]) -> str:
 
 def judge_section() -> str:
     """Everything on the judge; empty where nothing was measured."""
-    parts = [_sabotage(), _coverage(), _power(), _figures(), _bank()]
+    parts = [_sabotage(), _canaries(), _coverage(), _power(), _figures(), _bank()]
     found = [part for part in parts if part]
     if not found:
         return ""
@@ -86,9 +88,14 @@ def _sabotage() -> str:
         if cell is None:
             continue
         block = cell["counts"][f"{SHOWN} references, answers and inside"]
+        traceless = [
+            f"{100 * _share(cell['counts'][f'{n} references, answers and inside']['do-nothing'], (TRACELESS,)):.0f}"
+            for n in ENOUGH
+        ]
         parts += [
             f"**{told}** ({cell['records']} records, {cell['draws']} draws; M of the original {block['do-nothing']['m']:.2f}): do "
-            f"nothing is called {_said(block['do-nothing'])}; held-out retrained models {_said(block['retrained'])}.",
+            f"nothing is called {_said(block['do-nothing'])}; held-out retrained models {_said(block['retrained'])}. With "
+            f"{_listed(ENOUGH)} references doing nothing leaves no measurable trace in {_listed(traceless)} of 100.",
             "",
         ]
     first = next(iter(cells.values()))
@@ -144,46 +151,92 @@ def _verdicts(cells: Mapping[str, Any]) -> list[str]:
     """What was promised, and whether it holds."""
     lines = []
     for name, cell in cells.items():
-        inside = cell["counts"][f"{SHOWN} references, answers and inside"]
-        methods = ("retrained", "fine-tune", "retrain-equal-compute", "ebb")
-        through = {r: _share(b, GOOD) for r, b in inside.items() if r not in methods}
-        worst = max(through, key=lambda r: through[r])
+        inside = {n: cell["counts"][f"{n} references, answers and inside"] for n in ENOUGH}
+        passed = [
+            f"{role} in {100 * _share(block, GOOD):.0f} of 100 with {n}"
+            for n, blocks in inside.items()
+            for role, block in blocks.items()
+            if role not in METHODS and _share(block, GOOD)
+        ]
+        numbers = _listed(ENOUGH)
         most = (
-            f"the saboteur called consistent or free of memory most often is {worst}, in {100 * through[worst]:.0f} of 100 draws "
-            "(asked: none)"
-            if through[worst]
-            else "no saboteur is called consistent or free of memory in 100 draws"
+            f"called consistent or free of memory are {', '.join(passed)} references (asked: none)"
+            if passed
+            else f"no saboteur is called consistent or free of memory in {cell['draws']} draws with {numbers} references each"
         )
-        right = _share(inside["retrained"], ("consistent-with-retraining",))
-        alarms = WEEKS * (1 - _share(inside["retrained"], (*GOOD, TRACELESS)))
+        held_out = [blocks["retrained"] for blocks in inside.values()]
+        right = _listed([f"{100 * _share(block, ('consistent-with-retraining',)):.0f}" for block in held_out])
+        alarms = _listed([f"{WEEKS * (1 - _share(block, (*GOOD, TRACELESS))):.1f}" for block in held_out])
         lines += [
             f"- {SETS[name]}: {most}. "
-            f"Held-out retrained models are called consistent in {100 * right:.0f} of 100 (asked: 95). Over {WEEKS} weekly audits "
-            f"of such models one would expect {alarms:.1f} to be called remembering, over-forgotten or damaged.",
+            f"Held-out retrained models are called consistent in {right} of 100 (asked: 95). Over {WEEKS} weekly audits "
+            f"of such models one would expect {alarms} to be called remembering, over-forgotten or damaged.",
         ]
     return [*lines, ""]
 
 
+def _listed(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _canaries() -> str:
+    cell = _read("sabotage/canaries.json")
+    if cell is None:
+        return ""
+    rows = []
+    for role, block in cell["found"].items():
+        beyond = block["no longer predicted"]
+        rows.append(
+            [
+                role,
+                f"{100 * block['predicted as labelled']:.1f}",
+                f"{block['M']:.2f}",
+                str(beyond["canaries"]),
+                f"{beyond['mean distance']:.2f}",
+                f"{beyond['farthest']:.2f}",
+                f"{100 * beyond['at least 8']:.0f}",
+                _said(block),
+            ]
+        )
+    header = ["", "predicted as labelled, %", "M", "no longer predicted", "their mean distance", "farthest"]
+    return "\n".join(
+        [
+            "### A label that is no longer predicted",
+            "",
+            f"The {cell['records']} wrong labels again, {cell['draws']} originals and what was made of them, {cell['references']} of "
+            f"{cell['retrained']} references drawn anew for each. *Distance* is of the margin from the references' mean, in their "
+            "standard deviations, over all records whose wrong label is not predicted any more.",
+            "",
+            _table([*header, "8 or more, %", "outcomes, inside"], rows),
+            "",
+            f"`{cell['machine']['command']}`; {_machine(cell['machine'])}.",
+            "",
+        ]
+    )
+
+
 def _power() -> str:
-    names = ["records-5", "records-20", "mislabelled", "records-100"]
+    names = ["records-5", "records-20", "mislabelled", "records-100", "memorised"]
     cells = {name: cell for name in names if (cell := _read(f"sabotage/{name}.json")) is not None}
     if not cells:
         return ""
     numbers = ("4", "8", "16", "32", "64")
     rows = []
-    for cell in cells.values():
+    for name, cell in cells.items():
+        records = f"{cell['records']}{', the most memorised' if name == 'memorised' else ''}"
         for role, outcomes in (("do-nothing", ("under-forgotten",)), ("retrained", ("consistent-with-retraining",))):
             shares = [
                 f"{100 * _share(cell['counts'][f'{n} references, answers and inside'][role], outcomes):.0f}"
                 for n in numbers
             ]
             what = "the original, called under-forgotten" if role == "do-nothing" else "retrained, called consistent"
-            rows.append([str(cell["records"]), what, *shares])
+            rows.append([records, what, *shares])
     return "\n".join(
         [
             "### Power",
             "",
-            "In a hundred, by the number of references. Fewer than 16 never give good news.",
+            "In a hundred, by the number of references; records with wrong labels, and the most memorised ones, whose trace is weaker. "
+            "Fewer than 16 never give good news.",
             "",
             _table(["records", "", *(f"{n} references" for n in numbers)], rows),
             "",

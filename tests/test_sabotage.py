@@ -12,7 +12,7 @@ from ebbing.evidence import Judge
 from ebbing.inside import probed_layers
 from ebbing.journal import Journal
 from ebbing.request import ForgetRequest
-from ebbing.sabotage import SUITE, OneStep, ReplacedHead
+from ebbing.sabotage import SUITE, JustUnpredicted, OneStep, ReplacedHead
 from ebbing.seen import see
 from ebbing.task import Classification, accuracy
 from ebbing.training import Recipe, Trainer
@@ -92,6 +92,23 @@ def test_a_replaced_head_changes_nothing_below_it(request_, bank) -> None:
     for (name, before), after in zip(original.state_dict().items(), result.state_dict().values(), strict=True):
         assert torch.equal(before, after) == (not name.startswith("6.")), name
     assert all(p.requires_grad for p in result.parameters())
+
+
+def test_a_label_that_is_just_not_predicted_is_pushed_no_further(request_, bank) -> None:
+    (original,) = bank.originals(1)
+    journal = Journal()
+    result = JustUnpredicted().unlearn(original, request_, task=TASK, seed=0, journal=journal)
+    assert accuracy(result, request_.forget, task=TASK) == 0
+    inputs, labels = (part[request_.forget_ids] for part in request_.dataset.tensors)
+
+    def lead(model: nn.Module) -> float:
+        logits = model(inputs).detach()
+        others = logits.scatter(1, labels[:, None], float("-inf")).amax(dim=1)
+        return float((logits.gather(1, labels[:, None])[:, 0] - others).median())
+
+    assert -1 < lead(result) < 0 < lead(original)
+    assert max(lead(model) for model in bank) < 5 * lead(result)  # where retraining leaves them
+    assert 0 < journal.examples <= JustUnpredicted().most_steps * (256 + len(request_.forget))
 
 
 def test_one_step_is_one_step(request_, bank) -> None:

@@ -11,6 +11,7 @@ METHODS = (
     "forgetting-network:published-code",
     "gate-only",
     "half-and-half",
+    "just-unpredicted",
     "one-step",
     "random-units",
     "randomised-labels",

@@ -6,6 +6,7 @@ from ebbing.methods import DoNothing, Temperature, Unlearner
 from ebbing.sabotage.distilled_head import DistilledHead
 from ebbing.sabotage.gate_only import GateOnly
 from ebbing.sabotage.half_and_half import HalfAndHalf
+from ebbing.sabotage.just_unpredicted import JustUnpredicted
 from ebbing.sabotage.one_step import OneStep
 from ebbing.sabotage.randomised_labels import RandomisedLabels
 from ebbing.sabotage.replaced_head import ReplacedHead
@@ -23,6 +24,7 @@ SUITE: Mapping[str, Unlearner] = {
     "shaken-distilled-head": DistilledHead(noise=0.2),
     "randomised-labels": RandomisedLabels(),
     "until-unpredicted": UntilUnpredicted(),
+    "just-unpredicted": JustUnpredicted(),
     "half-and-half": HalfAndHalf(),
 }
 
@@ -31,6 +33,7 @@ __all__ = [
     "DistilledHead",
     "GateOnly",
     "HalfAndHalf",
+    "JustUnpredicted",
     "OneStep",
     "RandomisedLabels",
     "ReplacedHead",
