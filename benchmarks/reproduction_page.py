@@ -106,9 +106,12 @@ def _ranks() -> Any:
 def _baking(problem: ProblemCells) -> str:
     """Accuracy on the forget and the retain set through the turns of VFR."""
     history = problem["vfr"][0]["unlearned"]["history"]
+    retrained = problem["vfr"][0]["retrained"]["accuracy"]
 
     def paint(axes: Axes) -> None:
         for split, colour in (("retain", BLUE), ("forget", ORANGE)):
+            band = retrained[split]
+            axes.axhspan(100 * band["low"] - 0.5, 100 * band["high"] + 0.5, color=GREEN, alpha=0.25, linewidth=0)
             axes.plot([100 * e["accuracy"][split] for e in history], color=colour, linewidth=1.2, label=split)
         for i, entry in enumerate(history):
             if entry["bout"] == "unlearning" and entry["epoch"] == BOUT:
