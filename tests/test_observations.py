@@ -163,3 +163,19 @@ def test_matched_records_of_the_same_source_are_named() -> None:
     )
     fair = judge_observations(original=made(1, 1, remembers=6.0), unlearned={"x": made(1, 2)}, oracles=made(16, 0))
     assert fair.data["methods"]["x"]["notes"] == []
+
+
+def test_logits_are_kept_only_where_there_is_room(monkeypatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    train, unseen = (TensorDataset(torch.randn(n, 4, generator=generator), torch.arange(n) % 3) for n in (60, 50))
+    request = ForgetRequest.from_ids(train, range(5), holdout=unseen)
+    model = nn.Linear(4, 3)
+    plain = observe([model], request, task=Classification())
+    kept = observe([model], request, task=Classification(), logits=True)
+    assert plain.forget.logits is None
+    assert kept.retain.logits.shape == (1, 55, 3)
+    monkeypatch.setattr("ebbing.observations.MOST_LOGITS", 100)
+    some = observe([model, model], request, task=Classification(), logits=True)
+    assert some.forget.logits.shape == (2, 5, 3)
+    assert some.retain.logits is None
+    assert np.array_equal(some.retain.margin[0], plain.retain.margin[0])

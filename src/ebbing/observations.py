@@ -21,6 +21,7 @@ from ebbing.task import Outputs, Task, confidence, correct, entropy, evaluation_
 
 SPLITS = ("forget", "retain", "holdout", "matched")
 RETAIN_SAMPLE = 10_000
+MOST_LOGITS = 20_000_000  # of a model on a split: 80 MB
 
 Made = TypeVar("Made")
 
@@ -240,6 +241,8 @@ def _signals(model: nn.Module, dataset: object, *, task: Task, batch_size: int, 
         outputs = task.forward(model, batch)
         for name, function in functions.items():
             rows[name].append(function(outputs).cpu().numpy())
+    if logits and sum(part.size for part in rows["logits"]) > MOST_LOGITS:
+        del rows["logits"]
     return Signals(**{name: np.concatenate(row)[None] for name, row in rows.items()})
 
 
@@ -254,7 +257,8 @@ def observe(
             records, evenly spaced.
         task: turns batches into outputs.
         batch_size: examples per forward pass.
-        logits: whether logits are kept as well, 4 bytes for each model, example and class.
+        logits: whether logits are kept as well, 4 bytes for each model, example and class; not where a split has more than
+            20 million of a model.
 
     Returns:
         Observations with one row per model, in the order given.

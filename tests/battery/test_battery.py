@@ -60,7 +60,7 @@ def measured(judged, retrained, *, level="standard", **rest):
 
 def test_levels_add_and_never_take_away(retrained):
     keys = [set(measured(models(4, seed=2), retrained, level=level)) for level in LEVELS]
-    assert keys[0] < keys[1] <= keys[2]
+    assert keys[0] < keys[1] < keys[2]
 
 
 def test_a_retrained_model_stands_at_the_floor_and_one_that_remembers_above_it(retrained):
@@ -161,7 +161,7 @@ def test_what_margins_alone_do_not_tell_is_null_with_a_reason():
         bare(models(4, seed=2))
     )
     assert found["js/forget"]["value"] is None
-    assert found["js/forget"]["reason"] == "only margins are known, not the logits"
+    assert found["js/forget"]["reason"].startswith("the logits are not at hand: only margins were given")
     assert found["ece-gap/holdout"]["reason"] == "only margins are known, not the confidence"
     assert found["klom-gaussian/forget"]["value"] is not None
     assert found["int8"]["reason"] == "the weights are not at hand"

@@ -58,8 +58,8 @@ class OneByOne:
         """Why it cannot be taken; None where it can."""
         if self.matched and any(seen.matched is None for seen in models):
             return "no unseen records drawn as the forget set was"
-        if self.logits and any(seen.forget.logits is None for seen in models):
-            return "only margins are known, not the logits"
+        if self.logits and any(getattr(seen, self.split or "forget").logits is None for seen in models):
+            return "the logits are not at hand: only margins were given, or there are more than 20 million of a model"
         if self.confidence and any(np.isnan(seen.holdout.confidence).any() for seen in models):
             return "only margins are known, not the confidence"
         return None
