@@ -22,6 +22,7 @@ from rich.progress import (
 from ebbing.auditing import AuditReport
 from ebbing.report import comparison_table, verdict_lines
 
+ESTIMATED_OVER = 3600.0  # seconds that the time left is told by: a single model may take minutes
 PIPE_WIDTH = 118  # the comparison table fits; a pipe or a file has no width of its own
 
 
@@ -48,7 +49,7 @@ def shown(console: Console) -> Iterator[Callable[[str, int], Callable[[int], Non
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as display:
+    with Progress(*columns, console=console, speed_estimate_period=ESTIMATED_OVER) as display:
         running: list[TaskID] = []
 
         def begin(what: str, examples: int) -> Callable[[int], None]:

@@ -273,7 +273,7 @@ def _standing(qualification: Qualification, objections: list[str], *, done: bool
 def _tell_cost(study: Study, record: WeightsRecord | None, console: Console) -> None:
     """What one retraining costs, where that is known."""
     bank = OracleBank(study.trainer, study.request, study.store.directory, first_seed=study.seed + ORACLE_SEEDS)
-    finished = bank.stored_seconds(study.oracles)
+    finished = bank.stored_seconds(study.oracles, workers=study.workers)
     recorded = None if record is None else record.training_seconds
     each = statistics.median(finished) if finished else recorded
     if each is None:
