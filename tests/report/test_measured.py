@@ -96,7 +96,7 @@ def test_the_appendix_shows_factors_layers_and_predictions(lone):
     ]
     first, second = shown["matrices"]
     assert first["rows"][0][0] == ("90", 64)
-    assert first["stayed"] == "90.1 % of the records have the same prediction."
+    assert first["stayed"] == "90.1 % of them have the same prediction."
     assert "retrained models'" in second["title"]
 
 

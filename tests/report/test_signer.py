@@ -222,6 +222,9 @@ def test_the_page_says_whether_it_holds_forgotten_records(lone):
     assert "This page shows 3 of the forgotten records themselves" in first_screen(lone)
     assert page.tags.count("img") == 3
     assert lone["examples"]["note"] in page.text
+    lone["examples"] = {"note": "No images could be made of them.", "images": []}
+    assert "This page holds none of the forgotten records" in first_screen(lone)
+    assert "No images could be made of them." in Page(render(lone)).text
 
 
 def test_several_originals_are_shown_with_their_range(lone):

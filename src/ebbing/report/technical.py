@@ -16,8 +16,11 @@ from ebbing.report.svg import Plot, draw
 SHOWN_CLASSES = 12  # above this a matrix is no table to read
 MOST_MOVES = 15
 MATRICES = (
-    ("original_to_after", "From the original's prediction (down) to this model's (across), records"),
-    ("after_to_retrained", "From this model's prediction (down) to the retrained models' (across), records, mean"),
+    ("original_to_after", "Forgotten records, from the original's prediction (down) to this model's (across)"),
+    (
+        "after_to_retrained",
+        "Forgotten records, from this model's prediction (down) to the retrained models' (across), mean",
+    ),
 )
 
 
@@ -128,4 +131,4 @@ def _moves(rows: Sequence[Sequence[float]]) -> list[tuple[str, str, str]]:
 def _stayed(rows: Sequence[Sequence[float]]) -> str:
     total = sum(sum(row) for row in rows)
     same = sum(row[i] for i, row in enumerate(rows))
-    return f"{100 * same / total:.1f} % of the records have the same prediction." if total else ""
+    return f"{100 * same / total:.1f} % of them have the same prediction." if total else ""
