@@ -56,9 +56,9 @@ class Places:
         """The figures of a cell."""
         return self.results / cell.path
 
-    def seen(self, problem: Problem, number: int) -> Path:
-        """What was seen of a retrained model."""
-        return self.work / problem.name / "seen" / f"retrained-{number}.npz"
+    def seen(self, problem: Problem, number: int, role: str = "retrained") -> Path:
+        """What was seen of a retrained model, or of an original."""
+        return self.work / problem.name / "seen" / f"{role}-{number}.npz"
 
 
 @dataclass(frozen=True)
@@ -131,16 +131,16 @@ def _store(problem: Problem, places: Places) -> ModelStore:
 
 
 def _make_model(places: Places, job: Job) -> None:
-    """Train a model; of a retrained one, keep what is seen of it as well."""
+    """Train a model, and keep what is seen of it."""
     problem, seed = job.problem, job.seed
     request = request_of(problem, places.data_dir)
     store = _store(problem, places)
-    if job.role == "original":
-        train_or_load(_trainer(problem), request.everything, seed=seed, store=store)
-        return
-    model = train_or_load(_trainer(problem), request.retain, seed=ORACLE_SEEDS + seed, store=store).model
-    layers = probed_layers(model, request, task=TASK)
-    see([model], request, task=TASK, layers=layers).save(places.seen(problem, seed))
+    original = job.role == "original"
+    data, seed_of = (request.everything, seed) if original else (request.retain, ORACLE_SEEDS + seed)
+    model = train_or_load(_trainer(problem), data, seed=seed_of, store=store).model
+    path = places.seen(problem, seed, job.role)
+    if not path.exists():
+        see([model], request, task=TASK, layers=probed_layers(model, request, task=TASK)).save(path)
 
 
 def _make_cell(places: Places, cell: Cell) -> None:
@@ -151,7 +151,8 @@ def _make_cell(places: Places, cell: Cell) -> None:
     original = study.original()
     after, record = study.unlearn(cell.variant, method, original)
     layers = probed_layers(original, request, task=TASK)
-    before, seen = (see([model], request, task=TASK, layers=layers) for model in (original, after))
+    seen = see([after], request, task=TASK, layers=layers)
+    before = Seen.load(places.seen(problem, cell.seed, "original"))
     retrained = Seen.concatenate([Seen.load(places.seen(problem, i)) for i in range(problem.oracles)])
     retraining = trainer.recipe.examples(len(request.retain))
     report = judge_observations(
