@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from judge_page import judge_section
+from standard_page import standard_section
 
 from ebbing.files import write_text
 from ebbing.measures import mean_interval
@@ -49,7 +50,10 @@ def main() -> None:
     """Write the page, or check it."""
     parts = [
         INTRODUCTION,
-        *(part() for part in (_accuracy, _canaries, _random, _class, judge_section, _cost, _speed, _memory)),
+        *(
+            part()
+            for part in (_accuracy, _canaries, _random, _class, judge_section, standard_section, _cost, _speed, _memory)
+        ),
     ]
     made = {PAGE: "\n".join(part for part in parts if part).rstrip() + "\n", README: _readme(), PICTURE: _picture()}
     if "--check" in sys.argv[1:]:
