@@ -19,7 +19,7 @@ from torch import nn
 
 from ebbing import __version__, fingerprint
 from ebbing.bank import OracleBank
-from ebbing.battery import Battery, Copies, Level, copies_of
+from ebbing.battery import Battery, Copies, Level, Planted, copies_of, planted_in
 from ebbing.errors import InputError
 from ebbing.evidence import Judge
 from ebbing.files import write_text
@@ -175,12 +175,21 @@ def audit(
             retrained=copy(oracles),
         )
     references = look(list(oracles)) if len(oracles) else None
+    planted = None
+    if measured == "full" and references is not None:
+        shown = partial(planted_in, request=request, task=task)
+        planted = AllPlanted(
+            original=shown(_listed(original), seen[0].answers),
+            unlearned={name: shown(_listed(models), seen[1][name].answers) for name, models in methods.items()},
+            retrained=shown(oracles, references.answers),
+        )
     report = judge_observations(
         original=seen[0],
         unlearned=seen[1],
         oracles=references,
         measures=measures,
         copies=copies,
+        planted=planted,
         concept=request.concept,
         records=records,
         costs={name: _cost((records or {}).get(name, RunRecord()), oracles, request) for name in methods},
@@ -224,6 +233,7 @@ def judge_observations(
     seed: int = 0,
     measures: Level | None = "quick",
     copies: AllCopies | None = None,
+    planted: AllPlanted | None = None,
     models: Mapping[str, Any] | None = None,
 ) -> AuditReport:
     """Judge models by what was seen of them, wherever they were trained: `audit` without models.
@@ -241,6 +251,7 @@ def judge_observations(
         seed: of the bootstrap intervals.
         measures: how much is measured beside what the verdict needs, see `ebbing.battery.Battery`; None for nothing.
         copies: what copies of the models answer that only who has the weights can make.
+        planted: what the models show of what was planted before training, which needs the request and the weights.
         models: digests of the weights, ``{"original": [...], "methods": {name: [...]}}``.
     """
     before, retrained = _as_seen(original), None if oracles is None else _as_seen(oracles)
@@ -255,6 +266,7 @@ def judge_observations(
             kind=kind,
             seed=seed,
             copies=None if copies is None else copies.retrained,
+            planted=None if planted is None else planted.retrained,
         )
     judge = Judge(before, retrained, concept=concept, seed=seed, battery=battery)
     blocks, verdicts = {}, {}
@@ -268,7 +280,11 @@ def judge_observations(
             "verdict": {"outcome": verdicts[name].outcome, "reason": verdicts[name].reason},
             "control": record.control,
             "summary": record.summary,
-            **judge.describe(after, copies=None if copies is None else copies.unlearned[name]),
+            **judge.describe(
+                after,
+                copies=None if copies is None else copies.unlearned[name],
+                planted=None if planted is None else planted.unlearned[name],
+            ),
             "removed": judge.removed(after),
             "cost": cost,
             "notes": [
@@ -286,7 +302,11 @@ def judge_observations(
         "schema": SCHEMA,
         "request": dict(request) if request is not None else _describe_counts(before.answers, concept),
         "models": models,
-        "original": judge.describe(before, copies=None if copies is None else copies.original),
+        "original": judge.describe(
+            before,
+            copies=None if copies is None else copies.original,
+            planted=None if planted is None else planted.original,
+        ),
         "oracles": judge.describe_oracles(seconds=seconds),
         "bands": judge.describe_bands(),
         "methods": blocks,
@@ -305,6 +325,15 @@ class AllCopies:
     original: Copies
     unlearned: Mapping[str, Copies]
     retrained: Copies
+
+
+@dataclass(frozen=True)
+class AllPlanted:
+    """What models show of planted marks, see `ebbing.battery.planted_in`: the originals, each method's, the retrained."""
+
+    original: Planted
+    unlearned: Mapping[str, Planted]
+    retrained: Planted
 
 
 def _digests(models: Sequence[nn.Module]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ebbing import verdict
 from ebbing.attacks import STANDARD
-from ebbing.battery import Battery, Copies
+from ebbing.battery import Battery, Copies, Planted
 from ebbing.measures import (
     Figures,
     Hidden,
@@ -89,7 +89,7 @@ class Judge:
         loudest = max(self.original, key=lambda f: abs(f.m))
         return verdict.worst([verdict.judge(f, loudest, bands) for f in self.figures(after)])
 
-    def describe(self, seen: Seen, *, copies: Copies | None = None) -> dict[str, Any]:
+    def describe(self, seen: Seen, *, copies: Copies | None = None, planted: Planted | None = None) -> dict[str, Any]:
         """Accuracy, memory, drift, attacks, measures, ToW, quantiles of z, and what is inside."""
         found, models = self.figures(seen), seen.answers
         accuracy = {s: _spread(getattr(models, s).accuracy) for s in JUDGED_SPLITS}
@@ -99,7 +99,7 @@ class Judge:
             "memory": self._memory(found),
             "drift": drift,
             "attacks": _attacks(models, seed=self.seed),
-            "measures": None if self.battery is None else self.battery.measure(models, copies=copies),
+            "measures": None if self.battery is None else self.battery.measure(models, copies=copies, planted=planted),
             "tow": self._tow(models),
             "profile": profile(found, models),
             "inside": _inside([f.hidden for f in found if f.hidden is not None]),

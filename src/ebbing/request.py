@@ -18,6 +18,7 @@ from ebbing import fingerprint
 from ebbing.batches import held, size
 from ebbing.errors import InputError
 from ebbing.inspection import Inspection, inspect, require_finite, require_steady
+from ebbing.planted import Mark
 from ebbing.task import Classification, Task
 from ebbing.unseen import OVERLAPS, Overlap, same_mix, split_classes, without_overlap
 
@@ -45,6 +46,7 @@ class ForgetRequest:
         training_view: the training set as training reads it, record for record, where that differs from ``dataset``
             (random augmentation). Methods and retrained models are trained on it; everything else reads ``dataset``.
         received: the day on which the request came in, for the report; None if it is not said.
+        planted: what was planted on the forgotten records before training; None for nothing, or for what is not known.
     """
 
     dataset: Dataset[Any]
@@ -59,6 +61,7 @@ class ForgetRequest:
     description: str = field(default="")
     training_view: Dataset[Any] | None = None
     received: date | None = None
+    planted: Mark | None = None
 
     @cached_property
     def forget(self) -> Subset[Any]:
@@ -119,6 +122,7 @@ class ForgetRequest:
         training_view: Dataset[Any] | None = None,
         overlap: Overlap = "refuse",
         received: date | None = None,
+        planted: Mark | None = None,
     ) -> ForgetRequest:
         """A request to forget the records with these ids.
 
@@ -145,17 +149,19 @@ class ForgetRequest:
                 validation records that are in the holdout too): "refuse" leaves out up to 1 % with a warning and
                 refuses more, "drop" leaves out all, "allow" keeps all.
             received: the day on which the request came in.
+            planted: what was planted on these records before training; ``dataset`` holds it.
 
         Raises:
             InputError: if ids are empty, unknown, duplicate, out of range, not integers where positions are
                 meant, or leave nothing to retain; if data hold NaN or infinity, differ when they are read twice, or
-                share records.
+                share records; if what was planted does not fit the records.
         """
         if overlap not in OVERLAPS:
             raise InputError(f"`overlap` must be one of {', '.join(OVERLAPS)}, but is {overlap!r}.")
         _refuse_same_positions({"dataset": dataset, "holdout": holdout, "validation": validation})
         n = size(dataset)
-        forget = _positions(ids, n=n, keys=keys, name="ids")
+        given = _positions(ids, n=n, keys=keys, name="ids")
+        forget = np.sort(given)
         if not len(forget):
             raise InputError("`ids` must name at least one record, but is empty. Nothing is to be forgotten.")
         gone = _positions(exclude, n=n, keys=keys, name="exclude")
@@ -174,6 +180,8 @@ class ForgetRequest:
         _check_targets(labels, n=n)
         if training_view is not None:
             _check_view(training_view, dataset, labels, task=task)
+        if planted is not None:
+            planted = planted.placed(given, labels=labels, first=dataset[int(forget[0])])
         retain = np.flatnonzero(stays)
         leaving = sorted(set(labels[forget].tolist()) - set(labels[retain].tolist()))
         concept = bool(leaving) and set(labels[forget].tolist()) == set(leaving)
@@ -206,6 +214,7 @@ class ForgetRequest:
             description,
             training_view,
             received,
+            planted,
         )
 
 
@@ -311,7 +320,7 @@ def _refuse_same_positions(splits: dict[str, Dataset[Any] | None]) -> None:
 def _positions(
     ids: Iterable[Hashable], *, n: int, keys: Sequence[Hashable] | None, name: str
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Ascending positions that ids stand for."""
+    """Positions that ids stand for, in the order of the ids."""
     listed: list[Any] = ids.tolist() if isinstance(ids, (Tensor, np.ndarray)) else list(ids)
     twice = len(listed) - len(set(listed))
     if twice:
@@ -341,4 +350,4 @@ def _positions(
         raise InputError(
             f"`{name}` must lie in [0, {n}), but contains {outside[:5]}. Positions refer to the full training set."
         )
-    return np.sort(np.asarray(listed, dtype=np.int64))
+    return np.asarray(listed, dtype=np.int64)

@@ -3,9 +3,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import chisquare, kstest
 
 from ebbing.data import mislabel
+from ebbing.data.canaries import gaussian_noise, swap_labels
 from ebbing.errors import InputError
 
 LABELS = torch.arange(100) % 10
@@ -92,3 +93,49 @@ def test_names_all_problems_at_once() -> None:
         assert text in str(caught.value)
     with pytest.raises(InputError, match=r"`labels` must lie in \[0, 5\), but contain \[5, 6, 7, 8, 9\]"):
         mislabel(LABELS, [3], n_classes=5, seed=0)
+
+
+# ---------------------------------------------------------------- two classes, and noise
+
+
+@given(data=st.data(), n=st.integers(1, 40))
+def test_exactly_the_given_positions_are_swapped_and_twice_is_nothing(data: st.DataObject, n: int) -> None:
+    labels = torch.tensor(data.draw(st.lists(st.integers(0, 4), min_size=n, max_size=n)))
+    of_pair = ((labels == 1) | (labels == 4)).nonzero().flatten().tolist()
+    positions = data.draw(st.lists(st.sampled_from(of_pair), unique=True)) if of_pair else []
+    before = labels.clone()
+    swapped = swap_labels(labels, positions, classes=(1, 4))
+    assert torch.equal(labels, before)
+    assert (swapped != labels).nonzero().flatten().tolist() == sorted(positions)
+    assert {int(labels[p]) + int(swapped[p]) for p in positions} <= {5}
+    assert torch.equal(swap_labels(swapped, positions, classes=(1, 4)), labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "positions", "classes", "message"),
+    [
+        (LABELS, [0, 1], (0, 2), r"must be 0 or 2, but contain \[1\]"),
+        (LABELS, [0], (0, 0), "two different ones"),
+        (LABELS, [100], (0, 1), r"must lie in \[0, 100\)"),
+        (LABELS, [0, 0], (0, 1), "must not repeat"),
+        (LABELS.float(), [0], (0, 1), "must be int64"),
+    ],
+)
+def test_what_cannot_be_swapped(labels, positions, classes, message) -> None:
+    with pytest.raises(InputError, match=message):
+        swap_labels(labels, positions, classes=classes)
+
+
+def test_noise_is_normal_and_drawn_by_its_seed() -> None:
+    like = torch.zeros(100, 1, 8, 8)
+    noise = gaussian_noise(like, sd=0.3, seed=1)
+    assert (noise.shape, noise.dtype) == (like.shape, like.dtype)
+    assert kstest(noise.flatten().numpy() / 0.3, "norm").pvalue > 0.01  # a fixed seed
+    assert torch.equal(noise, gaussian_noise(like, sd=0.3, seed=1))
+    assert not torch.equal(noise, gaussian_noise(like, sd=0.3, seed=2))
+
+
+@pytest.mark.parametrize("wrong", [{"sd": 0.0}, {"sd": float("nan")}, {"seed": -1}, {"like": LABELS}])
+def test_noise_that_cannot_be_drawn(wrong) -> None:
+    with pytest.raises(InputError, match="noise needs floating-point inputs"):
+        gaussian_noise(**{"like": torch.zeros(2, 2), "sd": 1.0, "seed": 0} | wrong)

@@ -9,10 +9,12 @@ from torch import Tensor
 from ebbing.data.selection import select
 from ebbing.data.sources import DataBundle, load
 from ebbing.errors import InputError
+from ebbing.planted import SwappedLabels
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification
 
 N, UNSEEN = 1297, 500
+PLANTING = ("mislabelled:0.05", "confusion:3,5:0.2", "gaussian:0.05:0.5")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,8 @@ def same(a: ForgetRequest, b: ForgetRequest) -> bool:
         ("balanced:0.05", 60, "balanced"),
         ("mislabelled:0.05", 65, "mislabelled"),
         ("random:1e-3", 1, "random"),
+        ("confusion:3,5:0.1", 26, "confusion"),
+        ("gaussian:0.05:0.5", 65, "gaussian"),
     ],
 )
 def test_counts(rule, count, kind, bundle) -> None:
@@ -92,7 +96,7 @@ def test_ids_from_a_file(ids_file, bundle) -> None:
     assert (request.kind, request.description) == ("ids", "the 3 records listed in ids.txt")
 
 
-@pytest.mark.parametrize("rule", ["random:0.1", "balanced:0.05", "class:3", "mislabelled:0.05"])
+@pytest.mark.parametrize("rule", ["random:0.1", "balanced:0.05", "class:3", *PLANTING])
 def test_splits_are_disjoint(rule, bundle) -> None:
     request = select(rule, bundle, seed=0)
     assert not set(request.forget_ids.tolist()) & set(request.retain_ids.tolist())
@@ -105,7 +109,7 @@ def test_splits_are_disjoint(rule, bundle) -> None:
     assert not validation & holdout
 
 
-@pytest.mark.parametrize("rule", ["random:0.1", "balanced:0.05"])
+@pytest.mark.parametrize("rule", ["random:0.1", "balanced:0.05", "gaussian:0.1:1"])
 def test_matched_examples_have_the_mix_of_the_forgotten(rule, bundle) -> None:
     request = select(rule, bundle, seed=0)
     wanted = shares(labels_of(request.forget))
@@ -142,7 +146,7 @@ def test_of_unseen_examples_only_the_matched_ones_are_mislabelled(bundle) -> Non
     assert (shares(true) - wanted).abs().max() < 10 / len(true)
 
 
-@pytest.mark.parametrize("rule", ["random:0.1", "balanced:0.05", "mislabelled:0.05"])
+@pytest.mark.parametrize("rule", ["random:0.1", "balanced:0.05", *PLANTING])
 def test_the_seed_draws_everything(rule, bundle) -> None:
     first, again, other = (select(rule, bundle, seed=seed) for seed in (4, 4, 5))
     assert same(first, again)
@@ -150,15 +154,74 @@ def test_the_seed_draws_everything(rule, bundle) -> None:
     assert images_of(first.holdout) != images_of(other.holdout)
 
 
-def test_the_split_of_unseen_data_does_not_depend_on_the_rule(bundle) -> None:
-    a, b = (select(rule, bundle, seed=1) for rule in ("random:0.1", "mislabelled:0.05"))
+@pytest.mark.parametrize("rule", PLANTING)
+def test_the_split_of_unseen_data_does_not_depend_on_the_rule(rule, bundle) -> None:
+    a, b = (select(r, bundle, seed=1) for r in ("random:0.1", rule))
     assert images_of(a.holdout) == images_of(b.holdout)
     assert images_of(a.validation) == images_of(b.validation)
 
 
-def test_the_bundle_is_left_as_it_was(bundle) -> None:
+@pytest.mark.parametrize("pair", [(3, 5), (9, 0)])
+@pytest.mark.parametrize("fraction", [0.02, 0.4])
+def test_swapped_labels_are_on_the_forgotten_records_of_both_classes_and_nowhere_else(pair, fraction, bundle) -> None:
+    request = select(f"confusion:{pair[0]},{pair[1]}:{fraction}", bundle, seed=0)
+    true, given = bundle.train.tensors[1], labels_of(request.dataset)
+    assert request.planted == SwappedLabels(pair)
+    assert (true != given).nonzero().flatten().tolist() == request.forget_ids.tolist()
+    other = {pair[0]: pair[1], pair[1]: pair[0]}
+    was, now = true[request.forget_ids].tolist(), labels_of(request.forget).tolist()
+    assert now == [other[c] for c in was]
+    for c in pair:
+        assert was.count(c) == round(fraction * int((true == c).sum()))
+
+
+def test_unseen_examples_are_swapped_likewise_and_the_holdout_is_true(bundle) -> None:
+    request = select("confusion:3,5:0.2", bundle, seed=0)
+    images, labels = bundle.test.tensors
+    truth = {image.numpy().tobytes(): int(label) for image, label in zip(images, labels, strict=True)}
+    for matched, part in ((request.matched, request.holdout), (request.validation_matched, request.validation)):
+        assert images_of(matched) <= images_of(part)
+        assert {(truth[x.numpy().tobytes()], int(y)) for x, y in matched} == {(3, 5), (5, 3)}
+        assert all(truth[x.numpy().tobytes()] == int(y) for x, y in part)
+
+
+def test_noise_is_on_the_forgotten_records_as_the_request_says(bundle) -> None:
+    request = select("gaussian:0.1:0.5", bundle, seed=0)
+    clean, noisy = bundle.train.tensors[0], request.dataset.tensors[0]
+    assert ((clean != noisy).flatten(1).any(dim=1)).nonzero().flatten().tolist() == request.forget_ids.tolist()
+    assert torch.allclose(noisy[request.forget_ids] - request.planted.noise, clean[request.forget_ids], atol=1e-6)
+    assert torch.equal(labels_of(request.dataset), bundle.train.tensors[1])
+    noise = request.planted.noise
+    assert request.planted.sd == 0.5
+    assert abs(float(noise.std()) / 0.5 - 1) < 6 / (2 * noise.numel()) ** 0.5
+
+
+def test_unseen_examples_get_noise_of_another_draw(bundle) -> None:
+    request = select("gaussian:0.1:0.5", bundle, seed=0)
+    drawn = []
+    for matched, part in ((request.matched, request.holdout), (request.validation_matched, request.validation)):
+        noisy = torch.stack([x for x, _ in matched])
+        plain, labels = torch.stack([x for x, _ in part]), labels_of(part)
+        distance = torch.cdist(noisy.flatten(1), plain.flatten(1))
+        nearest = distance.argmin(dim=1)  # noise of length 4 moves no digit beyond another
+        assert len(set(nearest.tolist())) == len(noisy)
+        assert torch.equal(labels_of(matched), labels[nearest])
+        added = noisy - plain[nearest]
+        assert abs(float(added.std()) / 0.5 - 1) < 6 / (2 * added.numel()) ** 0.5
+        drawn.append(added)
+    for one, other in ((drawn[0], drawn[1]), (drawn[0], request.planted.noise)):
+        assert (torch.cdist(one.flatten(1), other.flatten(1)) > 1).all()
+
+
+@pytest.mark.parametrize("rule", ["random:0.1", "class:3", "mislabelled:0.05"])
+def test_of_other_rules_nothing_is_said_to_be_planted(rule, bundle) -> None:
+    assert select(rule, bundle, seed=0).planted is None
+
+
+@pytest.mark.parametrize("rule", ["mislabelled:0.2", "confusion:3,5:0.2", "gaussian:0.2:1"])
+def test_the_bundle_is_left_as_it_was(rule, bundle) -> None:
     before = [t.clone() for t in (*bundle.train.tensors, *bundle.test.tensors)]
-    select("mislabelled:0.2", bundle, seed=0)
+    select(rule, bundle, seed=0)
     assert all(torch.equal(a, b) for a, b in zip(before, (*bundle.train.tensors, *bundle.test.tensors), strict=True))
 
 
@@ -179,6 +242,23 @@ def test_the_bundle_is_left_as_it_was(bundle) -> None:
         ("class:³", r"a label in \[0, 10\)"),
         ("class:", r"a label in \[0, 10\)"),
         ("rando:0.1", r"neither a rule nor a file"),
+        ("confusion", r"two different labels in \[0, 10\), but the rule is 'confusion'\. For example"),
+        ("confusion:3:0.2", r"two different labels"),
+        ("confusion:3,3:0.2", r"two different labels"),
+        ("confusion:3,10:0.2", r"two different labels"),
+        ("confusion:3,-1:0.2", r"two different labels"),
+        ("confusion:3,5,7:0.2", r"two different labels"),
+        ("confusion:3,5", r"the fraction of 'confusion:3,5' must lie in \(0, 1\)"),
+        ("confusion:3,5:1", r"must lie in \(0, 1\)"),
+        ("confusion:3,5:0.001", r"selects 0 of 13\d"),
+        ("gaussian:0.1", r"a finite standard deviation > 0.*but the rule is 'gaussian:0\.1'\. For example"),
+        ("gaussian:0.1:0", r"a finite standard deviation > 0"),
+        ("gaussian:0.1:-1", r"a finite standard deviation > 0"),
+        ("gaussian:0.1:nan", r"a finite standard deviation > 0"),
+        ("gaussian:0.1:inf", r"a finite standard deviation > 0"),
+        ("gaussian:0.1:1:2", r"a finite standard deviation > 0"),
+        ("gaussian:1:1", r"the fraction of 'gaussian:1:1' must lie in \(0, 1\)"),
+        ("gaussian:1e-9:1", r"selects 0 of 1297"),
     ],
 )
 def test_a_rule_that_cannot_be_read(rule, message, bundle) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from ebbing.battery.deployed import Copies, deployed_measures
 from ebbing.battery.measurement import FEWEST_RETRAINED, Material, Measurement
 from ebbing.battery.one_by_one import QUICK, STANDARD, OneByOne
+from ebbing.battery.planted import Planted, planted_measures
 from ebbing.battery.salun import SalunFigures
 from ebbing.battery.together import Together
 from ebbing.measures import Floor
@@ -32,6 +33,7 @@ class Battery:
         kind: str = "ids",
         seed: int = 0,
         copies: Copies | None = None,
+        planted: Planted | None = None,
     ) -> None:
         """Keep what every model is held against.
 
@@ -44,9 +46,11 @@ class Battery:
             kind: how the forgotten records were chosen.
             seed: of every draw.
             copies: what rounded copies of retrained models answer.
+            planted: what retrained models show of what was planted, see `planted_in`.
         """
         self.originals, self.retrained, self.level = originals, retrained, level
         self.concept, self.kind, self.seed, self.copies = concept, kind, seed, copies or {}
+        self.planted = planted
         self.floors: dict[str, Floor] = {}
         self.seconds = 0.0  # spent on measuring so far
 
@@ -64,12 +68,15 @@ class Battery:
             raise ValueError("nothing is measured without retrained models.")
         return self.retrained
 
-    def measure(self, judged: Observations, *, copies: Copies | None = None) -> dict[str, dict[str, Any]] | None:
+    def measure(
+        self, judged: Observations, *, copies: Copies | None = None, planted: Planted | None = None
+    ) -> dict[str, dict[str, Any]] | None:
         """The measures of some models, by their keys; None where there are too few retrained models to compare with.
 
         Args:
             judged: of the models of one method, or of the originals.
             copies: what copies of them answer, see `copies_of`; None where the weights are not at hand.
+            planted: what they show of what was planted; None likewise.
         """
         if self.retrained is None or self.retrained.n_models < FEWEST_RETRAINED:
             return None
@@ -81,6 +88,8 @@ class Battery:
             found += self._salun.measure(judged)
             found += self._together.measure(judged)
             found += deployed_measures(material, copies, self.copies)
+        if self.level == "full":
+            found += planted_measures(material, planted, self.planted)
         self.seconds += time.perf_counter() - started
         return {one.key: one.as_dict() for one in found}
 

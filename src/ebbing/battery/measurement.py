@@ -43,7 +43,7 @@ class Measurement:
         high: upper end.
         p95: 95th percentile over the records.
         floor: what retrained models give among themselves.
-        reason: why there is no value.
+        reason: why there is no value; beside one, what a test says of it.
     """
 
     name: str

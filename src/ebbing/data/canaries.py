@@ -1,4 +1,4 @@
-"""Canaries: training examples given wrong labels on purpose, whose trace in a model is easy to see."""
+"""Canaries: training examples given wrong labels or noise on purpose, whose trace in a model is easy to see."""
 
 from __future__ import annotations
 
@@ -52,6 +52,68 @@ def mislabel(labels: Tensor, positions: npt.ArrayLike | Tensor, *, n_classes: in
     wrong = labels.clone()
     wrong[index] = (labels[index] + torch.from_numpy(offsets).to(labels.device)[index]) % n_classes
     return wrong
+
+
+def swap_labels(labels: Tensor, positions: npt.ArrayLike | Tensor, *, classes: tuple[int, int]) -> Tensor:
+    """A copy of the labels in which the given positions of two classes carry the label of the other one.
+
+    Source: interclass confusion, Goel et al., arXiv 2201.06640.
+
+    Args:
+        labels: int64 (n,). Left as they are.
+        positions: Integers (k,), in [0, n), without repetition; k may be 0. All are of one of the classes.
+        classes: Two different ones.
+
+    Returns:
+        int64 (n,), on the device of `labels`; it differs from `labels` in exactly the k positions.
+
+    Raises:
+        InputError: If any of the above is not so. All problems are named at once.
+
+    Example:
+        >>> swap_labels(torch.tensor([3, 5, 0, 3]), [0, 1], classes=(3, 5))
+        tensor([5, 3, 0, 3])
+    """
+    chosen, (a, b) = _as_array(positions), classes
+    whole = labels.dtype == torch.int64 and labels.ndim == 1
+    problems = _problems_of_positions(chosen, len(labels) if whole else 0)
+    if not whole:
+        problems = [f"`labels` must be int64 of shape (n,), but are {labels.dtype} of shape {tuple(labels.shape)}."]
+    if a == b:
+        problems.append(f"`classes` must be two different ones, but are {classes}.")
+    swapped = labels.clone()
+    if not problems:
+        index = torch.from_numpy(chosen.astype(np.int64)).to(labels.device)
+        found = labels[index]
+        others = sorted(set(found.tolist()) - {a, b})
+        if others:
+            problems.append(f"the labels at `positions` must be {a} or {b}, but contain {others[:5]}.")
+        swapped[index] = torch.where(found == a, b, a)
+    if problems:
+        raise InputError("\n".join(problems))
+    return swapped
+
+
+def gaussian_noise(like: Tensor, *, sd: float, seed: int) -> Tensor:
+    """Independent values of N(0, sd^2), of the shape, type and device of some inputs; not clipped.
+
+    Source: Pawelczyk et al., arXiv 2406.17216.
+
+    Args:
+        like: Floating point.
+        sd: Finite, > 0, in the units of the inputs.
+        seed: At least 0.
+
+    Raises:
+        InputError: If any of the above is not so.
+    """
+    if not like.is_floating_point() or not 0 < sd < float("inf") or seed < 0:
+        raise InputError(
+            f"noise needs floating-point inputs, a finite `sd` > 0 and a `seed` of at least 0, but they are {like.dtype}, {sd} "
+            f"and {seed}."
+        )
+    drawn = np.random.default_rng(seed).standard_normal(tuple(like.shape)) * sd
+    return torch.from_numpy(np.asarray(drawn)).to(like)
 
 
 def _as_array(positions: npt.ArrayLike | Tensor) -> npt.NDArray[np.generic]:

@@ -1,8 +1,11 @@
-"""What must be forgotten, from one line: ``random:0.1``, ``class:3``, ``mislabelled:0.05``, or a file of ids."""
+"""What must be forgotten, from one line: ``random:0.1``, ``class:3``, ``gaussian:0.05:1``, or a file of ids."""
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +13,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset, TensorDataset
 
-from ebbing.data.canaries import mislabel
+from ebbing.data.canaries import gaussian_noise, mislabel, swap_labels
 from ebbing.data.sources import DataBundle
 from ebbing.errors import InputError
 from ebbing.ids import read_ids
+from ebbing.planted import AddedNoise, SwappedLabels
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification
 from ebbing.unseen import same_mix, split_unseen
 
 VALIDATION_SHARE = 0.2
-RULES = "random:FRACTION, balanced:FRACTION, class:LABEL, mislabelled:FRACTION or a file with one id a line"
+RULES = (
+    "random:FRACTION, balanced:FRACTION, class:LABEL, mislabelled:FRACTION, confusion:LABEL,LABEL:FRACTION, "
+    "gaussian:FRACTION:SD or a file with one id a line"
+)
 
 
 def select(rule: str, bundle: DataBundle, *, seed: int) -> ForgetRequest:
@@ -29,15 +36,18 @@ def select(rule: str, bundle: DataBundle, *, seed: int) -> ForgetRequest:
 
     Args:
         rule: ``random:F`` (a fraction F of the training set), ``balanced:F`` (the same number of each class),
-            ``class:C`` (every record of a class), ``mislabelled:F`` (a fraction F is given a wrong label *before
-            training*, see `mislabel`; the request's ``dataset`` holds the wrong labels), or the path of a file with one
-            position of the training set a line (# begins a comment).
+            ``class:C`` (every record of a class), or the path of a file with one position of the training set a line
+            (# begins a comment). Three rules plant something *before training*, and the request's ``dataset`` holds it:
+            ``mislabelled:F`` (a fraction F is given a wrong label, see `mislabel`), ``confusion:A,B:F`` (a fraction F of
+            each of the classes A and B is given the label of the other; interclass confusion), and ``gaussian:F:SD``
+            (noise of N(0, SD^2) is added to a fraction F of the inputs, in the units that the model sees).
         bundle: training and test set.
-        seed: draws the records, the wrong labels and the split of the test set.
+        seed: draws the records, what is planted on them, and the split of the test set.
 
     Returns:
-        The request; train originals on its ``dataset``. For ``mislabelled``, ``matched`` is drawn from the holdout with
-        the same mix of true classes and given wrong labels by the same rule.
+        The request; train originals on its ``dataset``. Where something is planted, ``matched`` is drawn from the holdout
+        with the same mix of true classes, and the same is done to it: wrong labels by the same rule, swapped labels, or noise
+        of another draw.
 
     Raises:
         InputError: if the rule cannot be read or selects nothing or everything.
@@ -47,8 +57,8 @@ def select(rule: str, bundle: DataBundle, *, seed: int) -> ForgetRequest:
     name, _, value = rule.partition(":")
     labels = bundle.train.tensors[1]
     n = len(labels)
-    if name == "mislabelled":
-        return _mislabelled(_fraction(rule, value), bundle, validation, holdout, generator, rule=rule)
+    if name in PLANTING:
+        return PLANTING[name](_Field(rule, value, bundle, validation, holdout, generator))
     if name == "random":
         ids = generator.choice(n, size=_count(rule, _fraction(rule, value), n), replace=False)
         what = f"{len(ids)} records drawn at random"
@@ -100,38 +110,144 @@ def _balanced(rule: str, labels: Tensor, each: int, n_classes: int, generator: n
     return np.concatenate([generator.choice(p, size=each, replace=False) for p in places])
 
 
-def _mislabelled(
-    fraction: float,
-    bundle: DataBundle,
-    validation: Subset,  # type: ignore[type-arg]
-    holdout: Subset,  # type: ignore[type-arg]
-    generator: np.random.Generator,
-    *,
-    rule: str,
-) -> ForgetRequest:
+@dataclass(frozen=True)
+class _Field:
+    """Where something is planted: the rule and what follows its name, the data, its unseen parts, and what draws."""
+
+    rule: str
+    value: str
+    bundle: DataBundle
+    validation: Subset  # type: ignore[type-arg]
+    holdout: Subset  # type: ignore[type-arg]
+    generator: np.random.Generator
+
+    def seeds(self) -> list[int]:
+        """For the training set, the holdout's matched part, and that of validation."""
+        return [int(s) for s in self.generator.integers(2**31, size=3)]
+
+
+def _mislabelled(field: _Field) -> ForgetRequest:
     """Canaries: wrong labels in the training set, and unseen examples with wrong labels beside them."""
-    images, labels = bundle.train.tensors
-    ids = generator.choice(len(labels), size=_count(rule, fraction, len(labels)), replace=False)
-    seeds = [int(s) for s in generator.integers(2**31, size=3)]
-    wrong = mislabel(labels, ids, n_classes=len(bundle.classes), seed=seeds[0])
-    true = labels[torch.from_numpy(ids)]
+    images, labels = field.bundle.train.tensors
+    n, n_classes = len(labels), len(field.bundle.classes)
+    count = _count(field.rule, _fraction(field.rule, field.value), n)
+    ids = field.generator.choice(n, size=count, replace=False)
+    first, *others = field.seeds()
+    wrong = mislabel(labels, ids, n_classes=n_classes, seed=first)
+
+    def likewise(images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        return images, mislabel(labels, range(len(labels)), n_classes=n_classes, seed=seed)
+
+    matched, validation_matched = _drawn_alike(field, labels[torch.from_numpy(ids)], likewise, others)
     return ForgetRequest.from_ids(
         TensorDataset(images, wrong),
         ids,
-        holdout=holdout,
-        validation=validation,
-        matched=_relabelled(holdout, true, len(bundle.classes), seed=seeds[1]),
-        validation_matched=_relabelled(validation, true, len(bundle.classes), seed=seeds[2]),
+        holdout=field.holdout,
+        validation=field.validation,
+        matched=matched,
+        validation_matched=validation_matched,
         kind="mislabelled",
         description=f"{len(ids)} records that were given a wrong label before training",
     )
 
 
-def _relabelled(unseen: Subset, true: Tensor, n_classes: int, *, seed: int) -> TensorDataset | None:  # type: ignore[type-arg]
-    """Unseen examples with the mix of true classes of the canaries, and wrong labels by the same rule."""
-    part = same_mix(unseen, true, task=Classification())
-    if part is None:
-        return None
-    records = [part[i] for i in range(len(part))]
-    images, labels = torch.stack([r[0] for r in records]), torch.stack([r[1] for r in records])
-    return TensorDataset(images, mislabel(labels, range(len(labels)), n_classes=n_classes, seed=seed))
+def _confusion(field: _Field) -> ForgetRequest:
+    """Interclass confusion: of each of two classes the same fraction is trained as the other one."""
+    images, labels = field.bundle.train.tensors
+    classes, fraction = _pair(field.rule, field.value, field.bundle)
+    places = [(labels == c).nonzero().flatten().numpy() for c in classes]
+    counts = [_count(field.rule, fraction, len(p)) for p in places]
+    drawn = [field.generator.choice(p, size=k, replace=False) for p, k in zip(places, counts, strict=True)]
+    ids = np.concatenate(drawn)
+
+    def likewise(images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        return images, swap_labels(labels, range(len(labels)), classes=classes)
+
+    matched, validation_matched = _drawn_alike(field, labels[torch.from_numpy(ids)], likewise, [0, 0])
+    a, b = (field.bundle.classes[c] for c in classes)
+    return ForgetRequest.from_ids(
+        TensorDataset(images, swap_labels(labels, ids, classes=classes)),
+        ids,
+        holdout=field.holdout,
+        validation=field.validation,
+        matched=matched,
+        validation_matched=validation_matched,
+        kind="confusion",
+        description=f"{len(ids)} records of the classes {a!r} and {b!r} whose labels were swapped before training",
+        planted=SwappedLabels(classes),
+    )
+
+
+def _gaussian(field: _Field) -> ForgetRequest:
+    """Gaussian canaries: noise on some inputs of the training set, and unseen examples with other noise beside them."""
+    images, labels = field.bundle.train.tensors
+    fraction, sd = _fraction_and_deviation(field.rule, field.value)
+    ids = field.generator.choice(len(labels), size=_count(field.rule, fraction, len(labels)), replace=False)
+    index = torch.from_numpy(ids)
+    first, *others = field.seeds()
+    noise = gaussian_noise(images[index], sd=sd, seed=first)
+    noisy = images.clone()
+    noisy[index] += noise
+
+    def likewise(images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        return images + gaussian_noise(images, sd=sd, seed=seed), labels
+
+    matched, validation_matched = _drawn_alike(field, labels[index], likewise, others)
+    return ForgetRequest.from_ids(
+        TensorDataset(noisy, labels),
+        ids,
+        holdout=field.holdout,
+        validation=field.validation,
+        matched=matched,
+        validation_matched=validation_matched,
+        kind="gaussian",
+        description=f"{len(ids)} records whose inputs got noise of standard deviation {sd:g} before training",
+        planted=AddedNoise(noise, sd),
+    )
+
+
+PLANTING = {"mislabelled": _mislabelled, "confusion": _confusion, "gaussian": _gaussian}
+
+
+def _pair(rule: str, value: str, bundle: DataBundle) -> tuple[tuple[int, int], float]:
+    """Two classes and a fraction: what follows ``confusion:``."""
+    labels, _, fraction = value.partition(":")
+    words, n = labels.split(","), len(bundle.classes)
+    known = [int(word) for word in words if word.isdecimal() and int(word) < n]
+    if len(words) != 2 or len(known) != 2 or known[0] == known[1]:
+        raise InputError(
+            f"`confusion:LABEL,LABEL:FRACTION` needs two different labels in [0, {n}), but the rule is {rule!r}. For example "
+            "confusion:0,1:0.2."
+        )
+    return (known[0], known[1]), _fraction(rule, fraction)
+
+
+def _fraction_and_deviation(rule: str, value: str) -> tuple[float, float]:
+    """What follows ``gaussian:``."""
+    fraction, _, deviation = value.partition(":")
+    try:
+        sd = float(deviation)
+    except ValueError:
+        sd = float("nan")
+    if not (math.isfinite(sd) and sd > 0):
+        raise InputError(
+            f"`gaussian:FRACTION:SD` needs a finite standard deviation > 0, in the units of the inputs as the model sees them, "
+            f"but the rule is {rule!r}. For example gaussian:0.05:1."
+        )
+    return _fraction(rule, fraction), sd
+
+
+def _drawn_alike(
+    field: _Field, true: Tensor, likewise: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]], seeds: list[int]
+) -> list[TensorDataset | None]:
+    """Of holdout and validation examples with the mix of true classes of the forgotten, after the same was done to them."""
+    found: list[TensorDataset | None] = []
+    for unseen, seed in zip((field.holdout, field.validation), seeds, strict=True):
+        part = same_mix(unseen, true, task=Classification())
+        if part is None:
+            found.append(None)
+            continue
+        records = [part[i] for i in range(len(part))]
+        images, labels = torch.stack([r[0] for r in records]), torch.stack([r[1] for r in records])
+        found.append(TensorDataset(*likewise(images, labels, seed)))
+    return found

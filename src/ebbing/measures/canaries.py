@@ -15,10 +15,10 @@ from scipy import stats
 from torch import Tensor, nn
 
 from ebbing.errors import InputError
+from ebbing.planted import misfit
 from ebbing.task import Task, evaluation_mode, margin
 
 POWER = 0.8  # the chance at which a shift counts as detectable
-SURPRISE = 6.0  # standard errors that noise may be off by, in its own standard deviation
 
 
 @dataclass(frozen=True)
@@ -234,13 +234,10 @@ def _check_canaries(images: Tensor, noise: Tensor, labels: Tensor, *, noise_sd: 
         problems.append(f"`batch_size` must be at least 1, but is {batch_size}. 256 is usual")
     if not (math.isfinite(noise_sd) and noise_sd > 0):
         problems.append(f"`noise_sd` must be finite and > 0, but is {noise_sd}. It is a deviation, not a variance")
-    elif not problems:
-        seen = float(noise.double().square().mean().sqrt())
-        allowed = SURPRISE / math.sqrt(2 * noise.numel())  # the relative standard error of a normal's deviation
-        if not abs(seen / noise_sd - 1) <= allowed + 1e-3:
-            problems.append(
-                f"`noise` must have been drawn with `noise_sd` = {noise_sd:.4g}, but has a root mean square of {seen:.4g}. "
-                "Scale both as the inputs are, do not clip, and pass a deviation, not a variance"
-            )
+    elif not problems and (seen := misfit(noise, noise_sd)) is not None:
+        problems.append(
+            f"`noise` must have been drawn with `noise_sd` = {noise_sd:.4g}, but has a root mean square of {seen:.4g}. "
+            "Scale both as the inputs are, do not clip, and pass a deviation, not a variance"
+        )
     if problems:
         raise InputError(". ".join(problems) + ".")

@@ -357,6 +357,7 @@ MEASURES: Mapping[str, Source] = {
     "int8": Source(("zhang2025catastrophic",), own="for classifiers"),
     "int4": Source(("zhang2025catastrophic",), own="for classifiers"),
     "gate-off": Source(own="what is gated must stay forgotten without the gate"),
+    "mislabelled-canaries": Source(own="how often planted wrong labels are still predicted"),
     "interclass-confusion": Source(("goel2022adversarial",)),
     "gaussian-canaries": Source(("pawelczyk2025machine",)),
 }

@@ -19,7 +19,8 @@ from ebbing.report.saved import Saved
 from ebbing.report.tidy import ATTACKS, ORIGINAL, RETRAINED, read_floor
 
 Style = Literal["ua-ra-ta", "tow", "klom"]
-KINDS_BY_RULE = ("random", "balanced", "class", "mislabelled")  # another seed draws other records: the same problem
+# another seed draws other records: the same problem
+KINDS_BY_RULE = ("random", "balanced", "class", "mislabelled", "confusion", "gaussian")
 MINUTES_FROM = 600.0  # seconds of the slowest from which on RTE is said in minutes
 SALUN = "salun-mia"
 SALUN_MIA = "MIA of the SalUn papers: share of the forget set that a support vector machine calls non-member"
