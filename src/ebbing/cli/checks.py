@@ -30,6 +30,30 @@ def named_option(option: str) -> Iterator[None]:
         raise InputError(f"{option}: {error}") from error
 
 
+OPTION_OF = {
+    "ids": "--forget",
+    "exclude": "--exclude",
+    "dataset": "--data",
+    "holdout": "--holdout",
+    "validation": "the validation part of --holdout",
+    "matched": "--matched",
+    "validation_matched": "the validation part of --matched",
+    "training_view": "--training-view",
+}
+
+
+@contextmanager
+def arguments_as_options() -> Iterator[None]:
+    """Say the options that a user gave, where an error speaks of the library's arguments."""
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        for argument, option in OPTION_OF.items():
+            text = text.replace(f"`{argument}`", option)
+        raise InputError(text) from error
+
+
 def raise_all(problems: list[str]) -> None:
     """Raise what was noted, each on a line of its own, if anything was."""
     if problems:

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from ebbing.batches import size
 from ebbing.battery import Level
 from ebbing.checkpoints import WeightsRecord, read_record
-from ebbing.cli.checks import check_file, device_named, named_option, noted, raise_all
+from ebbing.cli.checks import arguments_as_options, check_file, device_named, named_option, noted, raise_all
 from ebbing.cli.loading import builder_of, datasets_of, keys_of, load_weights, task_of
 from ebbing.cli.names import nearest
 from ebbing.cli.screen import print_line
@@ -126,7 +126,10 @@ def prepare(options: OwnOptions, problems: list[str]) -> Own:
             "with the forget set's mix of classes is then taken."
         )
     raise_all(problems)
-    request = _request(options, datasets, ids["--forget"], ids.get("--exclude", []), keys, task=task, received=received)
+    with arguments_as_options():
+        request = _request(
+            options, datasets, ids["--forget"], ids.get("--exclude", []), keys, task=task, received=received
+        )
     return Own(build, request, task, device, len(ids["--forget"]), options.allow_pt, fail_if)
 
 
@@ -229,7 +232,7 @@ def tell_request(own: Own, original: nn.Module, console: Console) -> None:
     excluded = total - records - len(request.retain_ids)
     kept = f", {excluded} kept out as forgotten before" if excluded else ""
     print_line(console, f"{ids} id{'s' * (ids != 1)} matched {records} of {total} records{kept}.")
-    with named_option("--model and --data"):
+    with named_option("--model and --data"), arguments_as_options():
         found = preflight(original, request, task=own.task)
     print_line(
         console,
