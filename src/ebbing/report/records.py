@@ -103,7 +103,9 @@ def _in_lines(
 
 def _sorted(subjects: Sequence[Subject]) -> Plot | None:
     caption = "Every forgotten record's distance z from the retrained models, from the smallest to the largest; the nearer to "
-    caption += "the green line, the less an attack on single records has to go by. A steep right end: some are still known."
+    caption += (
+        "the green line, the less an attack on single records has to go by. A steep right end: some are still known."
+    )
     return _in_lines(subjects, "sorted", "Per-example scores, sorted", caption, _ordered, _paint_sorted)
 
 
