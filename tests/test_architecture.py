@@ -18,12 +18,12 @@ LAYERS = (
     *("task", "unseen", "planted", "request", "journal", "training", "preflight", "pool", "store"),
     *("units", "curves", "rankings", "rates", "methods", "sabotage", "models", "data"),
     *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "pictures", "bank"),
-    *("report", "verdict", "evidence", "auditing"),
+    *("report", "verdict", "evidence", "facts", "auditing"),
     *("study", "qualification", "paper", "executors", "cli", "__main__", "testing"),
 )
 JUDGE = {
     *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "report"),
-    *("verdict", "evidence", "auditing"),
+    *("verdict", "evidence", "facts", "auditing"),
 }
 
 

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import numpy as np
-import torch
 from torch import nn
 
-from ebbing import __version__, fingerprint
+from ebbing import fingerprint
 from ebbing.bank import OracleBank
 from ebbing.battery import Battery, Copies, Level, Planted, copies_of, planted_in
 from ebbing.errors import InputError
 from ebbing.evidence import Judge
+from ebbing.facts import cost_notes, cost_of_run, describe_counts, describe_request, digests, plain, provenance_of
 from ebbing.files import write_text
 from ebbing.inside import probed_layers
 from ebbing.journal import RunRecord
@@ -32,7 +28,6 @@ from ebbing.request import ForgetRequest
 from ebbing.seen import Seen, see
 from ebbing.task import Classification, Task
 from ebbing.technical import Representations, technical_block
-from ebbing.training import Trainer
 from ebbing.verdict import FEWEST_ORACLES, RULE, Verdict
 
 if TYPE_CHECKING:
@@ -44,6 +39,7 @@ NO_COST: dict[str, float | None] = {"seconds": None, "ratio_to_retraining": None
 UNREAD = "Its layers are not the original's, so that it was judged by its answers alone."
 
 Models = nn.Module | Sequence[nn.Module]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -169,7 +165,7 @@ def audit(
     copy = partial(copies_of, request=request, task=task) if measured not in (None, "quick") else None
     copies = None
     if copy is not None:
-        copies = AllCopies(
+        copies = OfAll(
             original=copy(_listed(original), original=first),
             unlearned={name: copy(_listed(models), original=first) for name, models in methods.items()},
             retrained=copy(oracles),
@@ -178,7 +174,7 @@ def audit(
     planted = None
     if measured == "full" and references is not None:
         shown = partial(planted_in, request=request, task=task)
-        planted = AllPlanted(
+        planted = OfAll(
             original=shown(_listed(original), seen[0].answers),
             unlearned={name: shown(_listed(models), seen[1][name].answers) for name, models in methods.items()},
             retrained=shown(oracles, references.answers),
@@ -192,14 +188,14 @@ def audit(
         planted=planted,
         concept=request.concept,
         records=records,
-        costs={name: _cost((records or {}).get(name, RunRecord()), oracles, request) for name in methods},
-        request=_describe_request(request),
-        provenance=_provenance(first) | dict(provenance or {}),
+        costs={name: cost_of_run((records or {}).get(name, RunRecord()), oracles, request) for name in methods},
+        request=describe_request(request),
+        provenance=provenance_of(first) | dict(provenance or {}),
         seconds=oracles.seconds if isinstance(oracles, OracleBank) else [],
         seed=seed,
         models={
-            "original": _digests(_listed(original)),
-            "methods": {name: _digests(_listed(models)) for name, models in methods.items()},
+            "original": digests(_listed(original)),
+            "methods": {name: digests(_listed(models)) for name, models in methods.items()},
         },
     )
     if show_examples:
@@ -208,7 +204,7 @@ def audit(
         represent = partial(Representations.of, request=request, task=task, layers=layers)
         retrained = represent(oracles)
         for name, models in methods.items():
-            report.data["methods"][name]["technical"] = _plain(
+            report.data["methods"][name]["technical"] = plain(
                 technical_block(
                     (records or {}).get(name, RunRecord()).factors,
                     represent(_listed(models)),
@@ -232,8 +228,8 @@ def judge_observations(
     seconds: Sequence[float] = (),
     seed: int = 0,
     measures: Level | None = "quick",
-    copies: AllCopies | None = None,
-    planted: AllPlanted | None = None,
+    copies: OfAll[Copies] | None = None,
+    planted: OfAll[Planted] | None = None,
     models: Mapping[str, Any] | None = None,
 ) -> AuditReport:
     """Judge models by what was seen of them, wherever they were trained: `audit` without models.
@@ -290,7 +286,7 @@ def judge_observations(
             "notes": [
                 *record.notes,
                 *judge.notes(after),
-                *_cost_notes(cost),
+                *cost_notes(cost),
                 *([UNREAD] if unread else []),
                 *on_matched,
             ],
@@ -300,7 +296,7 @@ def judge_observations(
         }
     data = {
         "schema": SCHEMA,
-        "request": dict(request) if request is not None else _describe_counts(before.answers, concept),
+        "request": dict(request) if request is not None else describe_counts(before.answers, concept),
         "models": models,
         "original": judge.describe(
             before,
@@ -315,29 +311,16 @@ def judge_observations(
         "rule": {"text": RULE},
         "provenance": dict(provenance or {}),
     }
-    return AuditReport(_plain(data), verdicts)
+    return AuditReport(plain(data), verdicts)
 
 
 @dataclass(frozen=True)
-class AllCopies:
-    """What copies of the models answer, see `ebbing.battery.copies_of`: of the originals, of each method, of the retrained."""
+class OfAll(Generic[T]):
+    """Something that only who has the weights can see, of the originals, of each method's models, and of the retrained."""
 
-    original: Copies
-    unlearned: Mapping[str, Copies]
-    retrained: Copies
-
-
-@dataclass(frozen=True)
-class AllPlanted:
-    """What models show of planted marks, see `ebbing.battery.planted_in`: the originals, each method's, the retrained."""
-
-    original: Planted
-    unlearned: Mapping[str, Planted]
-    retrained: Planted
-
-
-def _digests(models: Sequence[nn.Module]) -> list[str]:
-    return [fingerprint.of_tensors(model.state_dict()) for model in models]
+    original: T
+    unlearned: Mapping[str, T]
+    retrained: T
 
 
 def _as_seen(models: Seen | Observations) -> Seen:
@@ -358,77 +341,3 @@ def _refuse_equal(oracles: Sequence[nn.Module]) -> None:
 
 def _listed(models: Models) -> list[nn.Module]:
     return [models] if isinstance(models, nn.Module) else list(models)
-
-
-def _cost(record: RunRecord, oracles: Sequence[nn.Module], request: ForgetRequest) -> dict[str, float | None]:
-    """Seconds and examples of a method, and both over those of one retraining."""
-    retraining = oracles.median_seconds if isinstance(oracles, OracleBank) else None
-    examples = None
-    if isinstance(oracles, OracleBank) and isinstance(oracles.trainer, Trainer):
-        examples = oracles.trainer.recipe.examples(len(request.retain))
-    known = record.seconds is not None and retraining
-    return {
-        "seconds": record.seconds,
-        "ratio_to_retraining": record.seconds / retraining if known and record.seconds and retraining else None,
-        "examples_ratio": record.examples / examples if record.examples is not None and examples else None,
-    }
-
-
-def _cost_notes(cost: Mapping[str, float | None]) -> list[str]:
-    ratio = cost["ratio_to_retraining"]
-    if ratio is not None and ratio >= 1:
-        return [f"Retraining would have cost less: this took {ratio:.2f} times as long."]
-    return []
-
-
-def _describe_request(request: ForgetRequest) -> dict[str, Any]:
-    return {
-        "kind": request.kind,
-        "description": request.description,
-        "forget": len(request.forget),
-        "retain": len(request.retain),
-        "holdout": len(request.holdout),  # type: ignore[arg-type]
-        "matched": None if request.matched is None else len(request.matched),  # type: ignore[arg-type]
-        "concept": request.concept,
-        "fingerprint": request.fingerprint,
-        "received": None if request.received is None else request.received.isoformat(),
-    }
-
-
-def _describe_counts(seen: Observations, concept: bool) -> dict[str, Any]:
-    counts = {name: getattr(seen, name).n_examples for name in ("forget", "retain", "holdout")}
-    matched = None if seen.matched is None else seen.matched.n_examples
-    return {
-        "kind": "observations",
-        "description": "models that were observed elsewhere",
-        **counts,
-        "matched": matched,
-        "concept": concept,
-        "fingerprint": None,
-        "received": None,
-    }
-
-
-def _provenance(model: nn.Module) -> dict[str, Any]:
-    return {
-        "ebbing": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": str(next((p.device for p in model.parameters()), "cpu")),
-        "threads": torch.get_num_threads(),
-        "seeds": None,
-        "command": None,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _plain(value: Any) -> Any:
-    """JSON data: absent evidence (NaN) becomes null."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    return value
