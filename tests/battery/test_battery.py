@@ -11,6 +11,7 @@ from torch import nn
 from ebbing.battery import LEVELS, Battery, copies_of, cost_of
 from ebbing.measures import tug_of_war
 from ebbing.observations import Observations, Signals, observe
+from ebbing.report import citations
 from ebbing.task import Classification
 from ebbing.testing.problems import bits, problems
 
@@ -58,8 +59,9 @@ def measured(judged, retrained, *, level="standard", **rest):
     return Battery(models(12, seed=5, remembered=6.0), retrained, level=level, **rest).measure(judged)
 
 
-def test_levels_add_and_never_take_away(retrained):
+def test_levels_add_and_never_take_away_and_every_measure_is_cited(retrained):
     keys = [set(measured(models(4, seed=2), retrained, level=level)) for level in LEVELS]
+    assert {key.partition("/")[0] for key in keys[-1]} <= set(citations.MEASURES)
     assert keys[0] < keys[1] < keys[2]
 
 

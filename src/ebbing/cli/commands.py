@@ -96,7 +96,10 @@ def run(
         list[str] | None, typer.Option(help="key=value of the training, such as epochs=10; repeatable.")
     ] = None,
     forget: Annotated[
-        str, typer.Option(help="random:0.1, balanced:0.05, class:3, mislabelled:0.05, or a file of ids.")
+        str,
+        typer.Option(
+            help="random:0.1, balanced:0.05, class:3, mislabelled:0.05, confusion:3,5:0.2, gaussian:0.1:0.5, or a file of ids."
+        ),
     ] = "random:0.1",
     method: Annotated[
         list[str] | None,

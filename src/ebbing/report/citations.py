@@ -156,6 +156,13 @@ BIBLIOGRAPHY: Mapping[str, Reference] = {
         arxiv="2304.04934",
         venue=NEURIPS,
     ),
+    "kornblith2019similarity": _paper(
+        "Similarity of Neural Network Representations Revisited",
+        "Simon Kornblith, Mohammad Norouzi, Honglak Lee, Geoffrey Hinton",
+        2019,
+        arxiv="1905.00414",
+        venue=ICML,
+    ),
     "lecun1998gradient": _article(
         "Gradient-Based Learning Applied to Document Recognition",
         "Yann LeCun, Léon Bottou, Yoshua Bengio, Patrick Haffner",
@@ -352,6 +359,7 @@ MEASURES: Mapping[str, Source] = {
     "u-lira": Source(("hayes2025inexact", "carlini2022membership")),
     "rmia": Source(("zarifzadeh2024low",)),
     "forgetting-score": Source(("triantafillou2024progress",)),
+    "forgetting-score-normalised": Source(("triantafillou2024progress",), own="over the retrained models' own"),
     "worst-decile": Source(("hayes2025inexact",), own="as a figure of its own"),
     "riskier": Source(("hayes2025inexact",), own="as a figure of its own"),
     "int8": Source(("zhang2025catastrophic",), own="for classifiers"),
@@ -360,6 +368,7 @@ MEASURES: Mapping[str, Source] = {
     "mislabelled-canaries": Source(own="how often planted wrong labels are still predicted"),
     "interclass-confusion": Source(("goel2022adversarial",)),
     "gaussian-canaries": Source(("pawelczyk2025machine",)),
+    "cka": Source(("kornblith2019similarity",)),
 }
 DATASETS: Mapping[str, Source] = {
     "digits": Source(("alpaydin1998optical", "pedregosa2011scikit")),
@@ -469,6 +478,8 @@ def _measured(subject: object) -> Iterator[tuple[str, Source | None]]:
             yield f"measure {name}", MEASURES[name]
     if read_estimate(dig(subject, "tow")) is not None:
         yield "measure tow", MEASURES["tow"]
+    if dig(subject, "technical", "cka") is not None:
+        yield "measure cka", MEASURES["cka"]
     for key, measure in mapping(dig(subject, "measures")).items():
         if read_estimate(dig(measure, "value")) is not None:
             name = str(key).partition("/")[0]
