@@ -102,11 +102,17 @@ def test_rates_are_compared_in_pairs_where_there_is_memory(mine: list[float], th
 
 
 def test_a_failure_that_was_asked_for_must_be_recognised() -> None:
-    seen = {"provoked-over-forgetting": [cell("provoked-over-forgetting", 0, notes=["Something.", CAUGHT])]}
-    assert answered(seen, "over-forgetting").measured == CAUGHT
-    assert answered(seen, "over-forgetting").answer == "holds"
-    missed = {"provoked-over-forgetting": [cell("provoked-over-forgetting", 0, notes=["Something."])]}
-    assert answered(missed, "over-forgetting").answer == "fails"
+    def runs(*notes: str) -> dict[str, list[dict[str, Any]]]:
+        name = "provoked-over-forgetting"
+        return {name: [cell(name, seed, notes=["Something.", note]) for seed, note in enumerate(notes)]}
+
+    seen = answered(runs(CAUGHT, CAUGHT), "over-forgetting")
+    assert seen.measured == f"recognised in 2 of 2 runs, first: {CAUGHT}"
+    assert seen.answer == "holds"
+    some = answered(runs("Nothing.", CAUGHT, "Nothing."), "over-forgetting")
+    assert some.answer == "happens, in 1 of 3 runs"
+    missed = answered(runs("Nothing."), "over-forgetting")
+    assert (missed.measured, missed.answer) == ("was asked for, and recognised in 0 of 1 runs", "fails")
 
 
 def test_cost_and_turns() -> None:
@@ -119,12 +125,16 @@ def test_cost_and_turns() -> None:
 
 
 def test_gates_that_are_taken_off_give_the_memory_back() -> None:
-    back = {"published-code": [cell("published-code", 0, network="authors-cnn", forget=0.9)]}
-    found = answered(back, "gates forget")
-    assert found.answer == "fails"
-    assert found.measured == "forget accuracy 20.0 % with the gates, 90.0 % when they are taken off"
-    gone = {"published-code": [cell("published-code", 0, network="authors-cnn", forget=0.2)]}
-    assert answered(gone, "gates forget").answer == "holds"
+    def without_gates(*, before: float, after: float) -> Claim:
+        run = cell("published-code", 0, network="authors-cnn", forget=after)
+        run["original"] = {"accuracy": run["original"]["accuracy"] | {"forget": before}}
+        return answered({"published-code": [run]}, "gates forget")
+
+    back = without_gates(before=0.95, after=0.9)
+    assert back.answer == "fails"
+    assert back.measured == "forget accuracy 95.0 % before, 20.0 % with the gates, 90.0 % when they are taken off"
+    assert without_gates(before=0.95, after=0.2).answer == "holds"
+    assert without_gates(before=0.21, after=0.2).answer == "cannot be told: its gates hide nothing"
 
 
 def test_of_nothing_nothing_is_said() -> None:

@@ -187,15 +187,23 @@ def _rankings(cells: Cells) -> list[Claim]:
 
 
 def _failures(cells: Cells) -> list[Claim]:
+    """Each failure that was asked for: in how many runs it was recognised, and in which words first."""
     found = []
     for failure in ("over-forgetting", "under-forgetting", "oscillation"):
-        for problem in cells.values():
-            for figures in problem.get(f"provoked-{failure}", []):
-                notes = [n for n in figures["unlearned"]["notes"] if n.lower().startswith(failure)]
-                told = notes[0] if notes else "was asked for, and not recognised"
-                found.append(
-                    Claim(f"{failure} happens under wrong settings, and is recognised", told, _answer(bool(notes)))
-                )
+        runs = [figures for problem in cells.values() for figures in problem.get(f"provoked-{failure}", [])]
+        said = [
+            next((n for n in run["unlearned"]["notes"] if n.lower().startswith(failure)), None)
+            for run in sorted(runs, key=lambda run: int(run["seed"]))
+        ]
+        seen = [note for note in said if note is not None]
+        if not runs:
+            continue
+        claim = f"{failure} happens under wrong settings, and is recognised"
+        if not seen:
+            found.append(Claim(claim, f"was asked for, and recognised in 0 of {len(runs)} runs", FAILS))
+            continue
+        answer = HOLDS if len(seen) == len(runs) else f"happens, in {len(seen)} of {len(runs)} runs"
+        found.append(Claim(claim, f"recognised in {len(seen)} of {len(runs)} runs, first: {seen[0]}", answer))
     return found
 
 
@@ -254,14 +262,20 @@ def _published(cells: Cells) -> list[Claim]:
 
 
 def _change_without_gates(cells: Sequence[Figures]) -> tuple[str, str] | None:
-    """Forget accuracy with the gates of the last bout and without them."""
-    shares = []
+    """Forget accuracy before, with the gates of the last bout, and without them.
+
+    Where the gates hide nothing, nothing can come back when they are taken off, and nothing was forgotten.
+    """
+    runs = []
     for figures in cells:
         ends = [e for e in figures["unlearned"]["history"] if e["bout"] in ("unlearning", "gates off")]
         if len(ends) >= 2:  # with, and without
-            shares.append((ends[-2]["accuracy"]["forget"], ends[-1]["accuracy"]["forget"]))
-    if not shares:
+            before = figures["original"]["accuracy"]["forget"]
+            runs.append((before, *(end["accuracy"]["forget"] for end in ends[-2:])))
+    if not runs:
         return None
-    gated, open_ = (spread([pair[i] for pair in shares], 1, scale=100) for i in (0, 1))
-    forgot = all(without <= gated_ + 0.02 for gated_, without in shares)
-    return f"forget accuracy {gated} % with the gates, {open_} % when they are taken off", _answer(forgot)
+    before_, gated, open_ = (spread([run[i] for run in runs], 1, scale=100) for i in range(3))
+    told = f"forget accuracy {before_} % before, {gated} % with the gates, {open_} % when they are taken off"
+    if all(with_gates > before - 0.02 for before, with_gates, _ in runs):
+        return told, f"{OPEN}: its gates hide nothing"
+    return told, _answer(all(without <= with_gates + 0.02 for _, with_gates, without in runs))
