@@ -1,9 +1,13 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
+
+from ebbing.auditing import AuditReport
+from schema_check import complaints
 
 torch.set_num_threads(1)  # the number of threads changes bits, and many of them on few cores crawl
 settings.register_profile("ebbing", deadline=None)  # the time of an example says nothing on a shared machine
@@ -23,3 +27,15 @@ def ebbing_data(monkeypatch: pytest.MonkeyPatch) -> Path:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{missing} (in CI no data test may be skipped)")
     pytest.skip(missing)
+
+
+@pytest.fixture(autouse=True)
+def reports_keep_to_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every report that any test saves is held against the schema of the package."""
+    save = AuditReport.save
+
+    def checked(self: AuditReport, *args: Any, **settings: Any) -> Path:
+        assert complaints(self.data) == []
+        return save(self, *args, **settings)
+
+    monkeypatch.setattr(AuditReport, "save", checked)

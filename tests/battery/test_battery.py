@@ -192,12 +192,26 @@ def test_the_same_seed_gives_the_same_figures(retrained):
     assert measured(judged, retrained) == measured(judged, retrained)
 
 
-def test_riskier_counts_what_is_answered_more_surely_than_before(retrained):
-    originals = models(12, seed=5)
-    surer = models(1, seed=2, temperature=0.2)
-    found = [Battery(originals, retrained, level="quick").measure(o)["riskier"] for o in (surer, models(1, seed=2))]
-    assert found[0]["value"] > 0.3 > 0.15 > found[1]["value"]
-    assert found[1]["floor"]["mean"] == pytest.approx(0.05, abs=0.04)
+def shifted(seen, **by):
+    """Margins moved on some splits."""
+    parts = {split: getattr(seen, split).arrays() for split in COUNTS}
+    return Observations(
+        **{split: Signals(**(part | {"margin": part["margin"] + by.get(split, 0.0)})) for split, part in parts.items()}
+    )
+
+
+def test_riskier_counts_what_stands_out_more_than_before_and_not_what_is_surer_of_everything(retrained):
+    battery = Battery(models(12, seed=5), retrained, level="quick")
+    plain = models(1, seed=2)
+    half = np.where(np.arange(COUNTS["retain"]) % 2, 4.0, 0.0)
+    found = {
+        "plain": battery.measure(plain)["riskier"],
+        "half": battery.measure(shifted(plain, retain=half))["riskier"],
+        "surer": battery.measure(shifted(plain, retain=4.0, holdout=4.0))["riskier"],
+    }
+    assert found["half"]["value"] > 0.4
+    assert found["surer"]["value"] == found["plain"]["value"] < 0.15
+    assert found["plain"]["floor"]["mean"] == pytest.approx(0.05, abs=0.04)
 
 
 def test_a_control_that_cancels_is_seen_by_the_worst_decile(retrained):
