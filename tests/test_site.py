@@ -157,6 +157,7 @@ def driver(tmp_path_factory):
         "--disable-gpu",
         "--disable-dev-shm-usage",
         "--no-first-run",
+        "--window-size=1280,900",  # on a narrow one the search hides behind its sign
         profile,
     ):
         options.add_argument(option)

@@ -26,7 +26,7 @@ COMMAND = (
     *("--out", "out/new.safetensors"),
 )
 INTERRUPTED = "Interrupted. What was finished is kept: the same command goes on from there.\n"
-TIMED = {"seconds", "seconds_each", "ratio_to_retraining"}
+TIMED = {"seconds", "seconds_each", "ratio_to_retraining", "date"}
 
 CLINIC = '''
 """A user's project: a network, data, and a training that takes a third of a second and keeps a log."""

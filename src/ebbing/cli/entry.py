@@ -53,6 +53,7 @@ class _CtrlC:
         self.raised: KeyboardInterrupt | None = None
         self._pressed = float("-inf")
         self._before: Any = None
+        self._told: Any = sys.unraisablehook
         self._note: Callable[[bool], None] = lambda happened: None
 
     def take(self) -> None:
@@ -65,6 +66,7 @@ class _CtrlC:
         main_thread = threading.current_thread() is threading.main_thread()  # no other may ask for signals
         if main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             self._before = signal.signal(signal.SIGINT, self)
+            self._told, sys.unraisablehook = sys.unraisablehook, self._unraisable
 
     def give_back(self) -> None:
         """Be called no more; where the process ends now, SIGINT does not stop the interpreter's tidying up either."""
@@ -72,6 +74,15 @@ class _CtrlC:
         if self._before is not None:
             atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGINT, self._before)
+            sys.unraisablehook = self._told
+
+    def _unraisable(self, unraisable: Any) -> None:
+        """Where SIGINT comes in the midst of what cannot raise, such as a weak reference's callback, Python would print it.
+
+        It was noted all the same, and the next file that is written heeds it.
+        """
+        if unraisable.exc_value is None or unraisable.exc_value is not self.raised:
+            self._told(unraisable)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """SIGINT has come."""
