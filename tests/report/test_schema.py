@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 from sample_report import bare_report, lone_report, sample_report, shown_examples
-from schema_check import complaints
 
 from ebbing.auditing import SCHEMA, judge_observations
 from ebbing.cli import main
 from ebbing.observations import Observations
 from ebbing.report import report_schema
+from schema_check import complaints
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "report.md"
 FREE = ("methods", "attacks", "probes", "kinship", "measures", "factors", "cka")  # their keys are names, not ours
