@@ -46,6 +46,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/startup.py --out results/startup.json
 	$(BIN)/python benchmarks/throughput.py --out results/throughput.json
 	$(BIN)/python benchmarks/memory.py --out results/memory.json
+	$(BIN)/python benchmarks/measures.py --out results/measures.json
 
 # The constraints come with the very first install, so that no other build of torch is ever resolved.
 $(INSTALLED): pyproject.toml constraints.txt

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from judge_page import judge_section
-from standard_page import standard_section
+from standard_page import measures_speed, standard_section
 
 from ebbing.files import write_text
 from ebbing.measures import mean_interval
@@ -52,7 +52,18 @@ def main() -> None:
         INTRODUCTION,
         *(
             part()
-            for part in (_accuracy, _canaries, _random, _class, judge_section, standard_section, _cost, _speed, _memory)
+            for part in (
+                _accuracy,
+                _canaries,
+                _random,
+                _class,
+                judge_section,
+                standard_section,
+                _cost,
+                _speed,
+                measures_speed,
+                _memory,
+            )
         ),
     ]
     made = {PAGE: "\n".join(part for part in parts if part).rstrip() + "\n", README: _readme(), PICTURE: _picture()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 RESULTS = Path(__file__).parent.parent / "results" / "standard"
@@ -48,6 +49,40 @@ def _one(cell: Block) -> list[str]:
         f"Verdict: {outcomes}. {cell['seconds']:,.0f} s in all: {spent}.{again} `{facts['command']}`; {versions}; "
         f"{facts['hardware']['cpu']}, {facts['hardware']['cores']} cores, {facts['workers']} processes of one thread.\n",
     ]
+
+
+def measures_speed() -> str:
+    """How long the measures over many models take, beside plain loops; empty where it was not measured."""
+    path = RESULTS.parent / "measures.json"
+    if not path.exists():
+        return ""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    names = list(found["rounds"][0])
+    middle = {
+        name: {
+            key: median(one[name][key] for one in found["rounds"])
+            for key in ("seconds", "loop_seconds", "times_faster")
+        }
+        for name in names
+    }
+    rows = [
+        f"| {name} | {m['seconds']:.2f} | {m['loop_seconds']:.1f} | {m['times_faster']:.0f} |"
+        for name, m in middle.items()
+    ]
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    hardware = found["hardware"]
+    return "\n".join(
+        [
+            "## Speed of the measures\n",
+            f"Margins of {found['models']} models of each kind on {found['records']:,} records, one thread; medians of "
+            f"{len(found['rounds'])} paired rounds. The loop goes record by record over a\npart, and is counted for all.\n",
+            "| measure | s | loop, s | times faster |\n| --- | --- | --- | --- |",
+            *rows,
+            f"\n{sum(m['seconds'] for m in middle.values()):.2f} s for all three, peak memory "
+            f"{found['peak_gib']:.2f} GiB. `{found['command']}`; {versions}; "
+            f"{hardware['cpu']}, {hardware['cores']} cores.\n",
+        ]
+    )
 
 
 def _value(entry: Block) -> str:
