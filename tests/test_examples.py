@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+LONG = ("own_images", "own_table", "own_texts")  # `make examples` runs them too, in CI as well
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
@@ -14,7 +15,10 @@ def test_there_are_examples():
     assert EXAMPLES
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "example",
+    [pytest.param(path, id=path.stem, marks=pytest.mark.slow if path.stem in LONG else ()) for path in EXAMPLES],
+)
 def test_example_runs(example, tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "error", example],
