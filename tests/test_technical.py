@@ -104,6 +104,12 @@ def test_where_predictions_went(blocks, study):
             assert counts.sum() == pytest.approx(forgotten, abs=0.5)
 
 
+def test_the_technical_part_needs_no_measures(study):
+    block = replace(study, measures=None).run().data["methods"]["do-nothing"]
+    assert block["measures"] is None
+    assert block["technical"]["predictions"]["classes"] == 10
+
+
 def test_without_being_asked_a_report_has_neither(study, tmp_path):
     data = replace(study, technical=False, directory=study.directory).run().data
     assert {block["technical"] for block in data["methods"].values()} == {None}

@@ -158,7 +158,7 @@ def audit(
         task=task,
         layers=layers,
         seed=seed,
-        logits=measured is not None,
+        logits=measured is not None or (technical and len(oracles) >= FEWEST_ORACLES),
         on_model=on_model,
     )
     seen = look(_listed(original)), {name: look(_listed(models)) for name, models in methods.items()}

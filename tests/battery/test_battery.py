@@ -1,6 +1,8 @@
 """The measures of a report: each beside its floor, at the same counts, and null with a reason where it cannot be had."""
 
+import json
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -264,8 +266,33 @@ class TestCopies:
         assert found["gate-off"] == "not applicable: its weights do not fit the original's network"
 
 
+def test_what_is_said_of_the_cost_is_near_what_was_measured():
+    path = Path(__file__).parents[2] / "results" / "standard" / "digits.json"
+    run = json.loads(path.read_text(encoding="utf-8"))
+    request, n = run["request"], run["models"]
+    said = cost_of(
+        "standard",
+        records=sum(request[split] for split in COUNTS),
+        forget=request["forget"],
+        unseen=request["holdout"],
+        classes=10,
+        originals=n,
+        methods=len(run["methods"]),
+        retrained=n,
+    )
+    assert run["measures"]["seconds"] <= said.seconds <= 2 * run["measures"]["seconds"]
+
+
 def test_the_cost_grows_with_what_is_asked():
-    asked = {"records": 2_000, "forget": 65, "classes": 10, "originals": 1, "methods": 2, "retrained": 16}
+    asked = {
+        "records": 2_000,
+        "forget": 65,
+        "unseen": 400,
+        "classes": 10,
+        "originals": 1,
+        "methods": 2,
+        "retrained": 16,
+    }
     quick, standard = (cost_of(level, **asked) for level in ("quick", "standard"))
     assert quick.passes == 0 < standard.passes
     assert 0 < quick.seconds < standard.seconds

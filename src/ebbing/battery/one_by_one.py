@@ -128,7 +128,10 @@ def _riskier(cast: Cast, seed: int | None) -> Estimate:
 
 
 def _rmia(cast: Cast, seed: int | None) -> Estimate:
-    """AUC of the scores of forgotten against matched unseen records, with the rest of the unseen as the population."""
+    """AUC of the scores of forgotten against matched unseen records, with the holdout as the population.
+
+    Matched records that were drawn from the holdout are compared with themselves too: one of its m, which tells for neither.
+    """
     own, retrained = cast.judged, cast.reference
 
     def scores(split: str) -> np.ndarray:

@@ -53,6 +53,7 @@ def tell_measures(
         level,
         records=records,
         forget=size(request.forget),
+        unseen=size(request.holdout),
         classes=max(classes),
         originals=originals,
         methods=methods,
