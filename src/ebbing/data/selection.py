@@ -17,12 +17,13 @@ from ebbing.data.canaries import gaussian_noise, mislabel, swap_labels
 from ebbing.data.sources import DataBundle
 from ebbing.errors import InputError
 from ebbing.ids import read_ids
-from ebbing.planted import AddedNoise, SwappedLabels
+from ebbing.planted import AddedNoise, Mark, SwappedLabels
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification
 from ebbing.unseen import same_mix, split_unseen
 
 VALIDATION_SHARE = 0.2
+Likewise = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]  # (inputs, labels, seed) of unseen examples
 RULES = (
     "random:FRACTION, balanced:FRACTION, class:LABEL, mislabelled:FRACTION, confusion:LABEL,LABEL:FRACTION, "
     "gaussian:FRACTION:SD or a file with one id a line"
@@ -138,17 +139,8 @@ def _mislabelled(field: _Field) -> ForgetRequest:
     def likewise(images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         return images, mislabel(labels, range(len(labels)), n_classes=n_classes, seed=seed)
 
-    matched, validation_matched = _drawn_alike(field, labels[torch.from_numpy(ids)], likewise, others)
-    return ForgetRequest.from_ids(
-        TensorDataset(images, wrong),
-        ids,
-        holdout=field.holdout,
-        validation=field.validation,
-        matched=matched,
-        validation_matched=validation_matched,
-        kind="mislabelled",
-        description=f"{len(ids)} records that were given a wrong label before training",
-    )
+    what = f"{len(ids)} records that were given a wrong label before training"
+    return _planted(field, TensorDataset(images, wrong), ids, likewise, others, kind="mislabelled", description=what)
 
 
 def _confusion(field: _Field) -> ForgetRequest:
@@ -163,19 +155,10 @@ def _confusion(field: _Field) -> ForgetRequest:
     def likewise(images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         return images, swap_labels(labels, range(len(labels)), classes=classes)
 
-    matched, validation_matched = _drawn_alike(field, labels[torch.from_numpy(ids)], likewise, [0, 0])
     a, b = (field.bundle.classes[c] for c in classes)
-    return ForgetRequest.from_ids(
-        TensorDataset(images, swap_labels(labels, ids, classes=classes)),
-        ids,
-        holdout=field.holdout,
-        validation=field.validation,
-        matched=matched,
-        validation_matched=validation_matched,
-        kind="confusion",
-        description=f"{len(ids)} records of the classes {a!r} and {b!r} whose labels were swapped before training",
-        planted=SwappedLabels(classes),
-    )
+    what = f"{len(ids)} records of the classes {a!r} and {b!r} whose labels were swapped before training"
+    swapped, mark = TensorDataset(images, swap_labels(labels, ids, classes=classes)), SwappedLabels(classes)
+    return _planted(field, swapped, ids, likewise, [0, 0], kind="confusion", description=what, mark=mark)
 
 
 def _gaussian(field: _Field) -> ForgetRequest:
@@ -192,17 +175,10 @@ def _gaussian(field: _Field) -> ForgetRequest:
     def likewise(images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         return images + gaussian_noise(images, sd=sd, seed=seed), labels
 
-    matched, validation_matched = _drawn_alike(field, labels[index], likewise, others)
-    return ForgetRequest.from_ids(
-        TensorDataset(noisy, labels),
-        ids,
-        holdout=field.holdout,
-        validation=field.validation,
-        matched=matched,
-        validation_matched=validation_matched,
-        kind="gaussian",
-        description=f"{len(ids)} records whose inputs got noise of standard deviation {sd:g} before training",
-        planted=AddedNoise(noise, sd),
+    what = f"{len(ids)} records whose inputs got noise of standard deviation {sd:g} before training"
+    mark = AddedNoise(noise, sd)
+    return _planted(
+        field, TensorDataset(noisy, labels), ids, likewise, others, kind="gaussian", description=what, mark=mark
     )
 
 
@@ -237,9 +213,34 @@ def _fraction_and_deviation(rule: str, value: str) -> tuple[float, float]:
     return _fraction(rule, fraction), sd
 
 
-def _drawn_alike(
-    field: _Field, true: Tensor, likewise: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]], seeds: list[int]
-) -> list[TensorDataset | None]:
+def _planted(
+    field: _Field,
+    train: TensorDataset,
+    ids: np.ndarray,
+    likewise: Likewise,
+    seeds: list[int],
+    *,
+    kind: str,
+    description: str,
+    mark: Mark | None = None,
+) -> ForgetRequest:
+    """The request to forget what something was planted on; the same is done to unseen examples, with these seeds."""
+    true = field.bundle.train.tensors[1][torch.from_numpy(ids)]
+    matched, validation_matched = _drawn_alike(field, true, likewise, seeds)
+    return ForgetRequest.from_ids(
+        train,
+        ids,
+        holdout=field.holdout,
+        validation=field.validation,
+        matched=matched,
+        validation_matched=validation_matched,
+        kind=kind,
+        description=description,
+        planted=mark,
+    )
+
+
+def _drawn_alike(field: _Field, true: Tensor, likewise: Likewise, seeds: list[int]) -> list[TensorDataset | None]:
     """Of holdout and validation examples with the mix of true classes of the forgotten, after the same was done to them."""
     found: list[TensorDataset | None] = []
     for unseen, seed in zip((field.holdout, field.validation), seeds, strict=True):
