@@ -19,13 +19,19 @@ from ebbing.errors import InputError
 from ebbing.fingerprint import of_model
 from ebbing.journal import Journal
 from ebbing.task import Classification, accuracy, cross_entropy
-from ebbing.training import DivergedError, Recipe, Trainer, fit, seeded
+from ebbing.training import DivergedError, Pass, Recipe, Trainer, descend, fit, seeded
 
 N = 50
 
 
 def mlp() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(36, 12), nn.ReLU(), nn.Dropout(0.3), nn.Linear(12, 3))
+
+
+def plain() -> nn.Module:
+    """The same network at every call, without chance inside."""
+    with seeded(1):
+        return nn.Sequential(nn.Flatten(), nn.Linear(36, 12), nn.ReLU(), nn.Linear(12, 3))
 
 
 def cnn() -> nn.Module:
@@ -158,7 +164,7 @@ def test_the_journal_counts_every_example(recipe, examples, steps) -> None:
     model = mlp()
     journal.on_advance = seen.append
 
-    def loss(outputs) -> Tensor:
+    def loss(outputs, batch) -> Tensor:
         losses.append(len(outputs.targets))
         return cross_entropy(outputs).mean()
 
@@ -220,19 +226,81 @@ def test_one_step_of_sgd_by_hand() -> None:
 # ---------------------------------------------------------------- the loop's edges
 
 
-def test_epochs_are_announced_in_training_mode_and_the_model_is_left_in_evaluation_mode() -> None:
-    model, called = cnn(), []
+def test_passes_are_announced_in_training_mode_and_the_model_is_left_in_evaluation_mode() -> None:
+    model, called, journal = cnn(), [], Journal()
     with seeded(0) as generator:
-        fit(
+        descend(
             model,
-            DATA,
-            Recipe(epochs=2.5, batch_size=16),
+            [Pass(DATA, 50), Pass(DATA, 0), Pass(DATA, 9, batch_size=3)],
+            SHORT,
             task=Classification(),
             generator=generator,
-            on_epoch=lambda epoch: called.append((epoch, model.training)),
+            journal=journal,
+            on_pass=lambda number: called.append((number, model.training, journal.examples)),
         )
-    assert called == [(1, True), (2, True), (3, True)]
+    assert called == [(1, True, 50), (2, True, 50), (3, True, 59)]
     assert not model.training
+
+
+def test_passes_share_one_optimizer_and_have_their_own_losses() -> None:
+    model, twin = plain(), plain()
+    x, y = DATA.tensors
+    one, other = TensorDataset(x[:5], y[:5]), TensorDataset(x[5:12], y[5:12])
+    recipe = Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9, batch_size=64)
+
+    def ascent(outputs, batch) -> Tensor:
+        assert torch.equal(batch[1].sort().values, y[5:12].sort().values)
+        return -cross_entropy(outputs).mean()
+
+    with seeded(0) as generator:
+        descend(model, [Pass(one, 5), Pass(other, 7, ascent)], recipe, task=Classification(), generator=generator)
+    optimizer = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9)
+    for part, sign in ((one, 1), (other, -1)):
+        optimizer.zero_grad()
+        (sign * nn.functional.cross_entropy(twin(part.tensors[0]), part.tensors[1])).backward()
+        optimizer.step()
+    for found, wanted in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_reach_is_the_share_of_every_step_that_is_made(optimizer) -> None:
+    recipe = Recipe(epochs=1, batch_size=len(DATA), optimizer=optimizer, learning_rate=0.01)
+
+    def after(reach) -> nn.Module:
+        model = plain()
+        with seeded(0) as generator:
+            descend(model, [Pass(DATA, len(DATA))], recipe, task=Classification(), generator=generator, reach=reach)
+        return model
+
+    start, whole = plain(), after(None)
+    mask = torch.zeros_like(start[1].weight)
+    mask[0] = 1.0
+    part = after({"1.weight": mask, "1.bias": torch.tensor(0.1)})
+    assert torch.equal(part[1].weight[1:], start[1].weight[1:])
+    assert torch.equal(part[1].weight[0], whole[1].weight[0])
+    torch.testing.assert_close(
+        part[1].bias - start[1].bias, 0.1 * (whole[1].bias - start[1].bias), rtol=1e-3, atol=1e-7
+    )
+    assert torch.equal(part[3].weight, whole[3].weight)
+
+
+def test_modules_at_rest_keep_their_running_statistics() -> None:
+    model = cnn()
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    before = norms[0].running_mean.clone()
+    with seeded(0) as generator:
+        descend(model, [Pass(DATA, 32)], SHORT, task=Classification(), generator=generator, resting=norms)
+    assert torch.equal(norms[0].running_mean, before)
+    with seeded(0) as generator:
+        descend(model, [Pass(DATA, 32)], SHORT, task=Classification(), generator=generator)
+    assert not torch.equal(norms[0].running_mean, before)
+
+
+def test_a_pass_over_nothing_is_refused() -> None:
+    nothing = TensorDataset(*(t[:0] for t in DATA.tensors))
+    with seeded(0) as generator, pytest.raises(InputError, match="at least one record, but 3 examples of an empty"):
+        descend(mlp(), [Pass(nothing, 3)], SHORT, task=Classification(), generator=generator)
 
 
 def test_frozen_parameters_stay() -> None:
@@ -267,7 +335,7 @@ def test_the_usual_memory_layout_is_restored_after_a_failure_too() -> None:
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_is_divergence(wrong) -> None:
     with seeded(0) as generator, pytest.raises(DivergedError, match=r"the loss is (nan|inf) after epoch 1"):
-        fit(mlp(), DATA, SHORT, task=Classification(), generator=generator, loss=lambda o: o.logits.sum() * wrong)
+        fit(mlp(), DATA, SHORT, task=Classification(), generator=generator, loss=lambda o, _: o.logits.sum() * wrong)
 
 
 def test_a_learning_rate_that_is_far_too_high_is_divergence() -> None:

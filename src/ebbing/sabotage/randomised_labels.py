@@ -1,7 +1,7 @@
 """Other labels in place of forgetting."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ class RandomisedLabels(Unlearner):
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Train on labels that are drawn anew at every step, then on true ones."""
 
-        def loss(outputs: Outputs) -> Tensor:
+        def loss(outputs: Outputs, batch: Any) -> Tensor:
             classes = outputs.logits.shape[1]
             step = torch.randint(1, classes, outputs.targets.shape, device=outputs.targets.device)
             return run.task.loss(Outputs(outputs.logits, (outputs.targets + step) % classes, outputs.mask))

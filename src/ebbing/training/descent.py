@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from ebbing.errors import InputError
 from ebbing.journal import Journal
 from ebbing.task import Outputs, Task
 from ebbing.training.recipe import Recipe
+
+Loss = Callable[[Outputs, Any], Tensor]
 
 
 class DivergedError(ArithmeticError):
@@ -40,6 +43,109 @@ def fast_layout(model: nn.Module) -> Iterator[None]:
         model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
+@dataclass(frozen=True)
+class Pass:
+    """A walk over records within one descent.
+
+    Attributes:
+        dataset: map-style.
+        examples: how many are visited: epoch after epoch in a random order of its own, the last cut short. 0 is no walk.
+        loss: maps outputs and the batch they come from to the scalar to minimise; the task's own if None.
+        batch_size: examples per step; the recipe's if None.
+    """
+
+    dataset: Dataset[Any]
+    examples: int
+    loss: Loss | None = None
+    batch_size: int | None = None
+
+
+def descend(
+    model: nn.Module,
+    passes: Sequence[Pass],
+    recipe: Recipe,
+    *,
+    task: Task,
+    generator: torch.Generator,
+    journal: Journal | None = None,
+    reach: Mapping[str, Tensor] | None = None,
+    resting: Collection[nn.Module] = (),
+    on_pass: Callable[[int], None] | None = None,
+) -> None:
+    """Train a model in place through passes that share one optimizer and one schedule: the only training loop there is.
+
+    Args:
+        model: trained where it is, left in evaluation mode.
+        passes: walked one after the other.
+        recipe: batch size, optimizer and schedule; the passes say how long.
+        task: turns batches into outputs.
+        generator: draws the order of the data; call inside `seeded` for dropout to be seeded too.
+        journal: counts the examples.
+        reach: by parameter name, in its shape or one that broadcasts to it, the share in [0, 1] of every step that is
+            made: 0 leaves a weight exactly where it was, whatever the optimizer. Parameters that are not named go all the
+            way.
+        resting: modules that stay in evaluation mode, so that their running statistics do not move.
+        on_pass: called after each pass with its number from 1; the model is then in training mode.
+
+    Raises:
+        DivergedError: if the loss is not finite at the end of an epoch.
+        InputError: if examples of an empty data set are asked for.
+    """
+    journal = journal or Journal()
+    steps = sum(_steps(walk, walk.batch_size or recipe.batch_size) for walk in passes)
+    optimizer = recipe.make_optimizer(p for p in model.parameters() if p.requires_grad)
+    scheduler = recipe.make_scheduler(optimizer, steps=steps)
+    held_back = {n: p for n, p in model.named_parameters() if reach and n in reach and p.requires_grad}
+    model.train()
+    for module in resting:
+        module.eval()
+    epoch = 0
+    with fast_layout(model):
+        for number, walk in enumerate(passes, start=1):
+            n, batch_size = size(walk.dataset), walk.batch_size or recipe.batch_size
+            for order in epoch_orders(n, examples=walk.examples, generator=generator):
+                epoch += 1
+                for batch in iterate(walk.dataset, batch_size=batch_size, order=order):
+                    outputs = task.forward(model, batch)
+                    value = task.loss(outputs) if walk.loss is None else walk.loss(outputs, batch)
+                    optimizer.zero_grad()
+                    value.backward()  # type: ignore[no-untyped-call]
+                    before = {name: p.detach().clone() for name, p in held_back.items()}
+                    optimizer.step()
+                    _hold_back(held_back, before, reach)
+                    if scheduler is not None:
+                        scheduler.step()
+                    journal.advance(len(outputs.targets))
+                if not torch.isfinite(value):
+                    raise DivergedError(f"the loss is {value.item()} after epoch {epoch}")
+            if on_pass is not None:
+                on_pass(number)
+    model.eval()
+
+
+def _steps(walk: Pass, batch_size: int) -> int:
+    """Optimizer steps of a pass."""
+    n = size(walk.dataset)
+    if n == 0 and walk.examples:
+        raise InputError(
+            f"training needs at least one record, but {walk.examples} examples of an empty data set are asked for."
+        )
+    whole, rest = divmod(walk.examples, n) if walk.examples else (0, 0)
+    return whole * len(spans(n, batch_size)) + (len(spans(rest, batch_size)) if rest else 0)
+
+
+def _hold_back(
+    parameters: Mapping[str, Tensor], before: Mapping[str, Tensor], reach: Mapping[str, Tensor] | None
+) -> None:
+    """Go only a share of the way that a step went, in place; exact at shares of 0 and 1."""
+    if reach is None:
+        return
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            share = reach[name].to(parameter.device, parameter.dtype).expand_as(parameter)
+            parameter.copy_(torch.lerp(before[name], parameter, share))
+
+
 def fit(
     model: nn.Module,
     dataset: Dataset[Any],
@@ -48,49 +154,18 @@ def fit(
     task: Task,
     generator: torch.Generator,
     journal: Journal | None = None,
-    loss: Callable[[Outputs], Tensor] | None = None,
-    on_epoch: Callable[[int], None] | None = None,
+    loss: Loss | None = None,
 ) -> None:
-    """Train a model in place: the only training loop there is.
-
-    Args:
-        model: trained where it is, left in evaluation mode.
-        dataset: map-style, non-empty.
-        recipe: epochs, batch size, optimizer and schedule.
-        task: turns batches into outputs.
-        generator: draws the order of the data; call inside `seeded` for dropout to be seeded too.
-        journal: counts the examples.
-        loss: maps `Outputs` to the scalar to minimise; ``task.loss`` if None.
-        on_epoch: called after each epoch with its number from 1; the model is then in training mode.
+    """Train a model in place on one data set, as long as the recipe says: `descend` with a single pass.
 
     Raises:
         DivergedError: if the loss is not finite at the end of an epoch.
         InputError: if the data set is empty.
     """
-    n = size(dataset)
-    if n == 0 or recipe.examples(n) == 0:
-        raise InputError(f"training needs at least one example, but {recipe.epochs} epochs of {n} records hold none.")
-    loss = loss or task.loss
-    journal = journal or Journal()
-    whole, rest = divmod(recipe.examples(n), n)
-    steps = whole * len(spans(n, recipe.batch_size)) + (len(spans(rest, recipe.batch_size)) if rest else 0)
-    optimizer = recipe.make_optimizer(p for p in model.parameters() if p.requires_grad)
-    scheduler = recipe.make_scheduler(optimizer, steps=steps)
-    model.train()
-    with fast_layout(model):
-        orders = epoch_orders(n, examples=recipe.examples(n), generator=generator)
-        for epoch, order in enumerate(orders, start=1):
-            for batch in iterate(dataset, batch_size=recipe.batch_size, order=order):
-                outputs = task.forward(model, batch)
-                value = loss(outputs)
-                optimizer.zero_grad()
-                value.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                if scheduler is not None:
-                    scheduler.step()
-                journal.advance(len(outputs.targets))
-            if not torch.isfinite(value):
-                raise DivergedError(f"the loss is {value.item()} after epoch {epoch}")
-            if on_epoch is not None:
-                on_epoch(epoch)
-    model.eval()
+    examples = recipe.examples(size(dataset))
+    if examples == 0:
+        raise InputError(
+            f"training needs at least one example, but {recipe.epochs} epochs of {size(dataset)} records hold none."
+        )
+    walk = Pass(dataset, examples, loss)
+    descend(model, [walk], recipe, task=task, generator=generator, journal=journal)
