@@ -16,7 +16,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
     *("errors", "machine", "files", "allocator", "batches", "fingerprint", "checkpoints", "ids", "inspection"),
     *("task", "unseen", "planted", "request", "journal", "training", "preflight", "pool", "store"),
-    *("units", "curves", "rankings", "rates", "methods", "sabotage", "models", "data"),
+    *("units", "curves", "rankings", "rates", "law", "methods", "sabotage", "models", "data"),
     *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "pictures", "bank"),
     *("report", "verdict", "evidence", "facts", "auditing"),
     *("study", "qualification", "paper", "executors", "cli", "__main__", "testing"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ebbing.errors import InputError
 from ebbing.rankings import Activation, Index, Random
-from ebbing.rates import FixedRate, LinearRate, RankedRate
+from ebbing.rates import DampeningRate, FixedRate, LinearRate, RankedRate, TopRate
 
 numbers = st.floats(-100, 100).map(lambda v: round(v, 1))  # ties are common
 
@@ -94,4 +94,35 @@ def test_their_default_rankings() -> None:
 )
 def test_impossible_settings_are_refused(make, message) -> None:
     with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_dampening_leaves_the_inverse_of_the_ratio_above_the_threshold() -> None:
+    found = tau(DampeningRate(selection=2.0, dampening=0.5), 4.0, 2.0, 0.0, 2.001, 1e300)
+    assert np.exp(-1 / np.array(found)) == pytest.approx([0.125, 1.0, 1.0, 0.5 / 2.001, 0.0])
+    # what would grow is left as it is
+    assert tau(DampeningRate(selection=1.0, dampening=8.0), 4.0, 16.0) == [math.inf, pytest.approx(1 / math.log(2))]
+
+
+def test_the_top_share_is_reset_and_those_that_tie_at_the_edge_are_spared() -> None:
+    zero, never = 0.0, math.inf
+    assert tau(TopRate(share=0.5), 1.0, 4.0, 2.0, 3.0) == [never, zero, never, zero]
+    assert tau(TopRate(share=0.5), 3.0, 4.0, 3.0, 3.0) == [never, zero, never, never]
+    assert tau(TopRate(share=0.03), *range(100)) == [never] * 97 + [zero] * 3
+    assert tau(TopRate(share=1.0), 5.0, 5.0) == [zero, zero]
+    scores = {"a": torch.tensor([1.0, 9.0]), "b": torch.tensor([8.0, 2.0])}
+    found = TopRate(share=0.5, across=True).tau(scores)
+    assert [found[n].tolist() for n in "ab"] == [[never, zero], [zero, never]]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: DampeningRate(selection=-1.0), "`selection` must be >= 0"),
+        (lambda: DampeningRate(dampening=0.0), "`dampening` must be > 0"),
+        (lambda: TopRate(share=1.5), r"`share` must lie in \[0, 1\]"),
+    ],
+)
+def test_settings_out_of_range_are_refused(make, said) -> None:
+    with pytest.raises(InputError, match=said):
         make()

@@ -1,4 +1,4 @@
-"""Gates, baking and decay: the closed forms, and the identities of the decay law."""
+"""Gates, baking and decay: the closed forms."""
 
 from __future__ import annotations
 
@@ -13,15 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import TensorDataset
 
-from ebbing.curves import Exponential, PowerLaw, Step
+from ebbing.curves import Exponential, PowerLaw
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_model
-from ebbing.rankings import ActivationRatio
-from ebbing.request import ForgetRequest
 from ebbing.task import Classification
-from ebbing.units import Slice, UnitGroup, bake, decay, find_units, fresh_anchor, gated, reading, weights_of
+from ebbing.units import (
+    Slice,
+    UnitGroup,
+    bake,
+    decay,
+    find_units,
+    fresh_anchor,
+    gated,
+    reading,
+    single_weights,
+    weights_of,
+)
 
 TASK = Classification()
 N, CLASSES = 24, 3
@@ -498,16 +506,31 @@ def test_steps_of_the_exponential_multiply_and_absolute_factors_do_not() -> None
     assert float(torch.stack(steps).prod()) == pytest.approx(0.0498, abs=1e-4)
 
 
-@given(factors=st.floats(1e-3, 1.0))
-@settings(max_examples=30)
-def test_one_factor_on_the_logits_is_temperature_and_changes_no_prediction(factors: float) -> None:
-    batch, model = vectors(5, seed=4), built(linear_net(nn.GELU()))
-    before = logits(model, batch)
-    output = find_units(model, task=TASK, batch=batch)[-1]
-    bake(model, [output], {output.name: torch.full((output.size,), factors)})
-    after = logits(model, batch)
-    torch.testing.assert_close(after, factors * before, atol=1e-6, rtol=1e-4)
-    assert torch.equal(after.argmax(dim=1), before.argmax(dim=1))
+def test_single_weights_are_every_trained_parameter_and_decay_one_by_one() -> None:
+    model = built(linear_net(nn.ReLU()))
+    model[0].bias.requires_grad_(False)
+    groups = single_weights(model)
+    assert names(groups) == ["0.weight", "2.weight", "2.bias", "4.weight", "4.bias"]
+    assert [g.size for g in groups] == [35, 42, 6, 18, 3]
+    start, factors = weights_of(model, groups), random_factors(groups)
+    frozen = model[0].bias.clone()
+    decay(model, groups, factors, start=start, anchor=None)
+    for group in groups:
+        phi = factors[group.name].float().reshape(start[group.name].shape)
+        torch.testing.assert_close(model.get_parameter(group.name), phi * start[group.name])
+    assert torch.equal(model[0].bias, frozen)
+
+
+def test_single_weights_cannot_be_read_or_gated() -> None:
+    batch, model = vectors(5), built(linear_net(nn.ReLU()))
+    groups = single_weights(model)
+    for attempt in (gated(model, groups, random_factors(groups)), reading(model, groups, lambda *_: None)):
+        with pytest.raises(InputError, match="holds single weights"), attempt:
+            logits(model, batch)
+    assert hooks(model) == 0
+    model.requires_grad_(False)
+    with pytest.raises(InputError, match="all are frozen"):
+        single_weights(model)
 
 
 def test_different_factors_on_the_logits_do_change_predictions() -> None:
@@ -516,51 +539,6 @@ def test_different_factors_on_the_logits_do_change_predictions() -> None:
     output = find_units(model, task=TASK, batch=batch)[-1]
     bake(model, [output], {output.name: torch.tensor([1.0, 0.01, 0.3])})
     assert not torch.equal(logits(model, batch).argmax(dim=1), before)
-
-
-def test_selective_pruning_is_tau_zero_on_the_top_by_ratio() -> None:
-    """Against an implementation of its own: activations by hand, rows set to zero (arXiv 2403.01267)."""
-    x, y = vectors(5)
-    data = TensorDataset(x, y)
-    request = ForgetRequest.from_ids(data, range(8), holdout=TensorDataset(*vectors(5, seed=1)))
-    model = built(linear_net(nn.GELU()))
-    groups = find_units(model, task=TASK, batch=(x, y), layers=["0", "2"])
-    scores = ActivationRatio().scores(model, groups, request, task=TASK, seed=0)
-    for name, score in scores.items():
-        top = score.topk(2).indices
-        tau = torch.full_like(score, float("inf")).index_fill(0, top, 0.0)
-        scores[name] = Step().factor(1.0, tau)
-        torch.testing.assert_close(scores[name], Exponential().factor(1.0, tau))
-
-    pruned = deepcopy(model)
-    with torch.no_grad():
-        first = x @ pruned[0].weight.T + pruned[0].bias
-        second = functional.gelu(first) @ pruned[2].weight.T + pruned[2].bias
-        for layer, activity in ((pruned[0], first), (pruned[2], second)):
-            ratio = activity[:8].abs().mean(0) / (activity[8:].abs().mean(0) + 1e-5)
-            for unit in sorted(range(len(ratio)), key=lambda i: -ratio[i])[:2]:
-                layer.weight[unit] = 0.0
-                layer.bias[unit] = 0.0
-    decay(model, groups, scores, start=weights_of(model, groups), anchor=None)
-    assert of_model(model) == of_model(pruned)
-
-
-def test_resetting_the_last_layers_is_tau_zero_with_a_fresh_anchor() -> None:
-    """EU-k before its repair: the last k = 2 layers anew, bit for bit, and the others untouched."""
-    batch, model = vectors(5), built(linear_net(nn.ReLU()))
-    groups = find_units(model, task=TASK, batch=batch)
-    anchor = fresh_anchor(model, groups[-2:], seed=11)
-    wanted = deepcopy(model)
-    with torch.no_grad():
-        for name, value in anchor.items():
-            wanted.get_parameter(name).copy_(value)
-    tau = {g.name: torch.full((g.size,), 0.0) for g in groups[-2:]}
-    factors = {name: Exponential().factor(1.0, t) for name, t in tau.items()}
-    before = weights_of(model, groups)
-    decay(model, groups[-2:], factors, start=before, anchor=anchor)
-    assert of_model(model) == of_model(wanted)
-    assert torch.equal(model[0].weight, before["0.weight"])
-    assert not torch.equal(model[2].weight, before["2.weight"])
 
 
 # ---------------------------------------------------------------- the fresh anchor

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ebbing.errors import InputError
-from ebbing.rankings import Activation, Index, Ranking, ranks
+from ebbing.rankings import Activation, ActivationRatio, Index, Ranking, WeightImportance, ranks
 
-__all__ = ["FixedRate", "LinearRate", "RankedRate", "Rate"]
+__all__ = ["DampeningRate", "FixedRate", "LinearRate", "RankedRate", "Rate", "TopRate"]
 
 Scores = dict[str, Tensor]
 
@@ -110,3 +110,79 @@ class LinearRate(Rate):
             rank = ranks(s)
             found[name] = torch.where(rank < self.silenced, 0.0, self.scale * rank)
         return found
+
+
+@dataclass(frozen=True)
+class DampeningRate(Rate):
+    """tau_i = 1 / ln(s_i / dampening) where s_i > selection and s_i > dampening, else inf: exp(-1 / tau_i) = dampening / s_i.
+
+    With a ranking by a ratio of importances and the exponential curve that is selective synaptic dampening after one
+    unlearning epoch: what matters to the forget set more than ``selection`` times as much as to all data is multiplied by
+    min(dampening / s_i, 1). Source: Foster et al., arXiv 2308.07707, where they are called alpha and lambda.
+
+    Attributes:
+        ranking: a ratio of importances.
+        selection: the ratio above which a unit decays, >= 0.
+        dampening: the smaller, the more decays, > 0 and finite.
+    """
+
+    ranking: Ranking = field(default_factory=WeightImportance)
+    selection: float = 10.0
+    dampening: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check both numbers."""
+        if not self.selection >= 0:
+            raise InputError(f"`selection` must be >= 0, but is {self.selection}.")
+        if not 0 < self.dampening < float("inf"):
+            raise InputError(f"`dampening` must be > 0 and finite, but is {self.dampening}.")
+
+    def tau(self, scores: Scores) -> Scores:
+        """By the ratio itself, not by its rank."""
+        found = {}
+        for name, s in scores.items():
+            ratio = s.double()
+            age = (ratio.clamp(min=self.dampening) / self.dampening).log()
+            found[name] = torch.where((ratio > self.selection) & (age > 0), 1.0 / age, float("inf"))
+        return found
+
+
+@dataclass(frozen=True)
+class TopRate(Rate):
+    """tau = 0 for the top share of the units, inf for the rest: what is chosen is reset at once, all else is spared.
+
+    Units that tie at the edge are spared. Source: selective pruning, Pochinkov and Schoots, arXiv 2403.01267.
+
+    Attributes:
+        ranking: who is reset.
+        share: of the units, in [0, 1].
+        across: whether the share is of all groups' units together, by score, in place of each group's own.
+    """
+
+    ranking: Ranking = field(default_factory=ActivationRatio)
+    share: float = 0.03
+    across: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the share."""
+        if not 0 <= self.share <= 1:
+            raise InputError(f"`share` must lie in [0, 1], but is {self.share}.")
+
+    def tau(self, scores: Scores) -> Scores:
+        """By rank: 0 or inf."""
+        if self.across:
+            names, sizes = list(scores), [len(s) for s in scores.values()]
+            together = self._chosen(torch.cat([s.double() for s in scores.values()]))
+            return dict(zip(names, torch.split(together, sizes), strict=True))
+        return {name: self._chosen(s) for name, s in scores.items()}
+
+    def _chosen(self, scores: Tensor) -> Tensor:
+        """(n,) 0 or inf."""
+        last = int(self.share * len(scores) + 1e-9)  # .03 of 100 is 3, whatever its binary digits
+        return torch.where(_last_rank(scores) < last, 0.0, float("inf")).double()
+
+
+def _last_rank(scores: Tensor) -> Tensor:
+    """(n,) how many units score at least as high as each, itself not counted: the rank of the last of those that tie."""
+    order = scores.sort().values
+    return len(scores) - 1 - torch.searchsorted(order, scores.contiguous(), right=False)

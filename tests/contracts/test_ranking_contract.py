@@ -32,6 +32,9 @@ class Broken(Ranking):
     def scores(self, model, units, request, *, task, seed):
         return {g.name: torch.zeros(g.size, dtype=torch.float64) for g in units}
 
+    def reads(self, request):
+        return 0
+
 
 class NotFinite(Broken):
     def scores(self, model, units, request, *, task, seed):
@@ -99,6 +102,11 @@ class ReadsTheValidation(Activation):
         return super().scores(model, units, request, task=task, seed=seed)
 
 
+class ReadsMoreThanItSays(Activation):
+    def reads(self, request):
+        return super().reads(request) - 1
+
+
 CONTROLS = {
     NotFinite: "must be finite",
     ForgetsAGroup: "must give",
@@ -111,6 +119,7 @@ CONTROLS = {
     Scales: "changed weights",
     ReadsTheHoldout: "holdout",
     ReadsTheValidation: "validation",
+    ReadsMoreThanItSays: "must say how many examples",
 }
 
 

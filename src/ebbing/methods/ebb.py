@@ -9,10 +9,12 @@ from torch import nn
 
 from ebbing.curves import Exponential, ForgettingCurve
 from ebbing.errors import InputError
+from ebbing.law import DecayLaw
 from ebbing.methods.repair import Repairing
 from ebbing.methods.unlearner import Run
 from ebbing.rates import FixedRate, Rate
-from ebbing.units import UnitGroup, decay, find_units, fresh_anchor, weights_of
+from ebbing.request import ForgetRequest
+from ebbing.units import UnitGroup, find_units, fresh_anchor
 
 WORTH_NAMING = 0.05  # of all parameters
 
@@ -54,20 +56,22 @@ class Ebb(Repairing):
         if self.anchor not in ("fresh", "zero"):
             raise InputError(f"`anchor` must be 'fresh' or 'zero', but is {self.anchor!r}.")
 
+    def statistics(self, request: ForgetRequest) -> int:
+        """What the rankings read."""
+        return sum(rate.ranking.reads(request) for rate in (self.linear, self.conv))
+
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Decay, then repair."""
-        batch = run.a_batch()
-        units = find_units(model, task=run.task, batch=batch)
+        units = find_units(model, task=run.task, batch=run.a_batch())
         _note_untouched(model, units, run)
-        start = weights_of(model, units)
         anchor = fresh_anchor(model, units, seed=run.seed) if self.anchor == "fresh" else None
         for kind, rate in (("linear", self.linear), ("conv", self.conv)):
             group = [u for u in units if u.kind == kind]
             if group:
-                scores = rate.ranking.scores(model, group, run.request, task=run.task, seed=run.seed)
-                factors = {name: self.curve.factor(self.duration, tau) for name, tau in rate.tau(scores).items()}
+                law = DecayLaw(rate, self.curve, self.duration)
+                factors = law.apply(model, group, run.request, task=run.task, seed=run.seed, anchor=anchor)
+                run.journal.advance(rate.ranking.reads(run.request))
                 run.journal.keep_factors(factors)
-                decay(model, group, factors, start=start, anchor=anchor)
         return self.mend(model, run)
 
 

@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ebbing.batches import evenly, iterate, size
+from ebbing.batches import evenly, iterate
 from ebbing.curves import Exponential, ForgettingCurve
 from ebbing.errors import InputError
 from ebbing.methods.unlearner import SAMPLE, Run, Unlearner
@@ -153,7 +153,7 @@ class ForgettingNetwork(Unlearner):
         taus: dict[str, Tensor] = {}
         if not self.rank_in_batch:
             scores = self.rate.ranking.scores(model, units, run.request, task=run.task, seed=run.seed + turn)
-            run.journal.advance(size(run.request.forget))
+            run.journal.advance(self.rate.ranking.reads(run.request))
             taus = self.rate.tau(scores)
             run.journal.keep_factors({n: self.curve.factor(self.unlearning_epochs, tau) for n, tau in taus.items()})
 

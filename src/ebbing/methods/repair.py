@@ -18,7 +18,7 @@ class Repairing(Unlearner):
 
     Attributes:
         repair: the training on the retain set.
-        budget: share of one retraining's examples that the repair may process, > 0; it needs ``training``.
+        budget: share of one retraining's examples that the method may process, > 0; it needs ``training``.
         training: the recipe that the original was trained by; on the command line it is filled in. None leaves the
             length of the repair to ``repair`` alone.
     """
@@ -37,16 +37,20 @@ class Repairing(Unlearner):
             raise InputError(f"`budget` must be > 0, a share of one retraining, but is {self.budget}.")
 
     def repair_of(self, request: ForgetRequest) -> Recipe:
-        """The repair of a request: as long as its own recipe says, within the budget where that is known."""
+        """The repair of a request: as long as its own recipe says, within what the budget leaves where that is known."""
         if self.training is None:
             return self.repair
         n = len(request.retain)
-        allowed = max(1, round(self.budget * self.training.examples(n)))
-        return replace(self.repair, max_examples=min(self.repair.examples(n), allowed))
+        allowed = round(self.budget * self.training.examples(n)) - self.statistics(request)
+        return replace(self.repair, max_examples=min(self.repair.examples(n), max(1, allowed)))
+
+    def statistics(self, request: ForgetRequest) -> int:
+        """Examples that are read before the repair, for a ranking or the like; they count against the budget."""
+        return 0
 
     def expected_examples(self, request: ForgetRequest) -> int:
-        """Those of the repair."""
-        return self.repair_of(request).examples(len(request.retain))
+        """Those of the repair and of what comes before."""
+        return self.repair_of(request).examples(len(request.retain)) + self.statistics(request)
 
     def mend(self, model: nn.Module, run: Run) -> nn.Module:
         """Train the model on the retain set, in place."""

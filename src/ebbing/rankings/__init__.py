@@ -9,6 +9,7 @@ from ebbing.rankings.random import Random
 from ebbing.rankings.ranking import Ranking, ranks
 from ebbing.rankings.taylor import Taylor
 from ebbing.rankings.top_k import TopK
+from ebbing.rankings.weight_importance import WeightImportance
 
 __all__ = [
     "Activation",
@@ -20,5 +21,6 @@ __all__ = [
     "Ranking",
     "Taylor",
     "TopK",
+    "WeightImportance",
     "ranks",
 ]

@@ -29,3 +29,7 @@ class ActivationRatio(Ranking):
         forget = mean_statistic(model, units, request.forget, task=task, statistic="abs-mean")
         retain = mean_statistic(model, units, request.retain, task=task, statistic="abs-mean")
         return {name: forget[name] / (retain[name] + EPSILON) for name in forget}
+
+    def reads(self, request: ForgetRequest) -> int:
+        """The forget set and the retain set."""
+        return len(request.forget) + len(request.retain)

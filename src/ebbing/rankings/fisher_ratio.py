@@ -53,3 +53,7 @@ class FisherRatio(Ranking):
         some = evenly(request.retain, self.retain_records)
         retain = mean_squared_gate_gradient(model, units, some, task=task)
         return {name: forget[name] / (retain[name] + GUARD * retain[name].mean() + FLOOR) for name in forget}
+
+    def reads(self, request: ForgetRequest) -> int:
+        """The forget set and some of the retain set."""
+        return len(request.forget) + min(self.retain_records, len(request.retain))

@@ -23,3 +23,7 @@ class Index(Ranking):
     ) -> Scores:
         """Nothing is read."""
         return {g.name: -torch.arange(g.size, dtype=torch.float64) for g in units}
+
+    def reads(self, request: ForgetRequest) -> int:
+        """None."""
+        return 0

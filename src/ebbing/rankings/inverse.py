@@ -31,3 +31,7 @@ class Inverse(Ranking):
     ) -> Scores:
         """What the other ranking reads."""
         return {n: -s for n, s in self.by.scores(model, units, request, task=task, seed=seed).items()}
+
+    def reads(self, request: ForgetRequest) -> int:
+        """Those of the other ranking."""
+        return self.by.reads(request)

@@ -24,3 +24,7 @@ class Random(Ranking):
         """Nothing is read."""
         generator = torch.Generator().manual_seed(seed)
         return {g.name: torch.rand(g.size, dtype=torch.float64, generator=generator) for g in units}
+
+    def reads(self, request: ForgetRequest) -> int:
+        """None."""
+        return 0

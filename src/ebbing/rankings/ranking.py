@@ -32,6 +32,10 @@ class Ranking(ABC):
     ) -> Scores:
         """(n,) scores by group name."""
 
+    def reads(self, request: ForgetRequest) -> int:
+        """Examples that `scores` runs through the model, for what a method costs; those of the forget set by default."""
+        return len(request.forget)
+
 
 def ranks(scores: Tensor) -> Tensor:
     """(n,) float64 descending ranks in [0, n - 1]: 0 for the highest score; ties share their mean rank.

@@ -46,3 +46,7 @@ class TopK(Ranking):
             chosen[name] = torch.zeros(len(values), dtype=torch.float64)
             chosen[name][values.argsort(descending=True, stable=True)[: self.k]] = 1.0
         return chosen
+
+    def reads(self, request: ForgetRequest) -> int:
+        """Those of the other ranking."""
+        return self.by.reads(request)

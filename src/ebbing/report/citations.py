@@ -109,6 +109,12 @@ BIBLIOGRAPHY: Mapping[str, Reference] = {
         venue=AAAI,
         doi="10.1609/aaai.v38i11.29092",
     ),
+    "foster2024loss": _paper(
+        "Loss-Free Machine Unlearning",
+        "Jack Foster, Stefan Schoepf, Alexandra Brintrup",
+        2024,
+        arxiv="2402.19308",
+    ),
     "georgiev2024attribute": _paper(
         "Attribute-to-Delete: Machine Unlearning via Datamodel Matching",
         "Kristian Georgiev, Roy Rinberg, Sung Min Park, Shivam Garg, Andrew Ilyas, Aleksander Madry, Seth Neel",
@@ -315,6 +321,7 @@ PIECES: Mapping[str, Source] = {
     "Activation": Source((PAPER,)),
     "ActivationRatio": Source(("pochinkov2024dissecting",)),
     "Exponential": Source((PAPER, "ebbinghaus1885gedaechtnis")),
+    "DampeningRate": Source(("foster2024fast",)),
     "FisherRatio": Source(("golatkar2020eternal", "foster2024fast"), own="by unit, over the retain set"),
     "FixedRate": Source((PAPER,)),
     "Index": Source(own="an arbitrary order"),
@@ -327,6 +334,8 @@ PIECES: Mapping[str, Source] = {
     "Step": Source(own="all or nothing"),
     "Taylor": Source(("molchanov2019importance",)),
     "TopK": Source((PAPER,)),
+    "TopRate": Source(("pochinkov2024dissecting",)),
+    "WeightImportance": Source(("foster2024fast", "foster2024loss")),
 }
 SCHEDULES: Mapping[str, Source] = {"one-cycle": Source(("smith2017super",))}
 

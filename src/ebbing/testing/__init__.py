@@ -27,6 +27,7 @@ from ebbing.task import Classification, evaluation_mode
 from ebbing.testing.problems import (
     CLASSES,
     ContractError,
+    Counting,
     Problem,
     Snapshot,
     bits,
@@ -120,7 +121,7 @@ def check_ranking(ranking: Ranking) -> None:
     """Check a ranking: what `Ranking` promises, on two small models.
 
     Finite scores (n,) for every group; the same seed gives the same scores; weights, gradients, hooks, mode and the global
-    random states are as they were; only the forget and retain sets are read.
+    random states are as they were; only the forget and retain sets are read, and as many examples as `Ranking.reads` says.
 
     Args:
         ranking: to be checked.
@@ -128,19 +129,24 @@ def check_ranking(ranking: Ranking) -> None:
     Raises:
         ContractError: at the first promise that is broken.
     """
-    task = Classification()
     for problem in problems():
         unseen = ("holdout", "matched", "validation", "validation_matched")
         request, accessed = guarded(problem.request, *unseen)
         batch = next(iterate(request.dataset, batch_size=16))
-        units = find_units(problem.model, task=task, batch=batch)
+        units = find_units(problem.model, task=Classification(), batch=batch)
         before = Snapshot.of(problem.model)
         runs: list[Scores] = []
         for seed in (0, 1, 0):
+            task = Counting()
             with random_state_kept("scores()", disturbed_by=len(runs)):
                 runs.append(ranking.scores(problem.model, units, request, task=task, seed=seed))
             require(not accessed, f"a ranking reads the forget and retain sets alone, but {accessed} were read.")
             before.require_untouched(problem.model, by="scores()")
+            require(
+                task.examples == ranking.reads(request),
+                f"reads() must say how many examples scores() runs through the model, but says {ranking.reads(request)} for "
+                f"{task.examples}.",
+            )
         sizes = {group.name: (group.size,) for group in units}
         shapes = {name: tuple(scores.shape) for name, scores in runs[0].items()}
         require(shapes == sizes, f"scores() must give {sizes} on {problem.name}, but gives {shapes}.")

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, TensorDataset
 from ebbing.batches import iterate
 from ebbing.observations import Observations, Signals
 from ebbing.request import ForgetRequest
+from ebbing.task import Classification, Outputs
 from ebbing.training import Recipe, Trainer
 
 CLASSES = 3
@@ -30,6 +31,21 @@ def require(kept: bool, promise: str) -> None:
     """Raise the promise as a ContractError where it was not kept."""
     if not kept:
         raise ContractError(promise)
+
+
+class Counting(Classification):
+    """The usual task, which counts the examples that it runs."""
+
+    examples: int
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "examples", 0)
+
+    def forward(self, model: nn.Module, batch: Any) -> Outputs:
+        """Count, and run."""
+        outputs = super().forward(model, batch)
+        object.__setattr__(self, "examples", self.examples + len(outputs.targets))
+        return outputs
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """What can be decayed: find units, read their activity, gate them, bake the gate into weights, decay to an anchor.
 
-A unit is a row of a `Linear` layer or an output channel of a convolution. Two ways to weaken it:
+A unit is a row of a `Linear` layer, an output channel of a convolution, or a single weight. Two ways to weaken it:
 
 - a **gate** multiplies its activity in the forward pass; **baking** writes the same into the weights, exactly, and
-  the gate can go. Both are for the zero anchor.
+  the gate can go. Both are for the zero anchor. A single weight has no activity: it is baked without a gate.
 - **decay** moves its weights toward an anchor: theta = A + phi * (theta_start - A).
 """
 
 from ebbing.units.find import find_units
-from ebbing.units.group import FactorFunction, Factors, Slice, UnitGroup, by_unit, gated, reading
+from ebbing.units.group import FactorFunction, Factors, Slice, UnitGroup, by_slice, by_unit, gated, reading
+from ebbing.units.single import single_weights
 from ebbing.units.weights import Weights, bake, decay, fresh_anchor, weights_of
 
 __all__ = [
@@ -18,11 +19,13 @@ __all__ = [
     "UnitGroup",
     "Weights",
     "bake",
+    "by_slice",
     "by_unit",
     "decay",
     "find_units",
     "fresh_anchor",
     "gated",
     "reading",
+    "single_weights",
     "weights_of",
 ]

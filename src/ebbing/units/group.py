@@ -9,26 +9,28 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ebbing.errors import InputError
+
 
 @dataclass(frozen=True)
 class Slice:
-    """A parameter that has one index per unit along an axis."""
+    """A parameter that has one index per unit along an axis, or one element per unit where the axis is None."""
 
     parameter: str
-    axis: int
+    axis: int | None
 
 
 @dataclass(frozen=True)
 class UnitGroup:
-    """The units of one layer.
+    """The units of one layer, or the single weights of one parameter.
 
     Attributes:
-        name: of the layer's module.
-        kind: "linear" or "conv".
+        name: of the layer's module, or of the parameter.
+        kind: "linear", "conv" or "weights".
         size: number of units n.
         site: name of the module whose output is read and gated, unit by unit; the layer itself, or a normalisation
-            behind it that would undo a gate in front.
-        axis: of that output along which the units lie.
+            behind it that would undo a gate in front. None for single weights, which have no activity of their own.
+        axis: of that output along which the units lie; 0 where there is none.
         baked: slices that a gate becomes: multiplying them by a factor is the gate.
         slices: every slice that belongs to a unit; these move toward an anchor.
     """
@@ -36,7 +38,7 @@ class UnitGroup:
     name: str
     kind: str
     size: int
-    site: str
+    site: str | None
     axis: int
     baked: tuple[Slice, ...]
     slices: tuple[Slice, ...]
@@ -46,11 +48,23 @@ Factors = Mapping[str, Tensor]
 FactorFunction = Callable[[UnitGroup, Tensor], Tensor]
 
 
-def along(factor: Tensor, like: Tensor, axis: int) -> Tensor:
-    """A factor per unit in the shape that multiplies ``like`` along an axis."""
-    shape = [1] * like.ndim
-    shape[axis] = -1
+def along(factor: Tensor, like: Tensor, axis: int | None) -> Tensor:
+    """A factor per unit in the shape that multiplies ``like`` along an axis, or element by element where it is None."""
+    shape = list(like.shape)
+    if axis is not None:
+        shape = [1] * like.ndim
+        shape[axis] = -1
     return factor.to(like.device, like.dtype).reshape(shape)
+
+
+def _site(model: nn.Module, group: UnitGroup) -> nn.Module:
+    """Where the activity of a group is."""
+    if group.site is None:
+        raise InputError(
+            f"only units with an activity of their own can be read or gated, but {group.name!r} holds single weights. Take "
+            "neurons or channels (`find_units`), or a ranking of weights."
+        )
+    return model.get_submodule(group.site)
 
 
 @contextmanager
@@ -70,7 +84,7 @@ def gated(model: nn.Module, groups: Sequence[UnitGroup], factors: Factors | Fact
                 factor = factors(group, by_unit(output, group)) if callable(factors) else factors[group.name]
                 return output * along(factor, output, group.axis)
 
-            handle = model.get_submodule(group.site).register_forward_hook(hook)
+            handle = _site(model, group).register_forward_hook(hook)
             stack.callback(handle.remove)
         yield
 
@@ -88,7 +102,7 @@ def reading(model: nn.Module, groups: Sequence[UnitGroup], read: Callable[[UnitG
             def hook(module: nn.Module, inputs: Any, output: Tensor, group: UnitGroup = group) -> None:
                 read(group, output)
 
-            handle = model.get_submodule(group.site).register_forward_hook(hook)
+            handle = _site(model, group).register_forward_hook(hook)
             stack.callback(handle.remove)
         yield
 
@@ -97,3 +111,16 @@ def by_unit(output: Tensor, group: UnitGroup) -> Tensor:
     """(examples, n, positions) view of a module's output."""
     moved = output.movedim(group.axis, 1)
     return moved.reshape(moved.shape[0], group.size, -1)
+
+
+def by_slice(values: Tensor, part: Slice, group: UnitGroup) -> Tensor:
+    """(n,) sums of a value per weight over the weights of each unit in a slice.
+
+    Args:
+        values: in the shape of the parameter.
+        part: a slice of the group.
+        group: whose units they are.
+    """
+    if part.axis is None:
+        return values.reshape(group.size)
+    return values.movedim(part.axis, 0).reshape(group.size, -1).sum(dim=1)
