@@ -19,13 +19,28 @@ if TYPE_CHECKING:
     from ebbing.errors import InputError as InputError
     from ebbing.journal import Journal as Journal
     from ebbing.journal import RunRecord as RunRecord
+    from ebbing.methods import CT as CT
+    from ebbing.methods import LFSSD as LFSSD
+    from ebbing.methods import MSG as MSG
+    from ebbing.methods import SCRUB as SCRUB
+    from ebbing.methods import SSD as SSD
+    from ebbing.methods import BadTeacher as BadTeacher
+    from ebbing.methods import CFk as CFk
     from ebbing.methods import DoNothing as DoNothing
     from ebbing.methods import Ebb as Ebb
+    from ebbing.methods import EUk as EUk
     from ebbing.methods import FineTune as FineTune
     from ebbing.methods import ForgettingNetwork as ForgettingNetwork
+    from ebbing.methods import L1Sparse as L1Sparse
+    from ebbing.methods import NegGrad as NegGrad
+    from ebbing.methods import NegGradPlus as NegGradPlus
+    from ebbing.methods import PruneReinit as PruneReinit
+    from ebbing.methods import RandomLabels as RandomLabels
     from ebbing.methods import RandomUnits as RandomUnits
     from ebbing.methods import Retrain as Retrain
     from ebbing.methods import RetrainEqualCompute as RetrainEqualCompute
+    from ebbing.methods import SalUn as SalUn
+    from ebbing.methods import SelectivePruning as SelectivePruning
     from ebbing.methods import Temperature as Temperature
     from ebbing.methods import Unlearner as Unlearner
     from ebbing.observations import Observations as Observations
@@ -46,13 +61,28 @@ _HOMES = {
     "errors": ("DataNotFoundError", "InputError"),
     "journal": ("Journal", "RunRecord"),
     "methods": (
+        "BadTeacher",
+        "CFk",
+        "CT",
         "DoNothing",
+        "EUk",
         "Ebb",
         "FineTune",
         "ForgettingNetwork",
+        "L1Sparse",
+        "LFSSD",
+        "MSG",
+        "NegGrad",
+        "NegGradPlus",
+        "PruneReinit",
+        "RandomLabels",
         "RandomUnits",
         "Retrain",
         "RetrainEqualCompute",
+        "SCRUB",
+        "SSD",
+        "SalUn",
+        "SelectivePruning",
         "Temperature",
         "Unlearner",
     ),

@@ -29,6 +29,11 @@ def spelled(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).replace("_", "-").lower()
 
 
+def _bare(name: str) -> str:
+    """A name without what is easily spelled otherwise."""
+    return name.replace("-", "").replace("_", "").lower()
+
+
 def members(family: ModuleType, base: type | None = None) -> dict[str, Any]:
     """What a folder exports, by command-line name: the concrete subclasses of ``base``, or its functions."""
     found: dict[str, Any] = {}
@@ -45,11 +50,16 @@ def members(family: ModuleType, base: type | None = None) -> dict[str, Any]:
 def find(name: str, known: Mapping[str, Any], what: str) -> Any:
     """A known piece by name, or ``pkg.mod:Name`` from anywhere that Python or the working directory has it.
 
+    Hyphens and capitals do not count, so that SalUn, salun and sal-un are one.
+
     Raises:
         InputError: if there is neither, or the module cannot be imported; the nearest known name is said.
     """
     if name in known:
         return known[name]
+    alike = [member for spelling, member in known.items() if _bare(spelling) == _bare(name)]
+    if len(alike) == 1:
+        return alike[0]
     if not re.fullmatch(r"[\w.]+:\w+", name):
         if not known:
             raise InputError(f"{what} must be named pkg.mod:name, but is {name!r}.{_of_a_file(name)}")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from torch import nn
+from torch import Tensor, nn
 
 from ebbing.errors import InputError
 from ebbing.methods.unlearner import Run, Unlearner
 from ebbing.request import ForgetRequest
-from ebbing.training import Recipe, fit
+from ebbing.training import Loss, Pass, Recipe, descend
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,84 @@ class Repairing(Unlearner):
         allowed = round(self.budget * self.training.examples(n)) - self.statistics(request)
         return replace(self.repair, max_examples=min(self.repair.examples(n), max(1, allowed)))
 
+    def allowance(self, request: ForgetRequest) -> int:
+        """Examples that the repair of a request processes, whatever they are used for."""
+        return self.repair_of(request).examples(len(request.retain))
+
     def statistics(self, request: ForgetRequest) -> int:
         """Examples that are read before the repair, for a ranking or the like; they count against the budget."""
         return 0
 
     def expected_examples(self, request: ForgetRequest) -> int:
         """Those of the repair and of what comes before."""
-        return self.repair_of(request).examples(len(request.retain)) + self.statistics(request)
+        return self.allowance(request) + self.statistics(request)
 
-    def mend(self, model: nn.Module, run: Run) -> nn.Module:
-        """Train the model on the retain set, in place."""
-        recipe = self.repair_of(run.request)
-        data = run.request.for_training("retain")
-        fit(model, data, recipe, task=run.task, generator=run.generator, journal=run.journal)
+    def mend(
+        self,
+        model: nn.Module,
+        run: Run,
+        *,
+        loss: Loss | None = None,
+        reach: Mapping[str, Tensor] | None = None,
+        resting: Collection[nn.Module] = (),
+        price: int = 1,
+    ) -> nn.Module:
+        """Train the model on the retain set, in place.
+
+        Args:
+            model: trained where it is.
+            run: whose request and task it is.
+            loss: see `ebbing.training.Pass`.
+            reach: see `ebbing.training.descend`.
+            resting: likewise.
+            price: examples that a record costs, where the loss asks other models as well.
+        """
+        examples = max(1, self.allowance(run.request) // price)
+        walk = Pass(run.request.for_training("retain"), examples, loss)
+        return self.train(model, [walk], run, reach=reach, resting=resting)
+
+    def train(
+        self,
+        model: nn.Module,
+        passes: Sequence[Pass],
+        run: Run,
+        *,
+        reach: Mapping[str, Tensor] | None = None,
+        resting: Collection[nn.Module] = (),
+        on_pass: Callable[[int], None] | None = None,
+    ) -> nn.Module:
+        """Train the model through passes by the repair's optimizer and schedule, in place."""
+        descend(
+            model,
+            passes,
+            self.repair_of(run.request),
+            task=run.task,
+            generator=run.generator,
+            journal=run.journal,
+            reach=reach,
+            resting=resting,
+            on_pass=on_pass,
+        )
         return model
+
+
+def shared_out(allowance: int, *, rounds: int, forget: int) -> tuple[int, int]:
+    """How many examples of the forget set and of the retain set each of some rounds visits.
+
+    The forget set is visited once a round, but takes no more than half of what is allowed.
+
+    Args:
+        allowance: examples altogether, >= 1.
+        rounds: >= 1.
+        forget: records to forget.
+
+    Returns:
+        Examples of each for one round; together at most the allowance, but at least one of each.
+
+    Example:
+        >>> shared_out(1000, rounds=5, forget=50), shared_out(100, rounds=5, forget=50)
+        ((50, 150), (10, 10))
+    """
+    each = max(2, allowance // rounds)
+    visited = max(1, min(forget, each // 2))
+    return visited, each - visited

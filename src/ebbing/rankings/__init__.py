@@ -7,6 +7,7 @@ from ebbing.rankings.index import Index
 from ebbing.rankings.inverse import Inverse
 from ebbing.rankings.random import Random
 from ebbing.rankings.ranking import Ranking, ranks
+from ebbing.rankings.small_weights import SmallWeights
 from ebbing.rankings.taylor import Taylor
 from ebbing.rankings.top_k import TopK
 from ebbing.rankings.weight_importance import WeightImportance
@@ -19,6 +20,7 @@ __all__ = [
     "Inverse",
     "Random",
     "Ranking",
+    "SmallWeights",
     "Taylor",
     "TopK",
     "WeightImportance",
