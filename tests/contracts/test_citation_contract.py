@@ -15,8 +15,10 @@ from ebbing.attacks import STANDARD
 from ebbing.cli.names import members
 from ebbing.data import NAMES
 from ebbing.fingerprint import as_plain
-from ebbing.report import citations
-from ebbing.report.citations import BIBLIOGRAPHY, METHODS, PIECES, SABOTAGE, Source, entry
+from ebbing.report import citations, sources
+from ebbing.report.bibliography import BIBLIOGRAPHY
+from ebbing.report.citations import entry
+from ebbing.report.sources import METHODS, PIECES, SABOTAGE, Source
 
 ROOT = Path(__file__).parents[2]
 SOURCES = Path(ebbing.__file__).parent
@@ -27,7 +29,7 @@ MEASURES = (
     *("int8", "int4", "gate-off", "interclass-confusion", "gaussian-canaries", "memory", "drift", "inside"),
 )
 FAMILIES: Mapping[str, Mapping[str, Source]] = {
-    name: getattr(citations, name)
+    name: getattr(sources, name)
     for name in ("METHODS", "SABOTAGE", "PIECES", "SCHEDULES", "ATTACKS", "MEASURES", "DATASETS")
 }
 
@@ -52,9 +54,9 @@ def types_in(value: Any) -> Iterator[str]:
         (PIECES, classes(curves, curves.ForgettingCurve)),
         (PIECES, classes(rankings, rankings.Ranking)),
         (PIECES, classes(rates, rates.Rate)),
-        (citations.ATTACKS, [attack.name for attack in STANDARD]),
-        (citations.MEASURES, MEASURES),
-        (citations.DATASETS, NAMES),
+        (sources.ATTACKS, [attack.name for attack in STANDARD]),
+        (sources.MEASURES, MEASURES),
+        (sources.DATASETS, NAMES),
     ],
     ids=["methods", "sabotage", "curves", "rankings", "rates", "attacks", "measures", "data"],
 )
@@ -72,13 +74,13 @@ def test_whatever_stands_in_the_settings_of_a_method_is_known() -> None:
 
 def test_nothing_is_listed_that_is_not_there() -> None:
     assert set(METHODS) == set(classes(methods, methods.Unlearner))
-    assert set(citations.DATASETS) == set(NAMES)
+    assert set(sources.DATASETS) == set(NAMES)
 
 
 def test_every_source_has_works_or_words_and_every_work_is_used() -> None:
-    sources = [(f"{family} {name}", s) for family, known in FAMILIES.items() for name, s in known.items()]
-    assert [name for name, source in sources if not source.keys and not source.own] == []
-    used = {key for _, source in sources for key in source.keys} | set(citations.LOW_RATES.keys)
+    every = [(f"{family} {name}", s) for family, known in FAMILIES.items() for name, s in known.items()]
+    assert [name for name, source in every if not source.keys and not source.own] == []
+    used = {key for _, source in every for key in source.keys} | set(sources.LOW_RATES.keys)
     assert used == set(BIBLIOGRAPHY)
 
 
@@ -124,7 +126,7 @@ def test_ebbing_and_its_paper_are_as_the_citation_file_has_them() -> None:
     assert f"version: {ebbing.__version__}" in said
     assert re.search(r"^license: Apache-2.0$", said, re.MULTILINE)
     assert "Apache-2.0" in own.more["note"]
-    paper = BIBLIOGRAPHY[citations.PAPER]
+    paper = BIBLIOGRAPHY[sources.PAPER]
     assert f'title: "{paper.title}"' in said
     assert f"arXiv:{paper.more['eprint']}" in said
     assert [name.partition(",")[0] for name in paper.authors] == re.findall(r"family-names: (\w+)", said)

@@ -66,7 +66,7 @@ class BadTeacher(Repairing):
             lost = divergence(student, bad.logits(other), temperature=self.temperature)
             return per_record_mean([(kept, len(outputs.targets)), (lost, len(student))])
 
-        staying = max(1, batch_size - going)
+        staying = max(1, min(batch_size - going, len(run.request.retain)))
         examples = max(1, round(self.allowance(run.request) / 2 * staying / (staying + going)))
         walk = Pass(run.request.for_training("retain"), examples, loss, staying)
         return self.train(model, [walk], run)

@@ -56,6 +56,7 @@ class NegGradPlus(Repairing):
             kept, lost = run.task.loss(outputs), run.task.loss(going)
             return self.retain_weight * kept - (1 - self.retain_weight) * lost
 
-        together = self.repair.batch_size + min(self.forget_batch_size, len(run.request.forget))
-        examples = max(1, round(self.allowance(run.request) * self.repair.batch_size / together))
+        staying = min(self.repair.batch_size, len(run.request.retain))
+        together = staying + min(self.forget_batch_size, len(run.request.forget))
+        examples = max(1, round(self.allowance(run.request) * staying / together))
         return self.train(model, [Pass(run.request.for_training("retain"), examples, loss)], run)

@@ -106,23 +106,24 @@ class Repairing(Unlearner):
         return model
 
 
-def shared_out(allowance: int, *, rounds: int, forget: int) -> tuple[int, int]:
-    """How many examples of the forget set and of the retain set each of some rounds visits.
+def shared_out(allowance: int, *, rounds: int, forget: int, forget_rounds: int | None = None) -> tuple[int, int]:
+    """How many examples of the forget set and of the retain set a round visits.
 
-    The forget set is visited once a round, but takes no more than half of what is allowed.
+    The forget set is visited once in each of its rounds, but takes no more than half of what is allowed.
 
     Args:
         allowance: examples altogether, >= 1.
-        rounds: >= 1.
+        rounds: in which the retain set is visited, >= 1.
         forget: records to forget.
+        forget_rounds: in how many of them the forget set is visited as well; None for all.
 
     Returns:
-        Examples of each for one round; together at most the allowance, but at least one of each.
+        Examples of each for one round, at least one; together at most the allowance where that leaves two for a round.
 
     Example:
         >>> shared_out(1000, rounds=5, forget=50), shared_out(100, rounds=5, forget=50)
         ((50, 150), (10, 10))
     """
-    each = max(2, allowance // rounds)
-    visited = max(1, min(forget, each // 2))
-    return visited, each - visited
+    often = rounds if forget_rounds is None else forget_rounds
+    visited = max(1, min(forget, allowance // (2 * often))) if often else 0
+    return visited, max(1, (allowance - often * visited) // rounds)

@@ -112,7 +112,8 @@ class SCRUB(Repairing):
 
         request = run.request
         # the teacher's pass doubles what a record costs
-        going, staying = shared_out(self.allowance(request) // 2, rounds=self.rounds, forget=len(request.forget))
+        allowance, forget_set = self.allowance(request) // 2, len(request.forget)
+        going, staying = shared_out(allowance, rounds=self.rounds, forget=forget_set, forget_rounds=self.max_rounds)
         forget = Pass(request.for_training("forget"), going, away, self.forget_batch_size)
         retain = Pass(request.for_training("retain"), staying, along)
         return [p for n in range(self.rounds) for p in ((forget, retain) if n < self.max_rounds else (retain,))]
