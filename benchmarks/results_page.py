@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from baselines_page import parity_section
 from judge_page import judge_section
 from standard_page import measures_speed, standard_section
 
@@ -59,6 +60,7 @@ def main() -> None:
                 _class,
                 judge_section,
                 standard_section,
+                parity_section,
                 _cost,
                 _speed,
                 measures_speed,

@@ -26,6 +26,14 @@ def test_the_page_on_the_paper_is_built_from_the_files() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_baselines_do_what_their_authors_code_does() -> None:
+    found = json.loads((ROOT / "results" / "parity.json").read_text())["methods"]
+    assert found.keys() == {"SSD", "NegGradPlus", "SCRUB", "SalUn", "MSG"}
+    for name, figures in found.items():
+        assert figures["weights_changed"] > 1000, name
+        assert figures["largest_difference_over_change"] < 1e-12, name
+
+
 EIGHT = {  # what every judge must see through
     "do-nothing",
     "temperature",
