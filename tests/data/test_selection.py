@@ -85,6 +85,29 @@ def test_a_class_goes_as_a_whole(bundle) -> None:
         assert set(labels_of(matched).tolist()) == {3}
 
 
+def test_a_sub_class_is_a_cluster_and_what_is_unseen_of_it_leaves_the_holdout(bundle) -> None:
+    request = select("subclass:3", bundle, seed=0)
+    inputs, labels = bundle.train.tensors
+    gone = set(request.forget_ids.tolist())
+    of_class = set((labels == 3).nonzero().flatten().tolist())
+    assert gone < of_class
+    assert len(gone) <= len(of_class) / 3
+    assert request.concept
+
+    def centre(ids) -> Tensor:
+        return inputs[sorted(ids)].flatten(1).mean(dim=0)
+
+    inside, outside = centre(gone), centre(of_class - gone)
+    near = [float((x.flatten() - inside).norm()) < float((x.flatten() - outside).norm()) for x in inputs[sorted(gone)]]
+    assert sum(near) / len(near) > 0.95
+    for unseen, others in ((request.matched, request.holdout), (request.validation_matched, request.validation)):
+        assert all(int(y) == 3 for _, y in unseen)
+        assert not set(unseen.indices) & set(others.indices)
+    again = select("subclass:3", bundle, seed=0)
+    assert again.fingerprint == request.fingerprint
+    assert again.matched.indices == request.matched.indices
+
+
 def test_balanced_takes_the_same_number_of_each_class(bundle) -> None:
     request = select("balanced:0.05", bundle, seed=0)
     assert torch.bincount(labels_of(request.forget), minlength=10).tolist() == [6] * 10
@@ -96,7 +119,7 @@ def test_ids_from_a_file(ids_file, bundle) -> None:
     assert (request.kind, request.description) == ("ids", "the 3 records listed in ids.txt")
 
 
-@pytest.mark.parametrize("rule", ["random:0.1", "balanced:0.05", "class:3", *PLANTING])
+@pytest.mark.parametrize("rule", ["random:0.1", "balanced:0.05", "class:3", "subclass:3", *PLANTING])
 def test_splits_are_disjoint(rule, bundle) -> None:
     request = select(rule, bundle, seed=0)
     assert not set(request.forget_ids.tolist()) & set(request.retain_ids.tolist())
@@ -237,6 +260,7 @@ def test_the_bundle_is_left_as_it_was(rule, bundle) -> None:
         ("balanced:0.001", r"takes 0 records of each class"),
         ("balanced:0.99", r"takes 128 records of each class.*smallest class"),
         ("class:10", r"a label in \[0, 10\)"),
+        ("subclass:10", r"a label in \[0, 10\)"),
         ("class:-1", r"a label in \[0, 10\)"),
         ("class:three", r"a label in \[0, 10\)"),
         ("class:³", r"a label in \[0, 10\)"),

@@ -98,7 +98,8 @@ def run(
     forget: Annotated[
         str,
         typer.Option(
-            help="random:0.1, balanced:0.05, class:3, mislabelled:0.05, confusion:3,5:0.2, gaussian:0.1:0.5, or a file of ids."
+            help="random:0.1, balanced:0.05, class:3, subclass:3, mislabelled:0.05, confusion:3,5:0.2, gaussian:0.1:0.5, or a "
+            "file of ids."
         ),
     ] = "random:0.1",
     method: Annotated[

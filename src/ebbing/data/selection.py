@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Subset, TensorDataset
 
 from ebbing.data.canaries import gaussian_noise, mislabel, swap_labels
+from ebbing.data.clusters import sub_class
 from ebbing.data.sources import DataBundle
 from ebbing.errors import InputError
 from ebbing.ids import read_ids
@@ -25,8 +26,8 @@ from ebbing.unseen import same_mix, split_unseen
 VALIDATION_SHARE = 0.2
 Likewise = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]  # (inputs, labels, seed) of unseen examples
 RULES = (
-    "random:FRACTION, balanced:FRACTION, class:LABEL, mislabelled:FRACTION, confusion:LABEL,LABEL:FRACTION, "
-    "gaussian:FRACTION:SD or a file with one id a line"
+    "random:FRACTION, balanced:FRACTION, class:LABEL, subclass:LABEL, mislabelled:FRACTION, "
+    "confusion:LABEL,LABEL:FRACTION, gaussian:FRACTION:SD or a file with one id a line"
 )
 
 
@@ -37,8 +38,10 @@ def select(rule: str, bundle: DataBundle, *, seed: int) -> ForgetRequest:
 
     Args:
         rule: ``random:F`` (a fraction F of the training set), ``balanced:F`` (the same number of each class),
-            ``class:C`` (every record of a class), or the path of a file with one position of the training set a line
-            (# begins a comment). Three rules plant something *before training*, and the request's ``dataset`` holds it:
+            ``class:C`` (every record of a class), ``subclass:C`` (the smallest of three clusters of a class's inputs, see
+            `sub_class`; unseen records of it become ``matched`` and leave the holdout), or the path of a file with one
+            position of the training set a line (# begins a comment). Three rules plant something *before training*, and the
+            request's ``dataset`` holds it:
             ``mislabelled:F`` (a fraction F is given a wrong label, see `mislabel`), ``confusion:A,B:F`` (a fraction F of
             each of the classes A and B is given the label of the other; interclass confusion), and ``gaussian:F:SD``
             (noise of N(0, SD^2) is added to a fraction F of the inputs, in the units that the model sees).
@@ -72,6 +75,8 @@ def select(rule: str, bundle: DataBundle, *, seed: int) -> ForgetRequest:
             raise InputError(f"`class:LABEL` needs a label in [0, {len(bundle.classes)}), but the rule is {rule!r}.")
         ids = (labels == int(value)).nonzero().flatten().numpy()
         what = f"every record of class {bundle.classes[int(value)]!r}"
+    elif name == "subclass":
+        return _subclass(rule, value, bundle, validation, holdout, seed=seed)
     else:
         if not os.path.isfile(rule):
             raise InputError(f"what to forget must be {RULES}, but {rule!r} is neither a rule nor a file.")
@@ -80,6 +85,42 @@ def select(rule: str, bundle: DataBundle, *, seed: int) -> ForgetRequest:
     return ForgetRequest.from_ids(
         bundle.train, ids, holdout=holdout, validation=validation, kind=name, description=what
     )
+
+
+def _subclass(
+    rule: str,
+    value: str,
+    bundle: DataBundle,
+    validation: Subset,  # type: ignore[type-arg]
+    holdout: Subset,  # type: ignore[type-arg]
+    *,
+    seed: int,
+) -> ForgetRequest:
+    """A cluster of a class; what is unseen of it is to be forgotten as well."""
+    if not value.isdecimal() or int(value) >= len(bundle.classes):
+        raise InputError(f"`subclass:LABEL` needs a label in [0, {len(bundle.classes)}), but the rule is {rule!r}.")
+    inputs, labels = bundle.train.tensors
+    found = sub_class(inputs, labels, int(value), seed=seed)
+    inside = found.holds(*bundle.test.tensors)
+
+    def parted(unseen: Subset) -> tuple[Subset, Subset | None]:  # type: ignore[type-arg]
+        of_it = [i for i in unseen.indices if inside[i]]
+        rest = [i for i in unseen.indices if not inside[i]]
+        return Subset(bundle.test, rest), Subset(bundle.test, of_it) if of_it else None
+
+    holdout, matched = parted(holdout)
+    validation, validation_matched = parted(validation)
+    request = ForgetRequest.from_ids(
+        bundle.train,
+        found.members,
+        holdout=holdout,
+        validation=validation,
+        matched=matched,
+        validation_matched=validation_matched,
+        kind="subclass",
+        description=f"a cluster of {len(found.members)} records of class {bundle.classes[int(value)]!r}",
+    )
+    return replace(request, concept=True)
 
 
 def _fraction(rule: str, value: str) -> float:
