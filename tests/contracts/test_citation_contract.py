@@ -30,7 +30,7 @@ MEASURES = (
 )
 FAMILIES: Mapping[str, Mapping[str, Source]] = {
     name: getattr(sources, name)
-    for name in ("METHODS", "SABOTAGE", "PIECES", "SCHEDULES", "ATTACKS", "MEASURES", "DATASETS")
+    for name in ("METHODS", "SABOTAGE", "PIECES", "SCHEDULES", "ATTACKS", "MEASURES", "DATASETS", "KINDS")
 }
 
 

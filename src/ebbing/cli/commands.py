@@ -495,6 +495,61 @@ def reproduce(
     )
 
 
+bench = typer.Typer(help="Compare methods within budgets on frozen tasks: the leaderboard.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+BenchResults = Annotated[Path, typer.Option(help="Where the figures of each finished cell go.")]
+
+
+@bench.command("run")
+def bench_run(
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="How names of tasks begin, such as digits-mislabelled; repeatable. All by default."),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="As of `ebbing run`, or a label of the leaderboard; repeatable. All that take part by default."
+        ),
+    ] = None,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="As of `ebbing run`.")] = None,
+    budget: Annotated[
+        list[float] | None,
+        typer.Option(help="Shares of one retraining's examples; repeatable. .01, .03 and .1 by default."),
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
+    results: BenchResults = Path("results/bench"),
+    out: Annotated[Path, typer.Option(help="Where weights go; a rerun goes on there.")] = Path("runs/bench"),
+    workers: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = os.cpu_count() or 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+) -> None:
+    """Make the cells that are missing, and print the leaderboard."""
+    from ebbing.bench.methods import BUDGETS
+    from ebbing.cli.bench import BenchOptions, run_bench
+
+    run_bench(
+        BenchOptions(
+            results=results,
+            out=out,
+            data_dir=data_dir,
+            tasks=tuple(task or ()),
+            methods=tuple(method or ()),
+            settings=tuple(setting or ()),
+            budgets=tuple(budget or BUDGETS),
+            workers=workers,
+            dry_run=dry_run,
+        )
+    )
+
+
+@bench.command("show")
+def bench_show(results: BenchResults = Path("results/bench")) -> None:
+    """Print the leaderboard from the files of finished cells alone."""
+    from ebbing.cli.bench import show_tables
+
+    show_tables(results)
+
+
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="The --out of a run, or its report.json.")]
 
 

@@ -91,6 +91,13 @@ BIBLIOGRAPHY: Mapping[str, Reference] = {
         arxiv="2310.12508",
         venue=ICLR,
     ),
+    "feldman2020what": _paper(
+        "What Neural Networks Memorize and Why: Discovering the Long Tail via Influence Estimation",
+        "Vitaly Feldman, Chiyuan Zhang",
+        2020,
+        arxiv="2008.03703",
+        venue=NEURIPS,
+    ),
     "foster2024fast": _paper(
         "Fast Machine Unlearning without Retraining through Selective Synaptic Dampening",
         "Jack Foster, Stefan Schoepf, Alexandra Brintrup",

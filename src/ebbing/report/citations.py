@@ -70,6 +70,9 @@ def _used(report: Report) -> Iterator[tuple[str, Source | None]]:
     for name, method in mapping(dig(report, "methods")).items():
         yield from _method(str(name), dig(method, "settings"))
     yield from _trained(dig(report, "provenance", "recipe"))
+    kind = dig(report, "request", "kind")
+    if isinstance(kind, str) and kind in KINDS:
+        yield f"records chosen as {kind}", KINDS[kind]
     dataset = dig(report, "provenance", "dataset")
     if isinstance(dataset, str):
         yield f"data set {dataset}", DATASETS.get(dataset)

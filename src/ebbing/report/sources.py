@@ -123,3 +123,9 @@ DATASETS: Mapping[str, Source] = {
     "mnist": Source(("lecun1998gradient",)),
     "fashion-mnist": Source(("xiao2017fashion",)),
 }
+# By how the records were chosen, where that is somebody's idea
+KINDS: Mapping[str, Source] = {
+    "confusion": Source(("goel2022adversarial",)),
+    "gaussian": Source(("pawelczyk2025machine",)),
+    "memorised": Source(("feldman2020what",), own="with margins in place of hits"),
+}

@@ -1,0 +1,261 @@
+"""The cells of the leaderboard: a method within a budget on a task, judged on every original, in a small file each."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ebbing.bench.methods import FREE, within
+from ebbing.bench.score import floors, score
+from ebbing.bench.tasks import BenchTask, request_of
+from ebbing.errors import InputError
+from ebbing.evidence import Judge
+from ebbing.files import write_text
+from ebbing.fingerprint import as_plain
+from ebbing.inside import probed_layers
+from ebbing.journal import Journal
+from ebbing.machine import describe
+from ebbing.methods import Unlearner
+from ebbing.pool import compute
+from ebbing.request import ForgetRequest
+from ebbing.seen import Seen, see
+from ebbing.store import ModelStore, Trained, train_or_load
+from ebbing.study import ORACLE_SEEDS
+
+REFERENCE = "reference"
+INSIDE = 16  # models whose layers are read and which relearn: that takes longer than most methods
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are.
+
+    Attributes:
+        results: the small files of figures.
+        work: weights and what was seen of models; large, and made again where it is missing.
+        data_dir: of image files; None searches for them.
+        command: what the figures say they were made by.
+    """
+
+    results: Path
+    work: Path
+    data_dir: Path | None = None
+    command: str | None = None
+
+    def cell(self, cell: Cell) -> Path:
+        """The figures of a cell."""
+        return self.results / cell.path
+
+    def reference(self, task: BenchTask) -> Path:
+        """The figures of retrained models among themselves."""
+        return self.results / task.folder / f"{REFERENCE}.json"
+
+    def seen(self, task: BenchTask, role: str, number: int) -> Path:
+        """What was seen of a model."""
+        return self.work / task.folder / "seen" / f"{role}-{number}.npz"
+
+    def store(self, task: BenchTask) -> ModelStore:
+        """Where weights are."""
+        return ModelStore(self.work / task.folder / "models")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method within a budget on a task.
+
+    Attributes:
+        task: what must be forgotten.
+        label: of the method.
+        method: the method without a budget.
+        budget: share of one retraining; None for what costs next to nothing.
+    """
+
+    task: BenchTask
+    label: str
+    method: Unlearner
+    budget: float | None
+
+    @property
+    def path(self) -> str:
+        """Its file, below the folder of results."""
+        at = "" if self.budget is None else f"-{100 * self.budget:g}"
+        return f"{self.task.folder}/{self.label}{at}.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model that a task needs: "original" or "retrained", by its number."""
+
+    task: BenchTask
+    role: str
+    number: int
+
+    @property
+    def path(self) -> str:
+        """Its name beside those of cells."""
+        return f"{self.task.folder}/{self.role}-{self.number}"
+
+
+def cells_of(tasks: Sequence[BenchTask], methods: Mapping[str, Unlearner], budgets: Sequence[float]) -> list[Cell]:
+    """Every method within every budget on every task; what is free once."""
+    return [
+        Cell(task, label, method, budget)
+        for task in tasks
+        for label, method in methods.items()
+        for budget in ((None,) if label in FREE else budgets)
+    ]
+
+
+def refuse_other_settings(cells: Sequence[Cell], places: Places) -> None:
+    """Refuse cells whose files were made by another method, or by other settings, under the same label.
+
+    Raises:
+        InputError: naming the first.
+    """
+    for cell in cells:
+        path = places.cell(cell)
+        if path.exists() and json.loads(path.read_text(encoding="utf-8"))["method"] != as_plain(cell.method):
+            raise InputError(
+                f"{str(path)!r} must be of the method that is asked for, but was made with other settings under the label "
+                f"{cell.label!r}. Give the method another label (--method NAME@LABEL), or delete the file."
+            )
+
+
+def jobs_for(cells: Sequence[Cell], places: Places) -> list[Job]:
+    """The models that the missing cells need and that were not seen yet."""
+    tasks = dict.fromkeys(cell.task for cell in cells if not places.cell(cell).exists())
+    return [
+        Job(task, role, number)
+        for task in tasks
+        for role in ("retrained", "original")
+        for number in range(task.models)
+        if not places.seen(task, role, number).exists()
+    ]
+
+
+def make_cells(cells: Sequence[Cell], places: Places, *, workers: int) -> Iterator[Job | Cell]:
+    """Make what is missing, task by task; each model and each cell is given as soon as it is done.
+
+    Args:
+        cells: those whose file is there are passed over.
+        places: where everything is kept.
+        workers: processes of one thread each.
+    """
+    for task in dict.fromkeys(cell.task for cell in cells):
+        missing = [cell for cell in cells if cell.task == task and not places.cell(cell).exists()]
+        request_of(task, places.data_dir)  # what cannot be had is found out before any process is started
+        for job, _ in compute(_make_model, places, jobs_for(missing, places), workers=workers):
+            yield job
+        if missing and not places.reference(task).exists():
+            _make_reference(task, places)
+        for cell, _ in compute(_make_cell, places, missing, workers=workers):
+            yield cell
+
+
+def trained(task: BenchTask, places: Places, role: str, number: int) -> Trained:
+    """An original or retrained model, from the store or trained."""
+    request = request_of(task, places.data_dir)
+    original = role == "original"
+    data, seed = (request.everything, number) if original else (request.retain, ORACLE_SEEDS + number)
+    return train_or_load(task.trainer, data, seed=seed, store=places.store(task))
+
+
+def _make_model(places: Places, job: Job) -> None:
+    """Train a model, and keep what is seen of it."""
+    task, request = job.task, request_of(job.task, places.data_dir)
+    model = trained(task, places, job.role, job.number).model
+    layers = probed_layers(model, request, task=task.trainer.task)
+    see([model], request, task=task.trainer.task, layers=layers).save(places.seen(task, job.role, job.number))
+
+
+@lru_cache(maxsize=1)
+def judge_of(task: BenchTask, places: Places) -> Judge:
+    """What all cells of a task are judged by."""
+    before, retrained = (
+        Seen.concatenate([Seen.load(places.seen(task, role, number)) for number in range(task.models)])
+        for role in ("original", "retrained")
+    )
+    return Judge(before, retrained, concept=request_of(task, places.data_dir).concept, seed=0)
+
+
+def _make_reference(task: BenchTask, places: Places) -> None:
+    """What chance alone gives: the floors of every figure."""
+    request = request_of(task, places.data_dir)
+    seconds = [trained(task, places, "retrained", number).seconds for number in range(task.models)]
+    figures = {
+        "task": as_plain(task),
+        "request": {name: len(getattr(request, name)) for name in ("forget", "retain", "holdout")},
+        "fingerprint": request.fingerprint,
+        "retrained": floors(judge_of(task, places), judged=task.models),
+        "seconds": statistics.median(s for s in seconds if s is not None),
+        "provenance": describe(places.command) | {"threads": torch.get_num_threads()},
+    }
+    write_text(places.reference(task), json.dumps(figures, indent=1) + "\n")
+
+
+def _make_cell(places: Places, cell: Cell) -> None:
+    """Unlearn every original, judge, and write the figures."""
+    task, request = cell.task, request_of(cell.task, places.data_dir)
+    method = cell.method if cell.budget is None else within(cell.method, cell.budget, task.recipe, request)
+    figures: dict[str, Any] = {
+        "task": task.name,
+        "label": cell.label,
+        "budget": cell.budget,
+        "method": as_plain(cell.method),
+        "settings": as_plain(method),
+        "provenance": describe(places.command) | {"threads": torch.get_num_threads()},
+    }
+    if method is None:
+        figures |= {"figures": None, "reason": "It costs more than the budget, whatever is set."}
+    else:
+        figures |= _figures(method, task, request, places)
+    write_text(places.cell(cell), json.dumps(figures, indent=1) + "\n")
+
+
+def _figures(method: Unlearner, task: BenchTask, request: ForgetRequest, places: Places) -> dict[str, Any]:
+    """Cost and figures of a method."""
+    runs = [_unlearn(method, task, request, places, number) for number in range(task.models)]
+    seen = [run.seen for run in runs]
+    judge, inside = judge_of(task, places), Seen.concatenate(seen[:INSIDE])
+    ratios = [run.seconds / run.retraining for run in runs if run.retraining]
+    retraining = task.recipe.examples(len(request.retain))
+    return {
+        "figures": score(judge, Seen.concatenate([Seen(one.answers) for one in seen]), looked_into=inside),
+        "cost": {
+            "examples_ratio": statistics.median(run.examples for run in runs) / retraining,
+            "seconds_ratio": statistics.median(ratios) if ratios else None,
+            "seconds": statistics.median(run.seconds for run in runs),
+        },
+        "rolled_back": sum(run.undone for run in runs),
+    }
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What came of one original: what was seen, what it took, and what retraining took."""
+
+    seen: Seen
+    examples: int
+    seconds: float
+    retraining: float | None
+    undone: bool
+
+
+def _unlearn(method: Unlearner, task: BenchTask, request: ForgetRequest, places: Places, number: int) -> _Run:
+    """Unlearn one original, with its own seed."""
+    original = trained(task, places, "original", number).model
+    journal, started = Journal(), time.perf_counter()
+    model = method.unlearn(original, request, task=task.trainer.task, seed=number, journal=journal)
+    seconds = time.perf_counter() - started
+    layers = probed_layers(model, request, task=task.trainer.task) if number < INSIDE else []
+    seen = see([model], request, task=task.trainer.task, layers=layers)
+    retraining = trained(task, places, "retrained", number).seconds
+    return _Run(seen, journal.examples, seconds, retraining, journal.rolled_back is not None)

@@ -1,0 +1,105 @@
+"""Who takes part in the leaderboard, and how each is held to a budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ebbing.methods import (
+    CT,
+    LFSSD,
+    MSG,
+    SCRUB,
+    SSD,
+    BadTeacher,
+    CFk,
+    DoNothing,
+    Ebb,
+    EUk,
+    FineTune,
+    ForgettingNetwork,
+    L1Sparse,
+    NegGrad,
+    NegGradPlus,
+    PruneReinit,
+    RandomLabels,
+    Repairing,
+    Retrain,
+    RetrainEqualCompute,
+    SalUn,
+    SelectivePruning,
+    Temperature,
+    Unlearner,
+)
+from ebbing.rates import FixedRate
+from ebbing.request import ForgetRequest
+from ebbing.training import Recipe
+
+BUDGETS = (0.01, 0.03, 0.1)
+FREE = ("do-nothing", "temperature")  # what costs next to nothing has one row for all budgets
+
+METHODS: Mapping[str, Unlearner] = {
+    "do-nothing": DoNothing(),
+    "temperature": Temperature(),
+    "fine-tune": FineTune(),
+    "retrain-equal-compute": RetrainEqualCompute(),
+    "neg-grad": NegGrad(),
+    "neg-grad-plus": NegGradPlus(),
+    "random-labels": RandomLabels(),
+    "cf-1": CFk(layers=1),
+    "cf-2": CFk(layers=2),
+    "eu-1": EUk(layers=1),
+    "eu-2": EUk(layers=2),
+    "eu-3": EUk(layers=3),
+    "l1-sparse": L1Sparse(),
+    "scrub": SCRUB(),
+    "scrub-r": SCRUB.presets["rewind"],
+    "bad-teacher": BadTeacher(),
+    "ssd": SSD(),
+    "lfssd": LFSSD(),
+    "salun": SalUn(),
+    "msg": MSG(),
+    "ct": CT(),
+    "prune-reinit": PruneReinit(),
+    "selective-pruning": SelectivePruning(),
+    "forgetting-network-ffr": ForgettingNetwork(rate=FixedRate(2.0), turns=2),
+    "forgetting-network-vfr": ForgettingNetwork(turns=2),
+    "ebb": Ebb(),
+}
+
+
+def within(method: Unlearner, budget: float, recipe: Recipe, request: ForgetRequest) -> Unlearner | None:
+    """A method that processes a share of the examples that one retraining does: as many as it may, and no more.
+
+    Methods with a repair are trained as long as the budget lasts; the `ForgettingNetwork` shares it among the learning bouts
+    of its turns (what it reads to record how it goes is not held against it, but stands in its cost); ascent is cut short; the
+    statistics of SSD are taken over fewer records.
+
+    Args:
+        method: as it would be without a budget.
+        budget: share of one retraining, > 0.
+        recipe: of the retraining.
+        request: what is to be forgotten.
+
+    Returns:
+        None where the method costs more whatever is set, so that it has no row at this budget.
+    """
+    allowed = round(budget * recipe.examples(len(request.retain)))
+    if isinstance(method, Retrain):
+        return None
+    if isinstance(method, Repairing):
+        endless = replace(method.repair, epochs=math.ceil(recipe.epochs), max_examples=None)
+        made: Unlearner = replace(method, repair=endless, budget=budget, training=recipe)
+        return made if method.statistics(request) < allowed else None
+    if isinstance(method, ForgettingNetwork):
+        ranked = method.turns * method.rate.ranking.reads(request)
+        each = (allowed - ranked) / method.turns / len(request.retain)
+        return replace(method, learning=replace(method.learning, epochs=each)) if each > 0 else None
+    if isinstance(method, NegGrad):
+        examples = min(method.ascent.examples(len(request.forget)), allowed)
+        return replace(method, ascent=replace(method.ascent, max_examples=max(1, examples)))
+    if isinstance(method, SSD):
+        records = min(allowed - len(request.forget), len(request.everything_ids))
+        return replace(method, records=records) if records > 0 else None
+    return method if (method.expected_examples(request) or 0) <= allowed else None

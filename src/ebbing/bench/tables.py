@@ -1,0 +1,165 @@
+"""The leaderboard as tables, from the files of finished cells alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ebbing.bench.cells import REFERENCE
+from ebbing.bench.tasks import TASKS, BenchTask
+from ebbing.errors import InputError
+
+Figures = Mapping[str, Any]
+DASH = "–"
+SPLITS = ("forget", "retain", "holdout")
+HEADER = (
+    *("method", "M", "W", "T forget / retain / holdout", "gap forget / retain / holdout"),
+    *(
+        "KLoM forget / retain / holdout (95th)",
+        "U-LiRA",
+        "ToW",
+        "forget",
+        "retain",
+        "holdout",
+        "verdicts",
+        "examples, %",
+        "time, %",
+    ),
+)
+SHORT = {
+    "consistent-with-retraining": "consistent",
+    "no-memory-found": "no memory",
+    "no-measurable-trace": "no trace",
+    "inconclusive": "inconclusive",
+    "damaged": "damaged",
+    "over-forgotten": "over",
+    "under-forgotten": "under",
+}
+
+
+@dataclass(frozen=True)
+class Board:
+    """What is finished of a task.
+
+    Attributes:
+        task: the task.
+        reference: figures of retrained models among themselves.
+        cells: of the methods, whatever their budgets.
+    """
+
+    task: BenchTask
+    reference: Figures
+    cells: Sequence[Figures]
+
+    @property
+    def budgets(self) -> list[float]:
+        """Those that there are cells of, ascending."""
+        return sorted({cell["budget"] for cell in self.cells if cell["budget"] is not None})
+
+    def at(self, budget: float) -> list[Figures]:
+        """The cells within a budget, and those that are free: the closest to retrained models' memory first."""
+        chosen = [cell for cell in self.cells if cell["budget"] in (None, budget)]
+        return sorted(chosen, key=lambda cell: (cell["figures"] is None, _distance(cell)))
+
+    def inside(self, cell: Figures) -> bool | None:
+        """Whether the mean memory over originals lies inside the band of one retrained model; None without either."""
+        band = (self.reference["retrained"]["bands"] or {}).get("memory")
+        if band is None or cell["figures"] is None:
+            return None
+        return bool(band["low"] <= cell["figures"]["memory"]["mean"] <= band["high"])
+
+
+def _distance(cell: Figures) -> float:
+    return float("inf") if cell["figures"] is None else abs(float(cell["figures"]["memory"]["mean"]))
+
+
+def read_boards(results: Path) -> list[Board]:
+    """The finished part of every task, in the order of `TASKS`.
+
+    Raises:
+        InputError: if nothing is finished.
+    """
+    boards = []
+    for task in TASKS.values():
+        folder = results / task.folder
+        path = folder / f"{REFERENCE}.json"
+        if path.exists():
+            cells = [_read(p) for p in sorted(folder.glob("*.json")) if p != path]
+            boards.append(Board(task, _read(path), cells))
+    if not boards:
+        raise InputError(f"no finished task is in {str(results)!r}. Run `ebbing bench` without --tables first.")
+    return boards
+
+
+def _read(path: Path) -> Figures:
+    found: Figures = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def tables(boards: Sequence[Board]) -> str:
+    """A table in Markdown for each task and budget."""
+    parts = []
+    for board in boards:
+        parts.append(f"## {board.task.name}\n\n{described(board)}\n")
+        parts += [f"### {100 * budget:g} % of retraining\n\n{table(board, budget)}" for budget in board.budgets]
+    return "\n".join(parts)
+
+
+def described(board: Board) -> str:
+    """What the task is, in a sentence or two."""
+    task, sizes = board.task, board.reference["request"]
+    chosen = "Settings may be chosen on it." if task.chosen_on else "No setting was chosen on it."
+    return (
+        f"{task.dataset}, `{task.rule}`: {sizes['forget']:,} records go, {sizes['retain']:,} stay, {sizes['holdout']:,} are "
+        f"held out; {task.network}, {task.recipe.epochs:g} epochs; {task.models} originals and as many retrained models. "
+        f"{chosen}"
+    )
+
+
+def table(board: Board, budget: float) -> str:
+    """One budget: retrained models first, then the methods."""
+    retrained = board.reference["retrained"]
+    rows = [["retrained, among themselves", *_figures(retrained, None), "100", "100"]]
+    rows += [_row(board, cell) for cell in board.at(budget)]
+    lines = [HEADER, ["---"] * len(HEADER), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _row(board: Board, cell: Figures) -> list[str]:
+    label = f"**{cell['label']}**" if board.inside(cell) else str(cell["label"])
+    if cell["figures"] is None:
+        return [label, *[DASH] * (len(HEADER) - 4), "costs more", DASH, DASH]
+    cost = cell["cost"]
+    shown = _figures(cell["figures"], cell["figures"]["verdicts"])
+    seconds = DASH if cost["seconds_ratio"] is None else f"{100 * cost['seconds_ratio']:.1f}"
+    undone = f" ({cell['rolled_back']} undone)" if cell["rolled_back"] else ""
+    return [f"{label}{undone}", *shown, f"{100 * cost['examples_ratio']:.1f}", seconds]
+
+
+def _figures(figures: Figures, verdicts: Mapping[str, int] | None) -> list[str]:
+    """The columns that retrained models have as well."""
+    klom = figures.get("klom_gaussian")
+    tails = [DASH if klom is None or klom[s]["p95"] is None else f"{klom[s]['p95']:.2g}" for s in SPLITS]
+    told = DASH if klom is None else " / ".join(f"{klom[s]['mean']:.2g}" for s in SPLITS)
+    tail = f" ({' / '.join(tails)})" if DASH not in tails else ""
+    attack, tow = figures.get("u_lira_auc"), figures.get("tow")
+    return [
+        _interval(figures["memory"], 2),
+        _interval(figures["w"], 2),
+        " / ".join(f"{figures['drift'][s]['mean']:.2f}" for s in SPLITS),
+        " / ".join(f"{figures['margin_gap'][s]:.2f}" for s in SPLITS),
+        f"{told}{tail}",
+        DASH if attack is None else f"{attack:.3f}",
+        DASH if tow is None else f"{tow['mean']:.3f}",
+        *(f"{100 * figures['accuracy'][s]['mean']:.1f}" for s in SPLITS),
+        DASH if verdicts is None else ", ".join(f"{SHORT.get(name, name)} {n}" for name, n in verdicts.items()),
+    ]
+
+
+def _interval(value: Figures, digits: int) -> str:
+    """A mean with its interval."""
+    mean = f"{value['mean']:.{digits}f}"
+    return mean if value["low"] is None else f"{mean} ({value['low']:.{digits}f} to {value['high']:.{digits}f})"

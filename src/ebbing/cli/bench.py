@@ -1,0 +1,126 @@
+"""``ebbing bench``: the leaderboard, resumed from the cells that are finished."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ebbing.bench.cells import Cell, Places, cells_of, jobs_for, make_cells, refuse_other_settings
+from ebbing.bench.methods import METHODS
+from ebbing.bench.tables import read_boards, tables
+from ebbing.bench.tasks import TASKS, BenchTask
+from ebbing.cli.checks import check_writable
+from ebbing.cli.methods import methods_of
+from ebbing.cli.screen import command_line, make_console, print_line
+from ebbing.errors import InputError
+from ebbing.methods import Unlearner
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """The options of ``ebbing bench run``."""
+
+    results: Path
+    out: Path
+    data_dir: Path | None = None
+    tasks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    budgets: tuple[float, ...] = ()
+    workers: int = 1
+    dry_run: bool = False
+
+
+def run_bench(options: BenchOptions) -> None:
+    """Make what is missing, and print the tables.
+
+    Raises:
+        InputError: if an option cannot be used.
+    """
+    console = make_console()
+    wrong = [budget for budget in options.budgets if not 0 < budget <= 1]
+    if wrong:
+        raise InputError(f"--budget must be a share of one retraining in (0, 1], but is {wrong[0]:g}.")
+    cells = cells_of(chosen_tasks(options.tasks), _methods(options), options.budgets)
+    places = Places(options.results, options.out, options.data_dir, command_line())
+    refuse_other_settings(cells, places)
+    missing = [cell for cell in cells if not places.cell(cell).exists()]
+    jobs = jobs_for(missing, places)
+    print_line(
+        console,
+        f"{len(cells) - len(missing)} of {len(cells)} cells are finished; {len(missing)} to make, and {len(jobs)} models to "
+        f"train for them if they are not stored, in {options.workers} process{'es' * (options.workers > 1)}.",
+    )
+    if options.dry_run:
+        return
+    check_writable(options.results)
+    check_writable(options.out)
+    _make(missing, places, console, workers=options.workers)
+    show_tables(options.results)
+
+
+def show_tables(results: Path) -> None:
+    """Print the tables of what is finished."""
+    make_console().print(tables(read_boards(results)), markup=False, highlight=False, soft_wrap=True)
+
+
+def chosen_tasks(words: Sequence[str]) -> list[BenchTask]:
+    """The tasks whose names begin as one of the words; all without any.
+
+    Raises:
+        InputError: if a word begins none.
+    """
+    lost = [word for word in words if not any(name.startswith(word) for name in TASKS)]
+    if lost:
+        raise InputError(
+            f"--task must begin the name of a task, but {lost[0]!r} does not. There are {', '.join(TASKS)}."
+        )
+    return [task for name, task in TASKS.items() if not words or any(name.startswith(word) for word in words)]
+
+
+def _methods(options: BenchOptions) -> Mapping[str, Unlearner]:
+    """Those that are named, by their labels; all that take part without any."""
+    if not options.methods:
+        if options.settings:
+            raise InputError("--set needs --method: the settings of those that take part are theirs.")
+        return METHODS
+    known = {word: METHODS[word] for word in options.methods if word in METHODS}
+    others = tuple(word for word in options.methods if word not in METHODS)
+    if known and options.settings:
+        raise InputError(
+            f"--set would change {', '.join(known)} under the label of the leaderboard. Give the method a label of its own: "
+            f"--method {next(iter(known))}@mine."
+        )
+    return known | (methods_of(others, options.settings, recipe=None) if others else {})
+
+
+def _make(cells: Sequence[Cell], places: Places, console: Console, *, workers: int) -> None:
+    """Make the cells; a line for each, with the time that is left by what the time was spent on so far."""
+    jobs, started = len(jobs_for(cells, places)), time.perf_counter()
+    trained, finished, first_cell = 0, 0, 0.0
+    for made in make_cells(cells, places, workers=workers):
+        if not isinstance(made, Cell):
+            trained += 1
+            left = (time.perf_counter() - started) * (jobs - trained) / trained / 60
+            print_line(console, f"{trained} of {jobs} models, about {left:.0f} min left for them; {made.path}")
+            continue
+        first_cell = first_cell or time.perf_counter()
+        finished += 1
+        told = _in_a_line(json.loads(places.cell(made).read_text(encoding="utf-8")))
+        print_line(console, f"{finished} of {len(cells)} cells; {made.path}: {told}")
+
+
+def _in_a_line(figures: Mapping[str, Any]) -> str:
+    found = figures["figures"]
+    if found is None:
+        return str(figures["reason"])
+    return (
+        f"M {found['memory']['mean']:.2f}, holdout {found['accuracy']['holdout']['mean']:.1%}, "
+        f"{100 * figures['cost']['examples_ratio']:.1f} % of the examples"
+    )

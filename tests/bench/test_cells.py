@@ -1,0 +1,132 @@
+"""Cells of the leaderboard: made once, found again, and the figures tell who remembers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from ebbing.bench import tasks
+from ebbing.bench.cells import Cell, Places, cells_of, make_cells, refuse_other_settings
+from ebbing.bench.methods import BUDGETS, METHODS, within
+from ebbing.bench.tables import HEADER, Board, table, tables
+from ebbing.bench.tasks import TASKS, frozen, request_of
+from ebbing.errors import InputError
+from ebbing.journal import Journal
+from ebbing.methods import FineTune
+from ebbing.training import Recipe
+
+NAME = "digits-mislabelled5-cnn/v1"
+# the frozen records with fewer and shorter trainings: enough that wrong labels are known by heart
+SMALL = replace(TASKS[NAME], models=4, recipe=Recipe(epochs=20, learning_rate=5e-3))
+DIGITS = [task for task in TASKS.values() if task.dataset == "digits"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[Places, list[str]]:
+    """Two methods at one budget, and what was made in which order."""
+    folder = tmp_path_factory.mktemp("bench")
+    places = Places(folder / "results", folder / "work")
+    methods = {label: METHODS[label] for label in ("do-nothing", "retrain-equal-compute")}
+    return places, [m.path for m in make_cells(cells_of([SMALL], methods, [0.3]), places, workers=1)]
+
+
+def figures(places: Places, cell: Cell) -> dict:
+    return json.loads(places.cell(cell).read_text())
+
+
+def cell(label: str, budget: float | None = 0.3) -> Cell:
+    return Cell(SMALL, label, METHODS[label], budget)
+
+
+def test_every_model_is_made_once_and_then_every_cell(made) -> None:
+    places, order = made
+    folder = SMALL.folder
+    models = {f"{folder}/{role}-{n}" for role in ("original", "retrained") for n in range(4)}
+    assert set(order[:8]) == models
+    assert set(order[8:]) == {f"{folder}/do-nothing.json", f"{folder}/retrain-equal-compute-30.json"}
+    assert not list(make_cells([cell("do-nothing", None), cell("retrain-equal-compute")], places, workers=1))
+
+
+def test_adding_a_method_makes_only_that(made) -> None:
+    places, _ = made
+    added = list(make_cells([cell("do-nothing", None), cell("fine-tune")], places, workers=1))
+    assert added == [cell("fine-tune")]
+
+
+def test_the_original_remembers_and_a_fresh_network_does_not(made) -> None:
+    places, _ = made
+    board = Board(SMALL, json.loads(places.reference(SMALL).read_text()), [])
+    nothing, fresh = (figures(places, c) for c in (cell("do-nothing", None), cell("retrain-equal-compute")))
+    assert board.inside(nothing) is False
+    assert nothing["figures"]["memory"]["low"] > 2
+    assert set(nothing["figures"]["verdicts"]) == {"under-forgotten"}
+    assert abs(fresh["figures"]["memory"]["mean"]) < 0.3 * nothing["figures"]["memory"]["mean"]
+    assert fresh["figures"]["klom_gaussian"]["forget"]["mean"] < nothing["figures"]["klom_gaussian"]["forget"]["mean"]
+    assert fresh["cost"]["examples_ratio"] == pytest.approx(0.3, abs=0.12)  # the guards' reading is part of it
+    assert nothing["cost"]["examples_ratio"] < 0.1
+    assert board.reference["retrained"]["memory"]["mean"] == pytest.approx(0.0, abs=0.3)
+
+
+def test_the_table_holds_every_method_and_what_costs_more(made) -> None:
+    places, _ = made
+    dear = {"figures": None, "label": "dear", "budget": 0.3, "reason": "", "cost": None}
+    cells = [figures(places, c) for c in (cell("do-nothing", None), cell("retrain-equal-compute"))]
+    board = Board(SMALL, json.loads(places.reference(SMALL).read_text()), [*cells, dear])
+    lines = table(board, 0.3).splitlines()
+    assert [line.split(" | ")[0].strip("|* ") for line in lines[2:]] == [
+        "retrained, among themselves",
+        "retrain-equal-compute",
+        "do-nothing",
+        "dear",
+    ]
+    assert {line.count("|") for line in lines} == {len(HEADER) + 1}
+    assert "30 % of retraining" in tables([board])
+
+
+def test_another_method_under_the_same_label_is_refused(made) -> None:
+    places, _ = made
+    refuse_other_settings([cell("retrain-equal-compute"), cell("salun")], places)
+    other = Cell(SMALL, "retrain-equal-compute", FineTune(), 0.3)
+    with pytest.raises(InputError, match="was made with other settings under the label"):
+        refuse_other_settings([other], places)
+
+
+@pytest.mark.parametrize("task", DIGITS, ids=lambda task: task.name)
+def test_the_frozen_records_are_those_of_the_rule(task) -> None:
+    request = request_of(task)
+    assert request.forget_ids.tolist() == frozen(task)["forget"]
+    assert len(request.matched) >= 5
+    assert request.validation_matched is not None
+
+
+def test_other_data_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = frozen(SMALL) | {"fingerprint": "0" * 32}
+    monkeypatch.setattr(tasks, "frozen", lambda task: known)
+    with pytest.raises(InputError, match="was frozen with other data"):
+        request_of.__wrapped__(SMALL)
+    with pytest.raises(InputError, match="must be frozen in the package"):
+        frozen(replace(SMALL, name="digits-nothing/v9"))
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("label", METHODS)
+def test_every_method_keeps_to_a_budget_or_has_no_row(label: str, budget: float) -> None:
+    """By what it expects; that it keeps to what it expects is a test of its own."""
+    task, request = TASKS[NAME], request_of(TASKS[NAME])
+    method = within(METHODS[label], budget, task.recipe, request)
+    allowed = budget * task.recipe.examples(len(request.retain))
+    if method is None:
+        assert label in ("selective-pruning", "forgetting-network-vfr", "msg", "scrub-r")
+    else:
+        assert method.expected_examples(request) <= allowed + 2
+
+
+def test_a_forgetting_network_spends_what_it_may() -> None:
+    task, request = TASKS[NAME], request_of(TASKS[NAME])
+    method = within(METHODS["forgetting-network-vfr"], 0.1, task.recipe, request)
+    journal = Journal()
+    method.unlearn(task.trainer.initial(seed=0), request, journal=journal)
+    watched = 10 * (2 * len(request.forget) + 1000 + len(request.validation_matched)) + 3 * 1000
+    assert journal.examples - watched == pytest.approx(0.1 * task.recipe.examples(len(request.retain)), rel=0.02)
