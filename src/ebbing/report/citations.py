@@ -12,6 +12,7 @@ from ebbing.report.rows import Report, dig, mapping, printable, read_estimate
 from ebbing.report.sources import (
     ATTACKS,
     DATASETS,
+    KINDS,
     LOW_RATES,
     MEASURES,
     METHODS,
