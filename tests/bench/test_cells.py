@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ebbing.bench import tasks
 from ebbing.bench.cells import Cell, Places, cells_of, make_cells, refuse_other_settings
+from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import BUDGETS, METHODS, within
 from ebbing.bench.tables import HEADER, Board, table, tables
 from ebbing.bench.tasks import TASKS, frozen, request_of
@@ -130,3 +132,48 @@ def test_a_forgetting_network_spends_what_it_may() -> None:
     method.unlearn(task.trainer.initial(seed=0), request, journal=journal)
     watched = 10 * (2 * len(request.forget) + 1000 + len(request.validation_matched)) + 3 * 1000
     assert journal.examples - watched == pytest.approx(0.1 * task.recipe.examples(len(request.retain)), rel=0.02)
+
+
+def test_what_is_exported_can_be_unlearned_elsewhere_and_scored(made, tmp_path) -> None:
+    """Originals that come back as they went are do-nothing, by what was seen here and by published margins alike."""
+    places, _ = made
+    export(SMALL, places, tmp_path / "task")
+    held = np.load(tmp_path / "task" / "data.npz", allow_pickle=False)
+    request = request_of(SMALL)
+    assert held["forget"].tolist() == request.forget_ids.tolist()
+    assert held["labels"][held["forget"]].tolist() == [int(y) for _, y in request.forget]
+    assert len(held["inputs"]) == len(held["forget"]) + len(held["retain"])
+    assert not any("holdout" in name or name == "matched_inputs" for name in held.files)  # the judge's alone
+    with pytest.raises(InputError, match="holds something"):
+        export(SMALL, places, tmp_path / "task")
+
+    wanted = figures(places, cell("do-nothing", None))["figures"]
+    back = take_in(SMALL, places, tmp_path / "task" / "originals", label="theirs", budget=0.3, examples=1000.0)
+    found = figures(places, back)
+    assert found["figures"] == wanted
+    assert found["cost"]["examples_ratio"] == pytest.approx(1000 / SMALL.recipe.examples(len(request.retain)))
+
+    published = replace(places, work=tmp_path / "empty")
+    by_margins = figures(places, take_in(SMALL, published, tmp_path / "task" / "originals", label="by-margins"))
+    assert by_margins["figures"]["memory"]["mean"] == pytest.approx(wanted["memory"]["mean"], rel=0.01)
+    assert by_margins["figures"]["accuracy"] == wanted["accuracy"]
+    for name in ("theirs-30", "by-margins"):
+        (places.results / SMALL.folder / f"{name}.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("files", "label", "said"),
+    [((0, 1), "theirs", r"lacks \[2, 3\]"), (range(4), "salun", "is a method of the leaderboard")],
+)
+def test_what_cannot_be_scored_is_refused(made, tmp_path, files, label, said) -> None:
+    for number in files:
+        (tmp_path / f"{number}.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match=said):
+        take_in(SMALL, made[0], tmp_path, label=label)
+
+
+def test_without_anything_to_compare_with_nothing_is_scored(tmp_path) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="has nothing to compare with"):
+        take_in(SMALL, Places(tmp_path / "results", tmp_path / "work"), tmp_path, label="theirs")

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ebbing.bench.margins import publish_margins
 from ebbing.bench.methods import FREE, within
 from ebbing.bench.score import floors, score
 from ebbing.bench.tasks import BenchTask, request_of
@@ -57,6 +58,10 @@ class Places:
     def reference(self, task: BenchTask) -> Path:
         """The figures of retrained models among themselves."""
         return self.results / task.folder / f"{REFERENCE}.json"
+
+    def margins(self, task: BenchTask) -> Path:
+        """The published margins of originals and retrained models."""
+        return self.results / task.folder / "margins.npz"
 
     def seen(self, task: BenchTask, role: str, number: int) -> Path:
         """What was seen of a model."""
@@ -179,11 +184,13 @@ def _make_model(places: Places, job: Job) -> None:
 @lru_cache(maxsize=1)
 def judge_of(task: BenchTask, places: Places) -> Judge:
     """What all cells of a task are judged by."""
-    before, retrained = (
-        Seen.concatenate([Seen.load(places.seen(task, role, number)) for number in range(task.models)])
-        for role in ("original", "retrained")
-    )
+    before, retrained = (Seen.concatenate(_all_seen(task, places, role)) for role in ("original", "retrained"))
     return Judge(before, retrained, concept=request_of(task, places.data_dir).concept, seed=0)
+
+
+def _all_seen(task: BenchTask, places: Places, role: str) -> list[Seen]:
+    """Of every original, or of every retrained model."""
+    return [Seen.load(places.seen(task, role, number)) for number in range(task.models)]
 
 
 def _make_reference(task: BenchTask, places: Places) -> None:
@@ -198,6 +205,8 @@ def _make_reference(task: BenchTask, places: Places) -> None:
         "seconds": statistics.median(s for s in seconds if s is not None),
         "provenance": describe(places.command) | {"threads": torch.get_num_threads()},
     }
+    roles = {role: _all_seen(task, places, role) for role in ("original", "retrained")}
+    publish_margins(places.margins(task), roles)
     write_text(places.reference(task), json.dumps(figures, indent=1) + "\n")
 
 

@@ -134,9 +134,12 @@ def _row(board: Board, cell: Figures) -> list[str]:
         return [label, *[DASH] * (len(HEADER) - 4), "costs more", DASH, DASH]
     cost = cell["cost"]
     shown = _figures(cell["figures"], cell["figures"]["verdicts"])
-    seconds = DASH if cost["seconds_ratio"] is None else f"{100 * cost['seconds_ratio']:.1f}"
+    examples, seconds = (
+        DASH if cost[f"{what}_ratio"] is None else f"{100 * cost[f'{what}_ratio']:.1f}"
+        for what in ("examples", "seconds")
+    )
     undone = f" ({cell['rolled_back']} undone)" if cell["rolled_back"] else ""
-    return [f"{label}{undone}", *shown, f"{100 * cost['examples_ratio']:.1f}", seconds]
+    return [f"{label}{undone}", *shown, examples, seconds]
 
 
 def _figures(figures: Figures, verdicts: Mapping[str, int] | None) -> list[str]:

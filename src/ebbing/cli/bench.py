@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from ebbing.bench.cells import Cell, Places, cells_of, jobs_for, make_cells, refuse_other_settings
+from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import METHODS
 from ebbing.bench.tables import read_boards, tables
 from ebbing.bench.tasks import TASKS, BenchTask
@@ -70,6 +71,48 @@ def show_tables(results: Path) -> None:
     make_console().print(tables(read_boards(results)), markup=False, highlight=False, soft_wrap=True)
 
 
+def export_task(name: str, folder: Path, *, data_dir: Path | None, out: Path) -> None:
+    """Write a task's originals and splits into a folder."""
+    console, task = make_console(), _task(name)
+    places = Places(Path("results/bench"), out, data_dir, command_line())
+
+    def told(number: int) -> None:
+        print_line(console, f"{number + 1} of {task.models} originals")
+
+    export(task, places, folder, on_model=told)
+    print_line(console, f"{task.name} is in {folder}: read task.json for what to return.")
+
+
+def import_weights(
+    name: str,
+    folder: Path,
+    *,
+    label: str,
+    budget: float | None,
+    examples: float | None,
+    seconds: float | None,
+    data_dir: Path | None,
+    results: Path,
+    out: Path,
+) -> None:
+    """Score weights that were made elsewhere, and print where they stand."""
+    console, task = make_console(), _task(name)
+    places = Places(results, out, data_dir, command_line())
+    check_writable(results)
+
+    def told(number: int) -> None:
+        print_line(console, f"{number + 1} of {task.models} models")
+
+    cell = take_in(task, places, folder, label=label, budget=budget, examples=examples, seconds=seconds, on_model=told)
+    print_line(console, f"{places.cell(cell)}: {_in_a_line(json.loads(places.cell(cell).read_text(encoding='utf-8')))}")
+
+
+def _task(name: str) -> BenchTask:
+    if name not in TASKS:
+        raise InputError(f"no task is called {name!r}. There are {', '.join(TASKS)}.")
+    return TASKS[name]
+
+
 def chosen_tasks(words: Sequence[str]) -> list[BenchTask]:
     """The tasks whose names begin as one of the words; all without any.
 
@@ -120,7 +163,6 @@ def _in_a_line(figures: Mapping[str, Any]) -> str:
     found = figures["figures"]
     if found is None:
         return str(figures["reason"])
-    return (
-        f"M {found['memory']['mean']:.2f}, holdout {found['accuracy']['holdout']['mean']:.1%}, "
-        f"{100 * figures['cost']['examples_ratio']:.1f} % of the examples"
-    )
+    ratio = figures["cost"]["examples_ratio"]
+    cost = "" if ratio is None else f", {100 * ratio:.1f} % of the examples"
+    return f"M {found['memory']['mean']:.2f}, holdout {found['accuracy']['holdout']['mean']:.1%}{cost}"

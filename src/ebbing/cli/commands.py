@@ -542,6 +542,57 @@ def bench_run(
     )
 
 
+BenchTaskName = Annotated[
+    str, typer.Argument(metavar="TASK", help="The name of a task, such as digits-mislabelled5-cnn/v1.")
+]
+BenchWork = Annotated[Path, typer.Option(help="Where weights are.")]
+
+
+@bench.command("export")
+def bench_export(
+    task: BenchTaskName,
+    folder: Annotated[Path, typer.Argument(help="New or empty: checkpoints, data and splits go there.")],
+    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
+    out: BenchWork = Path("runs/bench"),
+) -> None:
+    """Write what a method needs that is run elsewhere: originals, data, what goes and what stays."""
+    from ebbing.cli.bench import export_task
+
+    export_task(task, folder, data_dir=data_dir, out=out)
+
+
+@bench.command("import")
+def bench_import(
+    task: BenchTaskName,
+    folder: Annotated[
+        Path, typer.Argument(help="Unlearned weights, one file for each original: 0.safetensors and so on.")
+    ],
+    label: Annotated[str, typer.Option(help="What the method is called.")],
+    budget: Annotated[float | None, typer.Option(help="The share of one retraining at which the row is shown.")] = None,
+    examples: Annotated[
+        float | None, typer.Option(help="Processed for one model, forward passes included.", min=0)
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="Wall time for one model.", min=0)] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
+    results: BenchResults = Path("results/bench"),
+    out: BenchWork = Path("runs/bench"),
+) -> None:
+    """Score weights that were made elsewhere."""
+    from ebbing.cli.bench import import_weights
+
+    import_weights(
+        task,
+        folder,
+        label=label,
+        budget=budget,
+        examples=examples,
+        seconds=seconds,
+        data_dir=data_dir,
+        results=results,
+        out=out,
+    )
+
+
 @bench.command("show")
 def bench_show(results: BenchResults = Path("results/bench")) -> None:
     """Print the leaderboard from the files of finished cells alone."""

@@ -1,0 +1,168 @@
+"""Originals and splits of a task to take away, and models to score that were made elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ebbing.batches import iterate, size
+from ebbing.bench.cells import INSIDE, Cell, Places, judge_of, trained
+from ebbing.bench.margins import read_margins
+from ebbing.bench.methods import METHODS
+from ebbing.bench.score import score
+from ebbing.bench.tasks import BenchTask, request_of
+from ebbing.checkpoints import read_weights, write_weights
+from ebbing.errors import InputError
+from ebbing.evidence import Judge
+from ebbing.files import write_text
+from ebbing.fingerprint import as_plain
+from ebbing.inside import probed_layers
+from ebbing.machine import describe
+from ebbing.methods import DoNothing
+from ebbing.observations import save_arrays
+from ebbing.seen import Seen, see
+
+READABLE = "validation"  # what a method may look at beside the records that go and stay
+
+
+def export(
+    task: BenchTask, places: Places, folder: Path, *, on_model: Callable[[int], None] = lambda number: None
+) -> None:
+    """Write what a method needs that is run elsewhere; what only the judge may read stays here.
+
+    The folder then holds ``task.json`` (names, sizes, recipe, seeds), ``data.npz`` (inputs and labels as they are trained on,
+    which records go and which stay, and the validation set) and ``originals/0.safetensors`` and so on.
+
+    Args:
+        task: which.
+        places: where originals are found; those that are missing are trained.
+        folder: new or empty.
+        on_model: called after each original with its number.
+
+    Raises:
+        InputError: if the folder holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"a task is exported into a new or empty folder, but {str(folder)!r} holds something.")
+    request = request_of(task, places.data_dir)
+    inputs, labels = _tensors(request.dataset)
+    arrays = {
+        "inputs": inputs,
+        "labels": labels,
+        "forget": request.forget_ids.numpy(),
+        "retain": request.retain_ids.numpy(),
+    }
+    for name in (READABLE, f"{READABLE}_matched"):
+        data = getattr(request, name)
+        if data is not None:
+            arrays[f"{name}_inputs"], arrays[f"{name}_labels"] = _tensors(data)
+    save_arrays(folder / "data.npz", arrays)
+    for number in range(task.models):
+        model = trained(task, places, "original", number).model
+        write_weights(folder / "originals" / f"{number}.safetensors", model)
+        on_model(number)
+    facts = {
+        "task": as_plain(task),
+        "fingerprint": request.fingerprint,
+        "records": {name: len(getattr(request, name)) for name in ("forget", "retain", "holdout")},
+        "retraining_examples": task.recipe.examples(len(request.retain)),
+        "to_return": "one file of weights for each original, with its number: 0.safetensors and so on",
+        "provenance": describe(places.command),
+    }
+    write_text(folder / "task.json", json.dumps(facts, indent=1) + "\n")
+
+
+def take_in(
+    task: BenchTask,
+    places: Places,
+    folder: Path,
+    *,
+    label: str,
+    budget: float | None = None,
+    examples: float | None = None,
+    seconds: float | None = None,
+    on_model: Callable[[int], None] = lambda number: None,
+) -> Cell:
+    """Score weights that were made elsewhere, and keep the figures as a cell.
+
+    Args:
+        task: which.
+        places: where retrained models were seen, or at least their margins are published.
+        folder: ``0.safetensors`` and so on, one for each original, unlearned.
+        label: what the method is called; it must not be that of a method that takes part.
+        budget: at which the row is shown.
+        examples: processed for one model, forward passes included; None where it is not known.
+        seconds: of wall time for one model.
+        on_model: called after each model was seen, with its number.
+
+    Returns:
+        The cell.
+
+    Raises:
+        InputError: if files are missing or do not fit the network, or there is nothing to compare with.
+    """
+    if label in METHODS:
+        raise InputError(f"{label!r} is a method of the leaderboard. Call what was made elsewhere by another name.")
+    cell = Cell(task, label, DoNothing(), budget)
+    missing = [number for number in range(task.models) if not _weights_at(folder, number).is_file()]
+    if missing:
+        raise InputError(
+            f"{str(folder)!r} must hold the weights of {task.models} models, 0.safetensors and so on, but lacks {missing[:5]}."
+        )
+    judge = _judge(task, places)
+    request, seen = request_of(task, places.data_dir), []
+    for number in range(task.models):
+        model = task.trainer.initial(seed=0)
+        read_weights(_weights_at(folder, number), model)
+        read = judge.inside is not None and number < INSIDE
+        layers = probed_layers(model, request, task=task.trainer.task) if read else []
+        seen.append(see([model], request, task=task.trainer.task, layers=layers))
+        on_model(number)
+    retraining = task.recipe.examples(len(request.retain))
+    ratio = None if examples is None else examples / retraining
+    figures: dict[str, Any] = {
+        "task": task.name,
+        "label": label,
+        "budget": budget,
+        "method": {"type": "made elsewhere", "label": label},
+        "settings": None,
+        "provenance": describe(places.command) | {"threads": torch.get_num_threads()},
+        "figures": score(
+            judge, Seen.concatenate([Seen(one.answers) for one in seen]), looked_into=Seen.concatenate(seen[:INSIDE])
+        ),
+        "cost": {"examples_ratio": ratio, "seconds_ratio": None, "seconds": seconds},
+        "rolled_back": 0,
+    }
+    write_text(places.cell(cell), json.dumps(figures, indent=1) + "\n")
+    return cell
+
+
+def _weights_at(folder: Path, number: int) -> Path:
+    return folder / f"{number}.safetensors"
+
+
+def _tensors(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and labels of a data set as arrays."""
+    batches = list(iterate(dataset, batch_size=max(1, size(dataset))))
+    inputs, labels = (torch.cat([batch[i] for batch in batches]) for i in (0, 1))
+    return inputs.numpy(), labels.numpy()
+
+
+def _judge(task: BenchTask, places: Places) -> Judge:
+    """By what was seen here, else by published margins: then by answers alone."""
+    numbers = range(task.models)
+    if all(places.seen(task, role, n).exists() for role in ("original", "retrained") for n in numbers):
+        return judge_of(task, places)
+    path = places.margins(task)
+    if not path.exists():
+        raise InputError(
+            f"{task.name!r} has nothing to compare with: its retrained models were not seen in {str(places.work)!r}, and their "
+            f"margins are not in {str(path)!r}. Make a cell first: ebbing bench run --task {task.name} --method do-nothing."
+        )
+    before, retrained = (Seen(read_margins(path, role)) for role in ("original", "retrained"))
+    return Judge(before, retrained, concept=request_of(task, places.data_dir).concept, seed=0)
