@@ -278,7 +278,7 @@ def test_a_dry_run_says_the_plan_and_leaves_nothing(rule, count, call, tmp_path,
         (["--recipe", "epochs"], "--recipe must be key=value, but is 'epochs'."),
         (["--recipe", "epochs=many"], "recipe.epochs must be a number, but is 'many'."),
         (["--recipe", "epochs=-1"], "recipe: epochs must be > 0, but is -1"),
-        (["--model", "papercnn"], "--model 'papercnn' is unknown. Did you mean 'paper-cnn'?"),
+        (["--model", "papercn"], "--model 'papercn' is unknown. Did you mean 'paper-cnn'?"),
         (
             ["--model", "paper-cnn"],
             "--model 'paper-cnn': the model cannot be run on a batch with inputs of shape (8, 1, 8, 8)",

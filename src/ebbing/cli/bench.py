@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import METHODS
 from ebbing.bench.tables import read_boards, tables
 from ebbing.bench.tasks import TASKS, BenchTask
+from ebbing.bench.tuning import Range, Tuning, space_of, tune, tuned_method
 from ebbing.cli.checks import check_writable
 from ebbing.cli.methods import methods_of
 from ebbing.cli.screen import command_line, make_console, print_line
@@ -35,6 +36,7 @@ class BenchOptions:
     settings: tuple[str, ...] = ()
     budgets: tuple[float, ...] = ()
     workers: int = 1
+    tuned: bool = False
     dry_run: bool = False
 
 
@@ -49,6 +51,8 @@ def run_bench(options: BenchOptions) -> None:
     if wrong:
         raise InputError(f"--budget must be a share of one retraining in (0, 1], but is {wrong[0]:g}.")
     cells = cells_of(chosen_tasks(options.tasks), _methods(options), options.budgets)
+    if options.tuned:
+        cells = _tuned(cells, options.results)
     places = Places(options.results, options.out, options.data_dir, command_line())
     refuse_other_settings(cells, places)
     missing = [cell for cell in cells if not places.cell(cell).exists()]
@@ -135,12 +139,77 @@ def _methods(options: BenchOptions) -> Mapping[str, Unlearner]:
         return METHODS
     known = {word: METHODS[word] for word in options.methods if word in METHODS}
     others = tuple(word for word in options.methods if word not in METHODS)
-    if known and options.settings:
+    if options.settings and not others:
         raise InputError(
             f"--set would change {', '.join(known)} under the label of the leaderboard. Give the method a label of its own: "
             f"--method {next(iter(known))}@mine."
         )
     return known | (methods_of(others, options.settings, recipe=None) if others else {})
+
+
+def _tuned(cells: Sequence[Cell], results: Path) -> list[Cell]:
+    """The cells of methods that were tuned, with the settings that were found.
+
+    Raises:
+        InputError: if none was.
+    """
+    found = []
+    for cell in cells:
+        method = None if cell.budget is None else tuned_method(cell.label, cell.method, cell.budget, results)
+        if method is not None:
+            found.append(replace(cell, label=f"{cell.label}-tuned", method=method))
+    if not found:
+        raise InputError(
+            "--tuned needs methods that were tuned within these budgets: `ebbing bench tune --method ...` first."
+        )
+    return found
+
+
+def tune_method(
+    word: str,
+    *,
+    budget: float,
+    words: tuple[str, ...],
+    trials: int,
+    space: tuple[str, ...],
+    data_dir: Path | None,
+    results: Path,
+    out: Path,
+) -> None:
+    """Try settings of one method, a line for each."""
+    console = make_console()
+    options = BenchOptions(results, out, methods=(word,), budgets=(budget,))
+    ((label, method),) = _methods(options).items()
+    tasks = [task for task in chosen_tasks(words or ("digits-",)) if words or task.chosen_on]
+    ranges = dict(_range(text) for text in space)
+    tuning = Tuning(label, method, budget, space_of(label, method, ranges), tasks, trials)
+    places = Places(results, out, data_dir, command_line())
+    check_writable(results)
+    check_writable(out)
+    best, started = float("inf"), time.perf_counter()
+    for found, trial in enumerate(tune(tuning, places), start=1):
+        best = min(best, trial["value"])
+        left = (time.perf_counter() - started) / found * (trials - found) / 60
+        settings = ", ".join(f"{name} {value:.4g}" for name, value in trial["settings"].items())
+        print_line(
+            console,
+            f"{found} of {trials} trials, about {left:.0f} min left; {settings}: {trial['value']:.2f} (best {best:.2f})",
+        )
+    print_line(console, f"{tuning.path(results)}; `ebbing bench run --tuned --method {label}` makes its cells.")
+
+
+def _range(text: str) -> tuple[str, Range]:
+    """A setting and where it is looked for, from ``FIELD=LOW:HIGH[:log]``."""
+    name, _, rest = text.partition("=")
+    parts = rest.split(":")
+    try:
+        low, high = float(parts[0]), float(parts[1])
+    except (ValueError, IndexError):
+        raise InputError(f"--space must be FIELD=LOW:HIGH[:log], but is {text!r}.") from None
+    if len(parts) > 3 or (len(parts) == 3 and parts[2] != "log"):
+        raise InputError(f"--space must be FIELD=LOW:HIGH[:log], but is {text!r}.")
+    whole = not any(mark in rest.lower() for mark in ".e")
+    return name, Range(low, high, log=len(parts) == 3, whole=whole)
 
 
 def _make(cells: Sequence[Cell], places: Places, console: Console, *, workers: int) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from ebbing.cli import complete
+from ebbing.cli.leaderboard import bench
 
 LARGEST_SEED = 2**62  # torch takes a little more, but each retrained model adds to it
 
@@ -193,6 +194,7 @@ Retrained = Annotated[
 
 bank = typer.Typer(help="Train, list, verify and prune retrained models and originals.", no_args_is_help=True)
 app.add_typer(bank, name="bank")
+app.add_typer(bench, name="bench")
 BankFolder = Annotated[Path, typer.Argument(help="The --out of a run, or its folder of models.")]
 
 
@@ -493,112 +495,6 @@ def reproduce(
             dry_run=dry_run,
         )
     )
-
-
-bench = typer.Typer(help="Compare methods within budgets on frozen tasks: the leaderboard.", no_args_is_help=True)
-app.add_typer(bench, name="bench")
-BenchResults = Annotated[Path, typer.Option(help="Where the figures of each finished cell go.")]
-
-
-@bench.command("run")
-def bench_run(
-    task: Annotated[
-        list[str] | None,
-        typer.Option(help="How names of tasks begin, such as digits-mislabelled; repeatable. All by default."),
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="As of `ebbing run`, or a label of the leaderboard; repeatable. All that take part by default."
-        ),
-    ] = None,
-    setting: Annotated[list[str] | None, typer.Option("--set", help="As of `ebbing run`.")] = None,
-    budget: Annotated[
-        list[float] | None,
-        typer.Option(help="Shares of one retraining's examples; repeatable. .01, .03 and .1 by default."),
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
-    results: BenchResults = Path("results/bench"),
-    out: Annotated[Path, typer.Option(help="Where weights go; a rerun goes on there.")] = Path("runs/bench"),
-    workers: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = os.cpu_count() or 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
-) -> None:
-    """Make the cells that are missing, and print the leaderboard."""
-    from ebbing.bench.methods import BUDGETS
-    from ebbing.cli.bench import BenchOptions, run_bench
-
-    run_bench(
-        BenchOptions(
-            results=results,
-            out=out,
-            data_dir=data_dir,
-            tasks=tuple(task or ()),
-            methods=tuple(method or ()),
-            settings=tuple(setting or ()),
-            budgets=tuple(budget or BUDGETS),
-            workers=workers,
-            dry_run=dry_run,
-        )
-    )
-
-
-BenchTaskName = Annotated[
-    str, typer.Argument(metavar="TASK", help="The name of a task, such as digits-mislabelled5-cnn/v1.")
-]
-BenchWork = Annotated[Path, typer.Option(help="Where weights are.")]
-
-
-@bench.command("export")
-def bench_export(
-    task: BenchTaskName,
-    folder: Annotated[Path, typer.Argument(help="New or empty: checkpoints, data and splits go there.")],
-    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
-    out: BenchWork = Path("runs/bench"),
-) -> None:
-    """Write what a method needs that is run elsewhere: originals, data, what goes and what stays."""
-    from ebbing.cli.bench import export_task
-
-    export_task(task, folder, data_dir=data_dir, out=out)
-
-
-@bench.command("import")
-def bench_import(
-    task: BenchTaskName,
-    folder: Annotated[
-        Path, typer.Argument(help="Unlearned weights, one file for each original: 0.safetensors and so on.")
-    ],
-    label: Annotated[str, typer.Option(help="What the method is called.")],
-    budget: Annotated[float | None, typer.Option(help="The share of one retraining at which the row is shown.")] = None,
-    examples: Annotated[
-        float | None, typer.Option(help="Processed for one model, forward passes included.", min=0)
-    ] = None,
-    seconds: Annotated[float | None, typer.Option(help="Wall time for one model.", min=0)] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
-    results: BenchResults = Path("results/bench"),
-    out: BenchWork = Path("runs/bench"),
-) -> None:
-    """Score weights that were made elsewhere."""
-    from ebbing.cli.bench import import_weights
-
-    import_weights(
-        task,
-        folder,
-        label=label,
-        budget=budget,
-        examples=examples,
-        seconds=seconds,
-        data_dir=data_dir,
-        results=results,
-        out=out,
-    )
-
-
-@bench.command("show")
-def bench_show(results: BenchResults = Path("results/bench")) -> None:
-    """Print the leaderboard from the files of finished cells alone."""
-    from ebbing.cli.bench import show_tables
-
-    show_tables(results)
 
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="The --out of a run, or its report.json.")]

@@ -1,0 +1,318 @@
+"""Settings chosen alike for everybody: the same tuner, the same validation records, the same number of trials."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ebbing.bench.cells import Places, trained
+from ebbing.bench.methods import within
+from ebbing.bench.tasks import BenchTask, request_of
+from ebbing.errors import InputError
+from ebbing.files import write_text
+from ebbing.fingerprint import as_plain
+from ebbing.journal import Journal
+from ebbing.machine import describe
+from ebbing.measures import Reference, figures, left_out, prediction_band
+from ebbing.methods import ForgettingNetwork, NegGrad, Repairing, Unlearner
+from ebbing.observations import Observations, observe
+from ebbing.request import ForgetRequest
+from ebbing.seen import Seen
+from ebbing.verdict import JOINT_LEVEL
+
+RETRAINED = 16
+MODELS = 4  # originals that each trial unlearns
+HALF_A_POINT = 0.005  # of accuracy: what the verdict allows
+M = TypeVar("M")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a setting is looked for.
+
+    Attributes:
+        low: smallest value.
+        high: largest value, >= low.
+        log: whether it is drawn evenly in its logarithm.
+        whole: whether it is a whole number.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ends."""
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
+            raise InputError(f"a range must have low <= high, both finite, but is {self.low:g} to {self.high:g}.")
+        if self.log and self.low <= 0:
+            raise InputError(f"a range in logarithms must begin above 0, but begins at {self.low:g}.")
+
+
+RATE = Range(1e-4, 5e-2, log=True)
+# the main settings of those that take part, by label; the learning rate comes on top, see `space_of`
+SPACES: Mapping[str, Mapping[str, Range]] = {
+    "neg-grad": {"ascent.epochs": Range(0.5, 5.0)},
+    "neg-grad-plus": {"retain_weight": Range(0.5, 0.999)},
+    "random-labels": {"rounds": Range(1, 10, whole=True)},
+    "l1-sparse": {"strength": Range(1e-6, 1e-2, log=True)},
+    "scrub": {"max_rounds": Range(1, 8, whole=True), "divergence_weight": Range(1e-3, 1.0, log=True)},
+    "scrub-r": {"max_rounds": Range(1, 8, whole=True), "divergence_weight": Range(1e-3, 1.0, log=True)},
+    "bad-teacher": {"temperature": Range(0.5, 4.0)},
+    "ssd": {"selection": Range(1.0, 1e3, log=True), "dampening": Range(0.1, 10.0, log=True)},
+    "lfssd": {"selection": Range(1.0, 1e3, log=True), "dampening": Range(0.1, 10.0, log=True)},
+    "salun": {"share": Range(0.1, 1.0)},
+    "msg": {"share": Range(0.05, 0.9)},
+    "prune-reinit": {"share": Range(0.3, 0.99)},
+    "selective-pruning": {"share": Range(0.005, 0.3, log=True)},
+    "forgetting-network-ffr": {"rate.decay_time": Range(0.5, 50.0, log=True)},
+    "forgetting-network-vfr": {"rate.fastest": Range(0.5, 50.0, log=True)},
+    "ebb": {"linear.decay_time": Range(0.3, 50.0, log=True), "conv.decay_time": Range(0.3, 100.0, log=True)},
+}
+
+
+def space_of(label: str, method: Unlearner, more: Mapping[str, Range]) -> dict[str, Range]:
+    """What is tuned of a method: what is asked for, else its main settings and its learning rate.
+
+    Raises:
+        InputError: if there is nothing to tune, or a setting that is asked for does not exist.
+    """
+    found = dict(more) or dict(SPACES.get(label, {}))
+    if not more:
+        for kind, path in ((Repairing, "repair"), (NegGrad, "ascent"), (ForgettingNetwork, "learning")):
+            if isinstance(method, kind):
+                found[f"{path}.learning_rate"] = RATE
+    if not found:
+        raise InputError(f"{label!r} has no settings that are tuned. Name some: --space FIELD=LOW:HIGH[:log].")
+    for path, range_ in found.items():
+        with_value(method, path, _typed(range_, range_.low))
+    return found
+
+
+def with_value(piece: M, path: str, value: Any) -> M:
+    """A frozen recipe with one setting of it, or of a piece inside, replaced.
+
+    Args:
+        piece: a dataclass.
+        path: such as ``repair.learning_rate``.
+        value: the new one.
+
+    Raises:
+        InputError: if there is no such setting, or it refuses the value.
+    """
+    name, _, rest = path.partition(".")
+    known = [f.name for f in fields(piece)] if is_dataclass(piece) else []
+    if name not in known:
+        raise InputError(f"{type(piece).__name__} has no setting {name!r}. It has {', '.join(known) or 'none'}.")
+    inner = with_value(getattr(piece, name), rest, value) if rest else value
+    return replace(piece, **{name: inner})  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A method whose settings are to be chosen.
+
+    Attributes:
+        label: of the method.
+        method: with the settings that are not tuned.
+        budget: share of one retraining.
+        space: ranges by the path of the setting.
+        tasks: on which; only those that settings may be chosen on.
+        trials: how many settings are tried.
+    """
+
+    label: str
+    method: Unlearner
+    budget: float
+    space: Mapping[str, Range]
+    tasks: Sequence[BenchTask]
+    trials: int = 12
+
+    def __post_init__(self) -> None:
+        """Refuse tasks that results are reported on."""
+        reported = [task.name for task in self.tasks if not task.chosen_on]
+        if reported:
+            raise InputError(
+                f"settings may not be chosen on {', '.join(reported)}: results are reported on these. Take tasks of the other "
+                "half."
+            )
+        if not self.tasks or self.trials < 1:
+            raise InputError(
+                f"tuning needs at least one task and one trial, but has {len(self.tasks)} and {self.trials}."
+            )
+
+    def path(self, results: Path) -> Path:
+        """The file of the trials."""
+        return results / "tuned" / f"{self.label}-{100 * self.budget:g}.json"
+
+
+def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
+    """Try settings one by one, by the tree-structured Parzen estimator of Optuna; each trial is kept as it is finished.
+
+    The value of a trial is the mean over tasks of abs(M - mean of retrained models' M) / half the width of its band + the
+    validation accuracy lost against retrained models, in half points: the first is 1 at the edge of the band, the second at
+    what the verdict allows. M and accuracy are those of `MODELS` originals on validation records; the holdout is never read.
+
+    Args:
+        tuning: what is tried.
+        places: where everything is kept; a tuning goes on from its file.
+
+    Yields:
+        Each trial, those that were found included: settings, value, and what it is made of.
+
+    Raises:
+        InputError: if Optuna is not installed, or the file is of another tuning.
+    """
+    optuna = _optuna()
+    path = tuning.path(places.results)
+    trials = _kept(path, tuning)
+    yield from trials
+    while len(trials) < tuning.trials:
+        # a seed of its own for each trial, so that one that goes on does not draw what was drawn before
+        sampler = optuna.samplers.TPESampler(seed=len(trials), n_startup_trials=5)
+        study = optuna.create_study(sampler=sampler)
+        drawn = {name: _distribution(optuna, range_) for name, range_ in tuning.space.items()}
+        for old in trials:
+            study.add_trial(optuna.trial.create_trial(params=old["settings"], distributions=drawn, value=old["value"]))
+        settings = study.ask(drawn).params
+        started = time.perf_counter()
+        tried = _try(tuning, settings, places)
+        trials.append(tried | {"settings": settings, "seconds": time.perf_counter() - started})
+        _keep(path, tuning, trials, places)
+        yield trials[-1]
+
+
+def tuned_method(label: str, method: Unlearner, budget: float, results: Path) -> Unlearner | None:
+    """The method with the best settings that were found within a budget; None where it was not tuned."""
+    path = results / "tuned" / f"{label}-{100 * budget:g}.json"
+    if not path.exists():
+        return None
+    best = json.loads(path.read_text(encoding="utf-8"))["best"]["settings"]
+    for name, value in best.items():
+        method = with_value(method, name, value)
+    return method
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise InputError("tuning needs Optuna, which is not installed. pip install 'ebbing[bench]'.") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _distribution(optuna: Any, range_: Range) -> Any:
+    if range_.whole:
+        return optuna.distributions.IntDistribution(int(range_.low), int(range_.high), log=range_.log)
+    return optuna.distributions.FloatDistribution(range_.low, range_.high, log=range_.log)
+
+
+def _typed(range_: Range, value: float) -> float | int:
+    return int(value) if range_.whole else value
+
+
+def _facts(tuning: Tuning) -> dict[str, Any]:
+    """What two tunings must share for one to go on from the other."""
+    return {
+        "label": tuning.label,
+        "method": as_plain(tuning.method),
+        "budget": tuning.budget,
+        "space": as_plain(dict(tuning.space)),
+        "tasks": [task.name for task in tuning.tasks],
+    }
+
+
+def _kept(path: Path, tuning: Tuning) -> list[dict[str, Any]]:
+    """The trials of a tuning that was interrupted, or is to go further."""
+    if not path.exists():
+        return []
+    held = json.loads(path.read_text(encoding="utf-8"))
+    if {name: held[name] for name in _facts(tuning)} != _facts(tuning):
+        raise InputError(
+            f"{str(path)!r} holds trials of other settings, ranges or tasks. Delete it to begin again, or take another label."
+        )
+    trials: list[dict[str, Any]] = held["trials"]
+    return trials
+
+
+def _keep(path: Path, tuning: Tuning, trials: Sequence[dict[str, Any]], places: Places) -> None:
+    best = min(trials, key=lambda trial: trial["value"])
+    held = _facts(tuning) | {"best": best, "trials": list(trials), "provenance": describe(places.command)}
+    write_text(path, json.dumps(held, indent=1) + "\n")
+
+
+# ---------------------------------------------------------------- one trial
+
+
+def _try(tuning: Tuning, settings: Mapping[str, Any], places: Places) -> dict[str, Any]:
+    """What comes of some settings."""
+    method = tuning.method
+    for name, value in settings.items():
+        method = with_value(method, name, value)
+    found = [_on(task, method, tuning.budget, places) for task in tuning.tasks]
+    return {
+        "value": fmean(one["value"] for one in found),
+        "tasks": {task.name: one for task, one in zip(tuning.tasks, found, strict=True)},
+    }
+
+
+def _on(task: BenchTask, method: Unlearner, budget: float, places: Places) -> dict[str, float]:
+    """M and accuracy on a task's validation records."""
+    request = request_of(task, places.data_dir)
+    view = validation_view(request)
+    reference = Reference(_retrained(task, view, places), request.concept)
+    held = within(method, budget, task.recipe, request)
+    if held is None:
+        raise InputError(f"{type(method).__name__} costs more than {budget:.0%} of retraining on {task.name}.")
+    memory, accuracy, examples = [], [], 0
+    for number in range(min(MODELS, task.models)):
+        journal = Journal()
+        original = trained(task, places, "original", number).model
+        model = held.unlearn(original, request, task=task.trainer.task, seed=number, journal=journal)
+        judged = figures(observe([model], view, task=task.trainer.task), reference)
+        memory.append(judged.m)
+        accuracy.append(judged.holdout_accuracy)
+        examples += journal.examples
+    band = prediction_band(np.array([f.m for f in left_out(reference)]), level=JOINT_LEVEL)
+    lost = float(reference.observations.holdout.accuracy.mean()) - fmean(accuracy)
+    off = abs(fmean(memory) - band.mean) / (band.high - band.mean)
+    return {
+        "value": off + max(0.0, lost) / HALF_A_POINT,
+        "memory": fmean(memory),
+        "band": band.high - band.mean,
+        "accuracy_lost": lost,
+        "examples": examples,
+    }
+
+
+def validation_view(request: ForgetRequest) -> ForgetRequest:
+    """The request with validation records where the judge has the holdout's, so that tuning never reads these.
+
+    Raises:
+        InputError: if it has none.
+    """
+    if request.validation is None or (request.validation_matched is None and not request.concept):
+        raise InputError("tuning needs `validation` records, some of them drawn as the forget set was, but has none.")
+    return replace(request, holdout=request.validation, matched=request.validation_matched)
+
+
+def _retrained(task: BenchTask, view: ForgetRequest, places: Places) -> Observations:
+    """What retrained models answer on the validation view; seen once."""
+    parts = []
+    for number in range(min(RETRAINED, task.models)):
+        path = places.work / task.folder / "validation" / f"retrained-{number}.npz"
+        if not path.exists():
+            model = trained(task, places, "retrained", number).model
+            Seen(observe([model], view, task=task.trainer.task)).save(path)
+        parts.append(Seen.load(path).answers)
+    return Observations.concatenate(parts)

@@ -1,0 +1,94 @@
+"""Tuning: alike for everybody, on the half of the tasks that is for it, and it goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from ebbing.bench.cells import Places
+from ebbing.bench.methods import METHODS
+from ebbing.bench.tasks import TASKS, request_of
+from ebbing.bench.tuning import Range, Tuning, space_of, tune, tuned_method, validation_view, with_value
+from ebbing.errors import InputError
+from ebbing.methods import FineTune
+from ebbing.training import Recipe
+
+TASK = replace(TASKS["digits-mislabelled5-cnn/v1"], models=4, recipe=Recipe(epochs=12, learning_rate=5e-3))
+
+
+def tuning(label: str = "fine-tune", trials: int = 3, **more) -> Tuning:
+    method = METHODS[label]
+    return Tuning(label, method, 0.2, space_of(label, method, {}), [TASK], trials, **more)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory) -> Places:
+    folder = tmp_path_factory.mktemp("tuning")
+    return Places(folder / "results", folder / "work")
+
+
+def test_trials_are_kept_and_gone_on_from(places) -> None:
+    first = list(tune(tuning(trials=2), places))
+    held = json.loads(tuning().path(places.results).read_text())
+    assert held["trials"] == first
+    both = list(tune(tuning(trials=3), places))
+    assert both[:2] == first
+    rates = [trial["settings"]["repair.learning_rate"] for trial in both]
+    assert len(set(rates)) == 3
+    assert all(1e-4 <= rate <= 5e-2 for rate in rates)
+    best = min(both, key=lambda trial: trial["value"])
+    found = tuned_method("fine-tune", METHODS["fine-tune"], 0.2, places.results)
+    assert found == with_value(FineTune(), "repair.learning_rate", best["settings"]["repair.learning_rate"])
+    assert tuned_method("fine-tune", METHODS["fine-tune"], 0.1, places.results) is None
+    for trial in both:
+        (one,) = trial["tasks"].values()
+        lost = max(0.0, one["accuracy_lost"]) / 0.005
+        assert trial["value"] == one["value"] == pytest.approx(abs(one["memory"]) / one["band"] + lost, abs=0.3)
+
+
+def test_a_file_of_another_tuning_is_refused(places) -> None:
+    tuning().path(places.results).parent.mkdir(parents=True, exist_ok=True)
+    list(tune(tuning(trials=1), places))
+    other = replace(tuning(), space={"repair.learning_rate": Range(1e-3, 1e-2)})
+    with pytest.raises(InputError, match="holds trials of other settings"):
+        list(tune(other, places))
+
+
+def test_settings_are_not_chosen_where_results_are_reported() -> None:
+    with pytest.raises(InputError, match="settings may not be chosen on digits-memorised3-cnn/v1"):
+        replace(tuning(), tasks=[TASKS["digits-memorised3-cnn/v1"]])
+
+
+def test_the_holdout_is_not_read() -> None:
+    request = request_of(TASK)
+    view = validation_view(request)
+    assert view.holdout is request.validation
+    assert view.matched is request.validation_matched
+    with pytest.raises(InputError, match="tuning needs `validation` records"):
+        validation_view(replace(request, validation_matched=None))
+
+
+@pytest.mark.parametrize("label", [name for name in METHODS if name not in ("do-nothing", "temperature")])
+def test_whoever_takes_part_has_something_to_tune(label: str) -> None:
+    space = space_of(label, METHODS[label], {})
+    assert 1 <= len(space) <= 3
+    for path, range_ in space.items():
+        for end in (range_.low, range_.high):
+            with_value(METHODS[label], path, int(end) if range_.whole else end)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: space_of("do-nothing", METHODS["do-nothing"], {}), "has no settings that are tuned"),
+        (lambda: space_of("x", FineTune(), {"repair.speed": Range(1, 2)}), "Recipe has no setting 'speed'"),
+        (lambda: Range(2.0, 1.0), "low <= high"),
+        (lambda: Range(0.0, 1.0, log=True), "must begin above 0"),
+        (lambda: tuning(trials=0), "at least one task and one trial"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused(make, said) -> None:
+    with pytest.raises(InputError, match=said):
+        make()

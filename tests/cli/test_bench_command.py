@@ -1,0 +1,92 @@
+"""``ebbing bench``: through the command line on a small task, and what is said before anything is trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ebbing.bench import tasks
+from ebbing.bench.tasks import TASKS
+from ebbing.cli import bench
+from ebbing.training import Recipe
+
+SMALL = replace(TASKS["digits-mislabelled5-cnn/v1"], models=4, recipe=Recipe(epochs=2, learning_rate=5e-3))
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> list[str]:
+    return ["--results", str(tmp_path / "results"), "--out", str(tmp_path / "out")]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["run", "--task", "cifar"], "--task must begin the name of a task, but 'cifar' does not"),
+        (["run", "--budget", "0"], r"--budget must be a share of one retraining in (0, 1], but is 0"),
+        (["run", "--set", "repair.epochs=3"], "--set needs --method"),
+        (
+            ["run", "--method", "salun", "--set", "share=.2"],
+            "--set would change salun under the label of the leaderboard",
+        ),
+        (["run", "--method", "nosuch"], "--method 'nosuch' is unknown"),
+        (["run", "--tuned"], "--tuned needs methods that were tuned"),
+        (["tune", "--method", "ebb", "--task", "fashion10k"], "settings may not be chosen on fashion10k"),
+        (["tune", "--method", "ebb", "--space", "duration"], "--space must be FIELD=LOW:HIGH[:log]"),
+        (["tune", "--method", "ebb", "--space", "speed=1:2"], "Ebb has no setting 'speed'"),
+        (["import", "digits", "nowhere", "--label", "mine"], "no task is called 'digits'"),
+        (["show"], "no finished task is in"),
+    ],
+)
+def test_what_cannot_be_done_is_said(words, why, call, places, tmp_path) -> None:
+    folders = places if words[0] != "show" else places[:2]
+    said = call("bench", *words, *folders)
+    assert said.code == 2
+    assert why in " ".join(said.err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_counts_what_there_is_to_do(call, places, tmp_path) -> None:
+    said = call("bench", "run", "--task", "digits-", "--method", "ebb", "--method", "do-nothing", "--dry-run", *places)
+    assert said.code == 0
+    assert "0 of 24 cells are finished; 24 to make, and 768 models to train" in " ".join(said.out.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_task_from_end_to_end(call, places, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight models of two epochs: nothing can be said of them, but everything is made, shown, taken away and brought back."""
+    for module in (tasks, bench):
+        monkeypatch.setattr(module, "TASKS", {SMALL.name: SMALL})
+    one = ["--budget", "0.5", "--workers", "1", *places]
+    said = call("bench", "run", "--method", "fine-tune", "--method", "ebb@mine", "--set", "mine.duration=2", *one)
+    assert said.code == 0, said.err
+    assert "8 of 8 models" in said.out
+    assert "2 of 2 cells" in said.out
+    made = tmp_path / "results" / SMALL.folder
+    assert {p.name for p in made.iterdir()} == {"reference.json", "margins.npz", "fine-tune-50.json", "mine-50.json"}
+    assert json.loads((made / "mine-50.json").read_text())["settings"]["duration"] == 2
+    assert (
+        "2 of 2 cells are finished"
+        in call(
+            "bench",
+            "run",
+            "--method",
+            "fine-tune",
+            "--method",
+            "ebb@mine",
+            *one[:-4],
+            "--set",
+            "mine.duration=2",
+            *places,
+        ).out
+    )
+
+    assert call("bench", "export", SMALL.name, tmp_path / "task", "--out", places[3]).code == 0
+    back = call(
+        "bench", "import", SMALL.name, tmp_path / "task" / "originals", "--label", "theirs", "--budget", "0.5", *places
+    )
+    assert back.code == 0, back.err
+    shown = call("bench", "show", *places[:2])
+    assert all(f"| {name} |" in shown.out or f"| **{name}** |" in shown.out for name in ("fine-tune", "mine", "theirs"))
