@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,3 +91,9 @@ def test_a_task_from_end_to_end(call, places, tmp_path, monkeypatch: pytest.Monk
     assert back.code == 0, back.err
     shown = call("bench", "show", *places[:2])
     assert all(f"| {name} |" in shown.out or f"| **{name}** |" in shown.out for name in ("fine-tune", "mine", "theirs"))
+    page = tmp_path / "board.html"
+    assert call("bench", "show", *places[:2], "--html", page).code == 0
+    text = page.read_text()
+    assert text.count('<figure class="plot"') == 2
+    assert all(f"<b>{name}</b>" in text or f">{name}</th>" in text for name in ("fine-tune", "mine", "theirs"))
+    assert not re.search(r"(?:src|href)=[\"'](?!data:|#)", text)

@@ -120,12 +120,16 @@ def described(board: Board) -> str:
 
 
 def table(board: Board, budget: float) -> str:
-    """One budget: retrained models first, then the methods."""
-    retrained = board.reference["retrained"]
-    rows = [["retrained, among themselves", *_figures(retrained, None), "100", "100"]]
-    rows += [_row(board, cell) for cell in board.at(budget)]
-    lines = [HEADER, ["---"] * len(HEADER), *rows]
+    """One budget in Markdown."""
+    lines = [HEADER, ["---"] * len(HEADER), *rows_of(board, budget)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def rows_of(board: Board, budget: float) -> list[list[str]]:
+    """The lines of one budget: retrained models first, then the methods; those inside the band of memory in bold."""
+    retrained = board.reference["retrained"]
+    first = ["retrained, among themselves", *_figures(retrained, None), "100", "100"]
+    return [first, *(_row(board, cell) for cell in board.at(budget))]
 
 
 def _row(board: Board, cell: Figures) -> list[str]:

@@ -14,6 +14,7 @@ from rich.console import Console
 from ebbing.bench.cells import Cell, Places, cells_of, jobs_for, make_cells, refuse_other_settings
 from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import METHODS
+from ebbing.bench.page import leaderboard_page
 from ebbing.bench.tables import read_boards, tables
 from ebbing.bench.tasks import TASKS, BenchTask
 from ebbing.bench.tuning import Range, Tuning, space_of, tune, tuned_method
@@ -21,6 +22,7 @@ from ebbing.cli.checks import check_writable
 from ebbing.cli.methods import methods_of
 from ebbing.cli.screen import command_line, make_console, print_line
 from ebbing.errors import InputError
+from ebbing.files import write_text
 from ebbing.methods import Unlearner
 
 
@@ -70,8 +72,12 @@ def run_bench(options: BenchOptions) -> None:
     show_tables(options.results)
 
 
-def show_tables(results: Path) -> None:
-    """Print the tables of what is finished."""
+def show_tables(results: Path, html: Path | None = None) -> None:
+    """Print the tables of what is finished, or write them as a page."""
+    if html is not None:
+        write_text(html, leaderboard_page(read_boards(results)))
+        print_line(make_console(), f"{html} opens in a browser, offline.")
+        return
     make_console().print(tables(read_boards(results)), markup=False, highlight=False, soft_wrap=True)
 
 

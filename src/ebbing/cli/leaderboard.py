@@ -142,8 +142,11 @@ def bench_import(
 
 
 @bench.command("show")
-def bench_show(results: BenchResults = Path("results/bench")) -> None:
+def bench_show(
+    results: BenchResults = Path("results/bench"),
+    html: Annotated[Path | None, typer.Option(help="Write it as a page with plots, instead of printing it.")] = None,
+) -> None:
     """Print the leaderboard from the files of finished cells alone."""
     from ebbing.cli.bench import show_tables
 
-    show_tables(results)
+    show_tables(results, html)

@@ -1,0 +1,110 @@
+"""What the leaderboard draws of a task: forgetting distance against cost, and against what it does to unseen records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from ebbing.bench.tables import Board
+from ebbing.report.svg import BLUE, GREEN, INK, ORANGE, Plot, draw, plain_tick, stretch_axis
+
+OURS = ("ebb", "forgetting-network")
+MARKS = {0.01: "v", 0.03: "s", 0.1: "o"}
+Figures = Mapping[str, Any]
+
+
+def draw_board(board: Board) -> list[Plot]:
+    """Memory against cost, and memory against holdout accuracy, of every method at every budget."""
+    cells = [cell for cell in board.cells if cell["figures"] is not None]
+    if not cells:
+        return []
+    name = board.task.folder.replace("/", "-")
+    reach = _reach(board)
+    told = "Down is better; shaded is where retrained models lie. Orange: decay. " + _marks(cells)
+    return [
+        draw(
+            f"{name}-cost",
+            "Memory against cost",
+            f"Mean of abs(M) over originals, against the examples processed, as a share of one retraining. {told}",
+            height=3.4,
+            paint=lambda axes: _against_cost(axes, board, cells, reach),
+        ),
+        draw(
+            f"{name}-frontier",
+            "Memory against accuracy on unseen records",
+            f"Mean of abs(M) over originals, against holdout accuracy. Right and down is better. {told} Green: retrained.",
+            height=3.4,
+            paint=lambda axes: _against_accuracy(axes, board, cells, reach),
+        ),
+    ]
+
+
+def _reach(board: Board) -> float:
+    """How far the memory of a retrained model lies from 0 at most."""
+    band = (board.reference["retrained"]["bands"] or {}).get("memory")
+    return max(abs(band["low"]), abs(band["high"])) if band else 0.0
+
+
+def _marks(cells: Sequence[Figures]) -> str:
+    words = {"v": "triangles", "s": "squares", "o": "circles"}
+    budgets = sorted({cell["budget"] for cell in cells if cell["budget"] in MARKS})
+    return ", ".join(f"{words[MARKS[budget]]} at {100 * budget:g} %" for budget in budgets) + "."
+
+
+def _memory(cell: Figures) -> float:
+    return float(cell["figures"]["memory_abs"]["mean"])
+
+
+def _paint(axes: Axes, cell: Figures, x: float) -> None:
+    """One method's point, named."""
+    colour = ORANGE if str(cell["label"]).startswith(OURS) else BLUE
+    free = cell["budget"] is None
+    axes.plot(
+        [x],
+        [_memory(cell)],
+        MARKS.get(cell["budget"], "D"),
+        color=colour,
+        markersize=4.5,
+        markerfacecolor="none" if free else colour,
+    )
+    axes.annotate(str(cell["label"]), (x, _memory(cell)), (3, 2), textcoords="offset points", fontsize=5.5, color=INK)
+
+
+def _finish(axes: Axes, cells: Sequence[Figures], reach: float) -> None:
+    """Band and the vertical axis."""
+    axes.axhspan(0, reach, color=GREEN, alpha=0.15, linewidth=0)
+    axes.set_ylabel("abs(M)")
+    axes.set_ylim(bottom=0)
+    stretch_axis(axes, "y", [_memory(cell) for cell in cells], unit=reach)
+
+
+def _against_cost(axes: Axes, board: Board, cells: Sequence[Figures], reach: float) -> None:
+    costs = [(cell, cell["cost"]["examples_ratio"]) for cell in cells]
+    known = [(cell, 100 * ratio) for cell, ratio in costs if ratio]
+    axes.set_xscale("log")
+    for cell, cost in known:
+        _paint(axes, cell, cost)
+    ticks = [t for t in (0.1, 0.3, 1, 3, 10, 30, 100) if t <= 1.2 * max([cost for _, cost in known], default=1)]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(plain_tick))
+    axes.set_xlabel("examples processed, % of one retraining")
+    _finish(axes, cells, reach)
+
+
+def _against_accuracy(axes: Axes, board: Board, cells: Sequence[Figures], reach: float) -> None:
+    for cell in cells:
+        _paint(axes, cell, 100 * cell["figures"]["accuracy"]["holdout"]["mean"])
+    retrained = board.reference["retrained"]
+    axes.plot(
+        [100 * retrained["accuracy"]["holdout"]["mean"]],
+        [retrained["memory_abs"]["mean"]],
+        "*",
+        color=GREEN,
+        markersize=9,
+    )
+    axes.set_xlabel("holdout accuracy, %")
+    _finish(axes, cells, reach)
