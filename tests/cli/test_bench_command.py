@@ -26,6 +26,7 @@ def places(tmp_path: Path) -> list[str]:
     ("words", "why"),
     [
         (["run", "--task", "cifar"], "--task must begin the name of a task, but 'cifar' does not"),
+        (["run", "--task", "fashion10k-memorised"], "the records of 'fashion10k-memorised3-cnn/v1' must be frozen"),
         (["run", "--budget", "0"], r"--budget must be a share of one retraining in (0, 1], but is 0"),
         (["run", "--set", "repair.epochs=3"], "--set needs --method"),
         (
@@ -34,7 +35,7 @@ def places(tmp_path: Path) -> list[str]:
         ),
         (["run", "--method", "nosuch"], "--method 'nosuch' is unknown"),
         (["run", "--tuned"], "--tuned needs methods that were tuned"),
-        (["tune", "--method", "ebb", "--task", "fashion10k"], "settings may not be chosen on fashion10k"),
+        (["tune", "--method", "ebb", "--task", "fashion10k-random"], "settings may not be chosen on fashion10k"),
         (["tune", "--method", "ebb", "--space", "duration"], "--space must be FIELD=LOW:HIGH[:log]"),
         (["tune", "--method", "ebb", "--space", "speed=1:2"], "Ebb has no setting 'speed'"),
         (["import", "digits", "nowhere", "--label", "mine"], "no task is called 'digits'"),

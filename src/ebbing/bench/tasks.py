@@ -84,17 +84,22 @@ _ALL = [
 TASKS: Mapping[str, BenchTask] = {task.name: task for task in _ALL}
 
 
+def is_frozen(task: BenchTask) -> bool:
+    """Whether the package holds the records of a task."""
+    return (resources.files("ebbing.bench") / "frozen" / f"{task.folder}.json").is_file()
+
+
 def frozen(task: BenchTask) -> dict[str, Any]:
     """What the package holds of a task: its records and the fingerprint of its request.
 
     Raises:
         InputError: if it holds nothing.
     """
-    file = resources.files("ebbing.bench") / "frozen" / f"{task.folder}.json"
-    if not file.is_file():
+    if not is_frozen(task):
         raise InputError(
             f"the records of {task.name!r} must be frozen in the package before it can be used, but are not."
         )
+    file = resources.files("ebbing.bench") / "frozen" / f"{task.folder}.json"
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 

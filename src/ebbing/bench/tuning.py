@@ -77,6 +77,7 @@ SPACES: Mapping[str, Mapping[str, Range]] = {
     "forgetting-network-ffr": {"rate.decay_time": Range(0.5, 50.0, log=True)},
     "forgetting-network-vfr": {"rate.fastest": Range(0.5, 50.0, log=True)},
     "ebb": {"linear.decay_time": Range(0.3, 50.0, log=True), "conv.decay_time": Range(0.3, 100.0, log=True)},
+    "ebb-graded": {"conv.decay_time": Range(0.3, 100.0, log=True), "peak": Range(1.0, 50.0, log=True)},
 }
 
 
@@ -89,7 +90,7 @@ def space_of(label: str, method: Unlearner, more: Mapping[str, Range]) -> dict[s
     found = dict(more) or dict(SPACES.get(label, {}))
     if not more:
         for kind, path in ((Repairing, "repair"), (NegGrad, "ascent"), (ForgettingNetwork, "learning")):
-            if isinstance(method, kind):
+            if isinstance(method, kind) and "peak" not in found:
                 found[f"{path}.learning_rate"] = RATE
     if not found:
         raise InputError(f"{label!r} has no settings that are tuned. Name some: --space FIELD=LOW:HIGH[:log].")

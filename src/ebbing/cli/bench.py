@@ -16,7 +16,7 @@ from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import METHODS
 from ebbing.bench.page import leaderboard_page
 from ebbing.bench.tables import read_boards, tables
-from ebbing.bench.tasks import TASKS, BenchTask
+from ebbing.bench.tasks import TASKS, BenchTask, frozen, is_frozen
 from ebbing.bench.tuning import Range, Tuning, space_of, tune, tuned_method
 from ebbing.cli.checks import check_writable
 from ebbing.cli.methods import methods_of
@@ -124,17 +124,22 @@ def _task(name: str) -> BenchTask:
 
 
 def chosen_tasks(words: Sequence[str]) -> list[BenchTask]:
-    """The tasks whose names begin as one of the words; all without any.
+    """The tasks whose names begin as one of the words; all whose records are frozen without any.
 
     Raises:
-        InputError: if a word begins none.
+        InputError: if a word begins none, or begins a task whose records are not frozen.
     """
     lost = [word for word in words if not any(name.startswith(word) for name in TASKS)]
     if lost:
         raise InputError(
             f"--task must begin the name of a task, but {lost[0]!r} does not. There are {', '.join(TASKS)}."
         )
-    return [task for name, task in TASKS.items() if not words or any(name.startswith(word) for word in words)]
+    if not words:
+        return [task for task in TASKS.values() if is_frozen(task)]
+    found = [task for name, task in TASKS.items() if any(name.startswith(word) for word in words)]
+    for task in found:
+        frozen(task)
+    return found
 
 
 def _methods(options: BenchOptions) -> Mapping[str, Unlearner]:

@@ -7,6 +7,7 @@ METHODS = (
     "distilled-head",
     "do-nothing",
     "ebb",
+    "ebb:graded",
     "euk",
     "fine-tune",
     "forgetting-network",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import ClassVar, Literal
 
 from torch import nn
 
@@ -12,8 +14,10 @@ from ebbing.errors import InputError
 from ebbing.law import DecayLaw
 from ebbing.methods.repair import Repairing
 from ebbing.methods.unlearner import Run
+from ebbing.methods.validation import read_for_strength, strength_of
 from ebbing.rates import FixedRate, Rate
 from ebbing.request import ForgetRequest
+from ebbing.training import Recipe
 from ebbing.units import UnitGroup, find_units, fresh_anchor
 
 WORTH_NAMING = 0.05  # of all parameters
@@ -31,12 +35,21 @@ class Ebb(Repairing):
     repair's learning rate follows one cycle with a high peak; the default rate is fixed for each kind of layer,
     as ranking units by activation was no better than chance where it was tried.
 
+    The preset ``graded`` decays convolutions less, leaves the layer alone that reads the input, repairs with ten times the
+    learning rate of training, and does only as much as validation records show to be memorised.
+
     Attributes:
         linear: decay times of fully connected layers.
         conv: decay times of convolutions.
         duration: how long the decay lasts, in unlearning epochs, >= 0.
         curve: what is left after a time.
         anchor: "fresh" (a re-initialisation drawn from the seed) or "zero".
+        spare_input: whether the first convolution is left as it is where others follow: what it sees holds little of single
+            records.
+        peak: peak learning rate of the repair over that of ``training``, > 0, where that is known and has the optimizer of
+            the repair; None for the repair's own.
+        by_memory: whether the decay lasts ``duration`` times the strength of `memorised_strength`, by validation records drawn
+            as the forget set was. Of what chance could explain nothing is decayed, and the model is left as it is.
         repair: see `Repairing`; `FineTune` and `RetrainEqualCompute` have the same.
         budget: likewise.
         training: likewise.
@@ -47,6 +60,11 @@ class Ebb(Repairing):
     duration: float = 4.0
     curve: ForgettingCurve = field(default_factory=Exponential)
     anchor: Literal["fresh", "zero"] = "fresh"
+    spare_input: bool = False
+    peak: float | None = None
+    by_memory: bool = False
+
+    presets: ClassVar[Mapping[str, Ebb]]
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -55,24 +73,43 @@ class Ebb(Repairing):
             raise InputError(f"`duration` must be finite and >= 0 unlearning epochs, but is {self.duration}.")
         if self.anchor not in ("fresh", "zero"):
             raise InputError(f"`anchor` must be 'fresh' or 'zero', but is {self.anchor!r}.")
+        if self.peak is not None and not 0 < self.peak < float("inf"):
+            raise InputError(f"`peak` must be > 0 and finite, or None, but is {self.peak}.")
+
+    def repair_of(self, request: ForgetRequest) -> Recipe:
+        """The repair of a request, with a peak that goes by the training's learning rate where it is to."""
+        recipe, training = super().repair_of(request), self.training
+        if self.peak is None or training is None or training.optimizer != recipe.optimizer:
+            return recipe
+        return replace(recipe, learning_rate=self.peak * training.learning_rate)
 
     def statistics(self, request: ForgetRequest) -> int:
-        """What the rankings read."""
-        return sum(rate.ranking.reads(request) for rate in (self.linear, self.conv))
+        """What the rankings read, and validation records."""
+        ranked = sum(rate.ranking.reads(request) for rate in (self.linear, self.conv))
+        return ranked + (read_for_strength(request) if self.by_memory else 0)
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Decay, then repair."""
+        strength = strength_of(model, run) if self.by_memory else 1.0
+        if strength == 0.0:
+            run.journal.note("Nothing was found to be memorised: the model is left as it is.")
+            return model
         units = find_units(model, task=run.task, batch=run.a_batch())
         _note_untouched(model, units, run)
         anchor = fresh_anchor(model, units, seed=run.seed) if self.anchor == "fresh" else None
         for kind, rate in (("linear", self.linear), ("conv", self.conv)):
-            group = [u for u in units if u.kind == kind]
+            group = self._decaying(units, kind)
             if group:
-                law = DecayLaw(rate, self.curve, self.duration)
+                law = DecayLaw(rate, self.curve, strength * self.duration)
                 factors = law.apply(model, group, run.request, task=run.task, seed=run.seed, anchor=anchor)
                 run.journal.advance(rate.ranking.reads(run.request))
                 run.journal.keep_factors(factors)
         return self.mend(model, run)
+
+    def _decaying(self, units: list[UnitGroup], kind: str) -> list[UnitGroup]:
+        """The units of a kind that decay, in the order they run."""
+        group = [u for u in units if u.kind == kind]
+        return group[1:] if self.spare_input and kind == "conv" and len(group) > 1 else group
 
 
 def _note_untouched(model: nn.Module, units: list[UnitGroup], run: Run) -> None:
@@ -86,3 +123,6 @@ def _note_untouched(model: nn.Module, units: list[UnitGroup], run: Run) -> None:
                 f"{name or 'the model'} ({type(module).__name__}, {own / total:.0%} of the parameters) does not decay: it is "
                 "only repaired."
             )
+
+
+Ebb.presets = MappingProxyType({"graded": Ebb(conv=FixedRate(6.0), spare_input=True, peak=10.0, by_memory=True)})

@@ -8,19 +8,15 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-import torch
-from scipy import stats
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
-from ebbing.batches import evenly, iterate
 from ebbing.curves import Exponential, ForgettingCurve
 from ebbing.errors import InputError
-from ebbing.methods.unlearner import SAMPLE, Run, Unlearner
+from ebbing.methods.unlearner import Run, Unlearner
+from ebbing.methods.validation import loss_auc
 from ebbing.rankings import Activation
 from ebbing.rates import FixedRate, LinearRate, RankedRate, Rate
 from ebbing.request import ForgetRequest
-from ebbing.task import cross_entropy, evaluation_mode
 from ebbing.training import Recipe, fit
 from ebbing.units import UnitGroup, bake, find_units, gated
 
@@ -194,22 +190,9 @@ class ForgettingNetwork(Unlearner):
                     "forget": run.accuracy(model, request.forget),
                     "retain": run.accuracy(model, request.retain),
                 },
-                "validation_auc": None if unseen is None else _validation_auc(model, run, unseen),
+                "validation_auc": None if unseen is None else loss_auc(model, run, unseen),
             }
         )
-
-
-def _validation_auc(model: nn.Module, run: Run, unseen: Dataset[Any]) -> float:
-    """Probability that a forgotten record's loss is below an unseen one's, ties counted half, in [0, 1]."""
-    losses = []
-    for dataset in (evenly(run.request.forget, SAMPLE), evenly(unseen, SAMPLE)):
-        with evaluation_mode(model):
-            rows = [cross_entropy(run.task.forward(model, b)) for b in iterate(dataset, batch_size=512)]
-        losses.append(torch.cat(rows).cpu().numpy())
-        run.journal.advance(len(losses[-1]))
-    forgotten, never_seen = losses
-    u = stats.mannwhitneyu(never_seen, forgotten).statistic
-    return float(u / (len(forgotten) * len(never_seen)))
 
 
 OVER_FORGETTING = 0.1

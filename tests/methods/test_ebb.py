@@ -1,0 +1,145 @@
+"""Ebb: what decays, how strongly, and how fast it is repaired."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from ebbing.errors import InputError
+from ebbing.fingerprint import of_tensors
+from ebbing.journal import Journal
+from ebbing.methods import Ebb, Run
+from ebbing.methods.validation import auc_by_chance, memorised_strength
+from ebbing.rates import FixedRate
+from ebbing.request import ForgetRequest
+from ebbing.task import Classification
+from ebbing.training import Recipe, Trainer, seeded
+
+CLASSES = 3
+STILL = Recipe(epochs=1, learning_rate=1e-30)  # repairs nothing, so that decay is seen alone
+
+
+def images(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % CLASSES
+    return torch.randn(n, 1, 6, 6, generator=generator) + labels[:, None, None, None], labels
+
+
+def convolutions() -> nn.Module:
+    return nn.Sequential(
+        *(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 12), nn.ReLU()),
+        nn.Linear(12, CLASSES),
+    )
+
+
+def request(*, wrong: bool) -> ForgetRequest:
+    """A sixth of the records go; with ``wrong`` their labels are the next class's, and those of unseen records drawn alike."""
+    x, y = images(120, 0)
+    y = y.clone()
+    unseen, labels = images(120, 1)
+    if wrong:
+        y[:20] = (y[:20] + 1) % CLASSES
+        labels = (labels + 1) % CLASSES
+    alike = TensorDataset(unseen[60:90], labels[60:90])
+    return ForgetRequest.from_ids(
+        TensorDataset(x, y),
+        range(20),
+        holdout=TensorDataset(*(t[:60] for t in images(120, 1))),
+        validation=TensorDataset(*(t[90:] for t in images(120, 1))),
+        validation_matched=alike,
+    )
+
+
+def decayed(model: nn.Module, asked: ForgetRequest, *, journal: Journal | None = None, **settings) -> nn.Module:
+    """A model after decay without repair; its accuracy is gone, which the guards around a method would undo."""
+    with seeded(0) as generator:
+        run = Run(asked, Classification(), 0, generator, journal or Journal())
+        return Ebb(repair=STILL, **settings).forget(deepcopy(model), run)
+
+
+TRAINER = Trainer(convolutions, Recipe(epochs=120, learning_rate=1e-2, batch_size=32))
+
+
+@pytest.fixture(scope="module")
+def learned_by_heart() -> tuple[nn.Module, ForgetRequest]:
+    asked = request(wrong=True)
+    return TRAINER(asked.dataset, seed=0), asked
+
+
+def test_the_layer_that_reads_the_input_is_spared_where_another_follows(learned_by_heart) -> None:
+    model, asked = learned_by_heart
+    whole, spared = (decayed(model, asked, spare_input=spare) for spare in (False, True))
+    assert torch.equal(spared[0].weight, model[0].weight)
+    assert not torch.equal(whole[0].weight, model[0].weight)
+    for layer in (2, 5, 7):
+        assert torch.equal(spared[layer].weight, whole[layer].weight)
+    alone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, CLASSES))
+    assert not torch.equal(decayed(alone, asked, spare_input=True)[0].weight, alone[0].weight)
+
+
+def test_the_peak_goes_by_the_training() -> None:
+    asked = request(wrong=False)
+    method = Ebb(peak=10.0, training=Recipe(learning_rate=3e-3))
+    assert method.repair_of(asked).learning_rate == pytest.approx(3e-2)
+    assert replace(method, training=None).repair_of(asked).learning_rate == method.repair.learning_rate
+    other = replace(method, training=Recipe(optimizer="sgd", learning_rate=0.1))
+    assert other.repair_of(asked).learning_rate == method.repair.learning_rate
+    with pytest.raises(InputError, match="`peak` must be > 0"):
+        Ebb(peak=0.0)
+
+
+def test_what_is_learned_by_heart_decays_at_full_strength(learned_by_heart) -> None:
+    model, asked = learned_by_heart
+    journal = Journal()
+    found = decayed(model, asked, journal=journal, by_memory=True)
+    plain = decayed(model, asked)
+    assert of_tensors(found.state_dict()) == of_tensors(plain.state_dict())
+    assert any("at 100% of its full strength" in note for note in journal.notes)
+
+
+def test_what_is_known_no_better_than_unseen_records_is_left_as_it_is() -> None:
+    asked = request(wrong=False)
+    with seeded(0):
+        model = convolutions()
+    journal = Journal()
+    found = Ebb(by_memory=True).unlearn(model, asked, journal=journal)
+    assert of_tensors(found.state_dict()) == of_tensors(model.state_dict())
+    assert "Nothing was found to be memorised: the model is left as it is." in journal.notes
+
+
+def test_in_between_the_decay_lasts_as_long_as_the_strength_says(learned_by_heart, monkeypatch) -> None:
+    model, asked = learned_by_heart
+    monkeypatch.setattr("ebbing.methods.ebb.strength_of", lambda model, run: 0.5)
+    half = decayed(model, asked, by_memory=True, linear=FixedRate(2.0))
+    monkeypatch.undo()
+    wanted = decayed(model, asked, duration=2.0, linear=FixedRate(2.0))
+    assert of_tensors(half.state_dict()) == of_tensors(wanted.state_dict())
+
+
+def test_where_validation_cannot_tell_decay_is_whole(learned_by_heart) -> None:
+    model, asked = learned_by_heart
+    plain = of_tensors(decayed(model, asked).state_dict())
+    for blind, said in ((replace(asked, validation_matched=None), True), (replace(asked, concept=True), False)):
+        journal = Journal()
+        found = decayed(model, blind, journal=journal, by_memory=True)
+        assert of_tensors(found.state_dict()) == plain
+        assert any("No validation records are drawn" in note for note in journal.notes) is said
+
+
+def test_strength_grows_from_what_chance_gives_to_one() -> None:
+    chance = auc_by_chance(50, 50)
+    found = [
+        memorised_strength(auc, 50, 50)
+        for auc in (0.1, 0.5, 0.5 + 2 * chance, 0.625 + 2 * chance, 0.75 + 2 * chance, 1.0)
+    ]
+    assert found == pytest.approx([0, 0, 0, 0.5, 1, 1])
+    # the closed form of the Mann-Whitney statistic under chance, against draws
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(4000, 50, generator=generator) for _ in range(2))
+    drawn = (a[:, :, None] < b[:, None, :]).double().mean(dim=(1, 2)).std()
+    assert float(drawn) == pytest.approx(chance, rel=0.05)
