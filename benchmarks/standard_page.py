@@ -33,7 +33,7 @@ def standard_section() -> str:
 def _one(cell: Block) -> list[str]:
     n, methods = cell["models"], cell["methods"]
     spent = ", ".join(f"{what} {seconds:,.0f} s" for what, seconds in cell["parts"].items())
-    again = f" {cell['models_found']} models were there already." if cell["models_found"] else ""
+    again = f" {cell['models_found']} of these models were there already." if cell["models_found"] else ""
     rows = ["| measure | original | " + " | ".join(methods) + " | floor |", "|" + " --- |" * (3 + len(methods))]
     for key, entry in cell["original"]["measures"].items():
         told = [_value(entry), *(_value(block["measures"][key]) for block in methods.values())]
