@@ -17,8 +17,9 @@ def parity_section() -> str:
         "## Baselines beside their public code",
         "",
         "Both versions get the same weights, records, order of batches and draws, in double precision, on a network for digits "
-        "with 64 wrong labels to forget. The last column is the largest difference between the two results' weights over the "
-        "largest change that the method made.",
+        "with 64 wrong labels to forget (for SalUn label 0 on all of them). For NegGrad+ it is the function `train_negrad`. "
+        "The last column is the largest difference between the two results' weights over the largest change that the method "
+        "made.",
         "",
         "| method | public code | weights changed | largest change | difference over it |",
         "| --- | --- | --- | --- | --- |",

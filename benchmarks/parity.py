@@ -37,7 +37,7 @@ from ebbing.data import load
 from ebbing.files import write_text
 from ebbing.machine import describe
 from ebbing.models import digits_cnn
-from ebbing.training import seeded, stream
+from ebbing.training import seeded, steps_of, stream
 
 FORGET, CLASSES, RATE, MOMENTUM, ROUNDS = 64, 10, 0.01, 0.9, 3
 SEED = 0
@@ -359,7 +359,9 @@ def _steps(examples: int, **settings: Any) -> eb.Recipe:
 METHODS: dict[str, Any] = {
     "SSD": eb.SSD(selection=40.0),
     "NegGradPlus": eb.NegGradPlus(
-        retain_weight=0.95, forget_batch_size=FORGET, repair=_steps(round(N_RETAIN * (128 + FORGET) / 128))
+        retain_weight=0.95,
+        forget_batch_size=FORGET,
+        repair=_steps(N_RETAIN + FORGET * steps_of(N_RETAIN, N_RETAIN, 128)),
     ),
     "SCRUB": eb.SCRUB(
         rounds=ROUNDS, max_rounds=2, forget_batch_size=32, repair=_steps(2 * (2 * FORGET + ROUNDS * N_RETAIN))

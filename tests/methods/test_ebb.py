@@ -131,6 +131,23 @@ def test_where_validation_cannot_tell_decay_is_whole(learned_by_heart) -> None:
         assert any("No validation records are drawn" in note for note in journal.notes) is said
 
 
+def test_too_few_records_to_tell_are_decayed_whole(learned_by_heart) -> None:
+    """A single record is never said not to be memorised."""
+    model, asked = learned_by_heart
+    for few in ([3], [3, 4]):
+        alone = ForgetRequest.from_ids(
+            asked.dataset,
+            few,
+            holdout=asked.holdout,
+            validation=asked.validation,
+            validation_matched=asked.validation_matched,
+        )
+        journal = Journal()
+        found = decayed(model, alone, journal=journal, by_memory=True)
+        assert of_tensors(found.state_dict()) == of_tensors(decayed(model, alone).state_dict())
+        assert any("too few to tell what is memorised" in note for note in journal.notes)
+
+
 def test_strength_grows_from_what_chance_gives_to_one() -> None:
     chance = auc_by_chance(50, 50)
     found = [

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ebbing.errors import InputError
-from ebbing.methods.beside import forget_batches
+from ebbing.methods.beside import Beside, affordable
 from ebbing.methods.repair import Repairing
 from ebbing.methods.retrain import reinitialise
 from ebbing.methods.teacher import Teacher, divergence, per_record_mean
@@ -24,7 +24,8 @@ class BadTeacher(Repairing):
 
     Every step descends the mean over a batch of both of KL(teacher || student) with temperature T, without labels. Source:
     Chundawat et al., arXiv 2205.08096: T = 1, Adam at 1e-4, batches of 256, one epoch over D_f and 30 % of D_r. There the two
-    are shuffled together; here each batch holds them in that proportion.
+    are shuffled together; here each step has a batch of both in that proportion, which run through the model apart, so that
+    batch normalisation takes its statistics of each.
 
     Attributes:
         temperature: T > 0.
@@ -56,17 +57,17 @@ class BadTeacher(Repairing):
         batch_size = self.repair.batch_size
         forget, retain = len(run.request.forget), self.retain_share * len(run.request.retain)
         going = min(forget, max(1, round(batch_size * forget / (forget + retain))), max(1, batch_size - 1))
-        beside = forget_batches(run, batch_size=going)
+        staying = max(1, min(batch_size - going, round(going * retain / forget)))
+        beside = Beside(model, run, batch_size=going)
 
         def loss(outputs: Outputs, batch: Any) -> Tensor:
-            other = next(beside)
-            student = run.task.forward(model, other).logits
-            run.journal.advance(len(student))
+            student, other = beside.forward()
             kept = divergence(outputs.logits, good.logits(batch), temperature=self.temperature)
-            lost = divergence(student, bad.logits(other), temperature=self.temperature)
-            return per_record_mean([(kept, len(outputs.targets)), (lost, len(student))])
+            lost = divergence(student.logits, bad.logits(other), temperature=self.temperature)
+            return per_record_mean([(kept, len(outputs.targets)), (lost, len(student.targets))])
 
-        staying = max(1, min(batch_size - going, len(run.request.retain)))
-        examples = max(1, round(self.allowance(run.request) / 2 * staying / (staying + going)))
+        examples = affordable(
+            self.allowance(run.request) // 2, records=len(run.request.retain), batch_size=staying, beside=going
+        )
         walk = Pass(run.request.for_training("retain"), examples, loss, staying)
         return self.train(model, [walk], run)

@@ -84,7 +84,7 @@ class Ebb(Repairing):
         return replace(recipe, learning_rate=self.peak * training.learning_rate)
 
     def statistics(self, request: ForgetRequest) -> int:
-        """What the rankings read, and validation records."""
+        """What the rankings read, at most, and validation records."""
         ranked = sum(rate.ranking.reads(request) for rate in (self.linear, self.conv))
         return ranked + (read_for_strength(request) if self.by_memory else 0)
 

@@ -9,22 +9,32 @@ from torch import nn
 
 from ebbing.errors import InputError
 from ebbing.methods.unlearner import Run
-from ebbing.units import UnitGroup, find_units
+from ebbing.units import UnitGroup, find_units, layers_in_order
+
+STATISTICS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 
 
 def last_layers(model: nn.Module, run: Run, *, count: int) -> list[UnitGroup]:
     """The layers that run last, `Linear` and convolutional ones counted; in the order they run.
 
     Raises:
-        InputError: if the model has not as many.
+        InputError: if the model has not as many, or one of them cannot be told apart as units, such as one whose weights are
+            computed from others.
     """
-    units = find_units(model, task=run.task, batch=run.a_batch())
-    if len(units) < count:
+    batch = run.a_batch()
+    names = layers_in_order(model, task=run.task, batch=batch)
+    if len(names) < count:
         raise InputError(
-            f"the last {count} layers are asked for, but the model has {len(units)} that can be told apart: "
-            f"{[u.name for u in units]}. Ask for fewer."
+            f"the last {count} layers are asked for, but the model has {len(names)}: {names}. Ask for fewer."
         )
-    return units[-count:]
+    units = {unit.name: unit for unit in find_units(model, task=run.task, batch=batch)}
+    lost = [name for name in names[-count:] if name not in units]
+    if lost:
+        raise InputError(
+            f"the last {count} layers {names[-count:]} must have weights of their own that are trained, and no normalisation "
+            f"that undoes them, but {lost} have not. A warning says why."
+        )
+    return [units[name] for name in names[-count:]]
 
 
 @contextmanager
@@ -32,14 +42,15 @@ def only(model: nn.Module, layers: list[UnitGroup]) -> Iterator[list[nn.Module]]
     """Train some layers and the normalisations that belong to them, and nothing else; afterwards all is as it was before.
 
     Yields:
-        The modules all of whose parameters are at rest, so that their running statistics can rest as well.
+        The normalisations that are not trained, so that their running statistics can rest as well.
     """
     before = {p: p.requires_grad for p in model.parameters()}
     own = {id(model.get_parameter(part.parameter)) for layer in layers for part in layer.slices}
     try:
         for parameter, trainable in before.items():
             parameter.requires_grad_(trainable and id(parameter) in own)
-        yield [m for m in model.modules() if not any(p.requires_grad for p in m.parameters())]
+        norms = [module for module in model.modules() if isinstance(module, STATISTICS)]
+        yield [norm for norm in norms if not any(p.requires_grad for p in norm.parameters())]
     finally:
         for parameter, trainable in before.items():
             parameter.requires_grad_(trainable)

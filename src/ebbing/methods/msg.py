@@ -74,7 +74,9 @@ class MSG(Repairing):
         found = {
             f"{name}.weight".lstrip("."): module.weight
             for name, module in model.named_modules()
-            if isinstance(module, CONVOLUTIONS) and module.weight.requires_grad
+            if isinstance(module, CONVOLUTIONS)
+            and isinstance(module.weight, nn.Parameter)
+            and module.weight.requires_grad
         }
         if not found:
             raise InputError("MSG draws weights of convolutions anew, but the model has none that is trained.")
@@ -101,8 +103,9 @@ class MSG(Repairing):
                 for batch in iterate(data, batch_size=self.batch_size):
                     with torch.enable_grad():
                         outputs = run.task.forward(model, batch)
-                        gradients = torch.autograd.grad(run.task.loss(outputs), weights)
+                        gradients = torch.autograd.grad(run.task.loss(outputs), weights, allow_unused=True)
                     for pull, gradient in zip(pulls, gradients, strict=True):
-                        pull += sign * gradient
+                        if gradient is not None:
+                            pull += sign * gradient
                     run.journal.advance(len(outputs.targets))
         return pulls

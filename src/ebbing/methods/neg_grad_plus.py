@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ebbing.errors import InputError
-from ebbing.methods.beside import forget_batches
+from ebbing.methods.beside import Beside, affordable
 from ebbing.methods.repair import Repairing
 from ebbing.methods.unlearner import Run
 from ebbing.task import Outputs
@@ -48,15 +48,17 @@ class NegGradPlus(Repairing):
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Descend and climb at once."""
-        beside = forget_batches(run, batch_size=self.forget_batch_size)
+        beside = Beside(model, run, batch_size=self.forget_batch_size)
 
         def loss(outputs: Outputs, batch: Any) -> Tensor:
-            going = run.task.forward(model, next(beside))
-            run.journal.advance(len(going.targets))
+            going, _ = beside.forward()
             kept, lost = run.task.loss(outputs), run.task.loss(going)
             return self.retain_weight * kept - (1 - self.retain_weight) * lost
 
-        staying = min(self.repair.batch_size, len(run.request.retain))
-        together = staying + min(self.forget_batch_size, len(run.request.forget))
-        examples = max(1, round(self.allowance(run.request) * staying / together))
+        examples = affordable(
+            self.allowance(run.request),
+            records=len(run.request.retain),
+            batch_size=self.repair.batch_size,
+            beside=min(self.forget_batch_size, len(run.request.forget)),
+        )
         return self.train(model, [Pass(run.request.for_training("retain"), examples, loss)], run)

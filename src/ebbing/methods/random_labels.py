@@ -21,14 +21,15 @@ class RandomLabels(Repairing):
     Fan et al., arXiv 2310.12508.
 
     Attributes:
-        rounds: how often the two alternate, >= 1.
+        rounds: how often the two alternate, >= 1. How much of D_r a round visits follows from what is allowed; in the public
+            code it is an epoch of each.
         wrong_only: whether a record's own label is never drawn.
         repair: see `Repairing`. What is visited of the forget set counts as well.
         budget: likewise.
         training: likewise.
     """
 
-    rounds: int = 5
+    rounds: int = 10
     wrong_only: bool = True
     repair: Recipe = field(
         default_factory=lambda: Recipe(

@@ -21,7 +21,7 @@ class Repairing(Unlearner):
         repair: the training on the retain set.
         budget: share of one retraining's examples that the method may process, > 0; it needs ``training``.
         training: the recipe that the original was trained by; on the command line it is filled in. None leaves the
-            length of the repair to ``repair`` alone.
+            length of the repair to ``repair`` alone: the examples that it would process, whatever a record costs.
     """
 
     repair: Recipe = field(
@@ -38,12 +38,22 @@ class Repairing(Unlearner):
             raise InputError(f"`budget` must be > 0, a share of one retraining, but is {self.budget}.")
 
     def repair_of(self, request: ForgetRequest) -> Recipe:
-        """The repair of a request: as long as its own recipe says, within what the budget leaves where that is known."""
+        """The repair of a request: as long as its own recipe says, within what the budget leaves where that is known.
+
+        Raises:
+            InputError: if what is read before the repair uses the budget up.
+        """
         if self.training is None:
             return self.repair
         n = len(request.retain)
-        allowed = round(self.budget * self.training.examples(n)) - self.statistics(request)
-        return replace(self.repair, max_examples=min(self.repair.examples(n), max(1, allowed)))
+        allowed = max(1, round(self.budget * self.training.examples(n)))
+        left = allowed - self.statistics(request)
+        if left < 1:
+            raise InputError(
+                f"a budget of {allowed:,} examples ({self.budget:.3g} of one retraining) must leave some for the repair, but "
+                f"{type(self).__name__} reads {self.statistics(request):,} before it. Give it a larger `budget`."
+            )
+        return replace(self.repair, max_examples=min(self.repair.examples(n), left))
 
     def allowance(self, request: ForgetRequest) -> int:
         """Examples that the repair of a request processes, whatever they are used for."""

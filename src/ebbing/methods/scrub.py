@@ -26,11 +26,11 @@ class SCRUB(Repairing):
 
     In the first rounds a pass over D_f maximises KL(teacher || student); each round ends with a pass over D_r that minimises
     alpha * KL(teacher || student) + gamma * CE. One optimizer goes through all of it. With ``rewind`` that is SCRUB+R: the
-    result is the model after the round whose error on D_f is nearest to the error on unseen validation records drawn as
-    D_f was, so that the records do not stand out by being answered worse than unseen ones.
+    result is the model after the round whose error on D_f is nearest to the last round's error on unseen validation records
+    drawn as D_f was, so that the records do not stand out by being answered worse than unseen ones.
 
     Source: Kurmanji et al., arXiv 2302.09880; the defaults are those of the public code for small data, where D_f comes in
-    batches of 64 and D_r in batches of 32.
+    batches of 64 and D_r in batches of 32. There a round visits all of D_r; here how much follows from what is allowed.
 
     Attributes:
         rounds: how often D_r is visited, >= 1.
@@ -81,15 +81,15 @@ class SCRUB(Repairing):
             raise InputError("\n".join(problems))
 
     def statistics(self, request: ForgetRequest) -> int:
-        """What rewinding reads after each round."""
+        """What rewinding reads after each round, and at the end."""
         unseen = request.validation_matched
         if not self.rewind or unseen is None:
             return 0
-        return self.rounds * (min(SAMPLE, len(request.forget)) + min(SAMPLE, size(unseen)))
+        return self.rounds * min(SAMPLE, len(request.forget)) + min(SAMPLE, size(unseen))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Alternate, and go back if asked to."""
-        rewinder = _Rewinder(model, run) if self.rewind else None
+        rewinder = _Rewinder(run) if self.rewind else None
         passes = self.passes(Teacher(model, run), run)
         ends = {number for number, walk in enumerate(passes, start=1) if walk.batch_size is None}
 
@@ -120,9 +120,12 @@ class SCRUB(Repairing):
 
 
 class _Rewinder:
-    """Keeps the model whose error on the forget set is nearest to that on unseen records drawn as it was."""
+    """Keeps the model of every round, and goes back to the one whose error on the forget set is the right one.
 
-    def __init__(self, model: nn.Module, run: Run) -> None:
+    That is the error of the last round on unseen records drawn as the forget set was. Every round's weights are held.
+    """
+
+    def __init__(self, run: Run) -> None:
         unseen = run.request.validation_matched
         if unseen is None:
             raise InputError(
@@ -130,18 +133,21 @@ class _Rewinder:
                 "`validation`, or set rewind=False."
             )
         self._run, self._unseen = run, unseen
-        self._gap, self._weights = float("inf"), deepcopy(model.state_dict())
+        self._rounds: list[tuple[float, dict[str, Tensor]]] = []
 
     def look(self, model: nn.Module) -> None:
-        """Compare the errors after a round; of several that are equally near the first stays."""
-        gap = abs(self._run.accuracy(model, self._run.request.forget) - self._run.accuracy(model, self._unseen))
-        if gap < self._gap:
-            self._gap, self._weights = gap, deepcopy(model.state_dict())
+        """Note the accuracy on the forget set after a round, and keep the weights."""
+        self._rounds.append((self._run.accuracy(model, self._run.request.forget), deepcopy(model.state_dict())))
 
     def best(self, model: nn.Module) -> nn.Module:
-        """The model with the weights of that round."""
-        model.load_state_dict(self._weights)
-        self._run.journal.note(f"Rewound to the round whose error is within {self._gap:.1%} of that on unseen records.")
+        """The model of the round that is nearest; of several that are equally near the first."""
+        wanted = self._run.accuracy(model, self._unseen)
+        number = min(range(len(self._rounds)), key=lambda i: abs(self._rounds[i][0] - wanted))
+        gap = abs(self._rounds[number][0] - wanted)
+        model.load_state_dict(self._rounds[number][1])
+        self._run.journal.note(
+            f"Rewound to round {number + 1} of {len(self._rounds)}, whose error is within {gap:.1%} of that on unseen records."
+        )
         return model
 
 

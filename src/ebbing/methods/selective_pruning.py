@@ -12,7 +12,7 @@ from ebbing.methods.unlearner import Run, Unlearner
 from ebbing.rankings import ActivationRatio
 from ebbing.rates import TopRate
 from ebbing.request import ForgetRequest
-from ebbing.units import find_units
+from ebbing.units import find_units, layers_in_order
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SelectivePruning(Unlearner):
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Delete."""
         batch = run.a_batch()
-        last = find_units(model, task=run.task, batch=batch)[-1].name
+        last = layers_in_order(model, task=run.task, batch=batch)[-1]
         units = [u for u in find_units(model, task=run.task, batch=batch, layers=self.layers) if u.name != last]
         if not units:
             raise InputError(

@@ -67,7 +67,18 @@ def read_for_strength(request: ForgetRequest) -> int:
     unseen = request.validation_matched
     if unseen is None or request.concept:
         return 0
-    return min(SAMPLE, len(request.forget)) + min(SAMPLE, size(unseen))
+    n, m = min(SAMPLE, len(request.forget)), min(SAMPLE, size(unseen))
+    return n + m if can_tell(n, m) else 0
+
+
+def can_tell(n: int, m: int) -> bool:
+    """Whether so many records could show memory at full strength if there were nothing but memory.
+
+    Example:
+        >>> can_tell(1, 1000), can_tell(2, 1000), can_tell(10, 10)
+        (False, False, True)
+    """
+    return 0.5 - SURE * auc_by_chance(n, m) >= WHOLE - 1e-9
 
 
 def strength_of(model: nn.Module, run: Run) -> float:
@@ -81,8 +92,14 @@ def strength_of(model: nn.Module, run: Run) -> float:
     if unseen is None:
         run.journal.note("No validation records are drawn as the forget set was: decay is at full strength.")
         return 1.0
-    auc = loss_auc(model, run, unseen)
     n, m = min(SAMPLE, len(run.request.forget)), min(SAMPLE, size(unseen))
+    if not can_tell(n, m):
+        run.journal.note(
+            f"{n} records to forget and {m} unseen ones drawn alike are too few to tell what is memorised: decay is at full "
+            "strength."
+        )
+        return 1.0
+    auc = loss_auc(model, run, unseen)
     strength = memorised_strength(auc, n, m)
     run.journal.note(
         f"On validation records the loss tells the forget set with an AUC of {auc:.2f}, chance alone gives .5 ± "

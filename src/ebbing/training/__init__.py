@@ -1,8 +1,21 @@
 """Training: the recipe, the one loop, the one way to seed, and trainers that make originals and retrained models alike."""
 
-from ebbing.training.descent import DivergedError, Loss, Pass, descend, fit
+from ebbing.training.descent import DivergedError, Loss, Pass, descend, fit, lone_record, steps_of
 from ebbing.training.recipe import Recipe
 from ebbing.training.seeding import seeded, stream
 from ebbing.training.trainer import OwnTrainer, Trainer
 
-__all__ = ["DivergedError", "Loss", "OwnTrainer", "Pass", "Recipe", "Trainer", "descend", "fit", "seeded", "stream"]
+__all__ = [
+    "DivergedError",
+    "Loss",
+    "OwnTrainer",
+    "Pass",
+    "Recipe",
+    "Trainer",
+    "descend",
+    "fit",
+    "lone_record",
+    "seeded",
+    "steps_of",
+    "stream",
+]

@@ -43,6 +43,22 @@ def fast_layout(model: nn.Module) -> Iterator[None]:
         model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
+@contextmanager
+def lone_record(model: nn.Module, records: int) -> Iterator[None]:
+    """Batch normalisation by running statistics where there is one record, as of one no statistics can be taken."""
+    if records > 1:
+        yield
+        return
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    try:
+        for norm in norms:
+            norm.eval()
+        yield
+    finally:
+        for norm in norms:
+            norm.train()
+
+
 @dataclass(frozen=True)
 class Pass:
     """A walk over records within one descent.
@@ -105,8 +121,10 @@ def descend(
             n, batch_size = size(walk.dataset), walk.batch_size or recipe.batch_size
             for order in epoch_orders(n, examples=walk.examples, generator=generator):
                 epoch += 1
-                for batch in iterate(walk.dataset, batch_size=batch_size, order=order):
-                    outputs = task.forward(model, batch)
+                cuts = spans(len(order), batch_size)
+                for cut, batch in zip(cuts, iterate(walk.dataset, batch_size=batch_size, order=order), strict=True):
+                    with lone_record(model, cut[1] - cut[0]):
+                        outputs = task.forward(model, batch)
                     value = task.loss(outputs) if walk.loss is None else walk.loss(outputs, batch)
                     optimizer.zero_grad()
                     value.backward()  # type: ignore[no-untyped-call]
@@ -130,7 +148,17 @@ def _steps(walk: Pass, batch_size: int) -> int:
         raise InputError(
             f"training needs at least one record, but {walk.examples} examples of an empty data set are asked for."
         )
-    whole, rest = divmod(walk.examples, n) if walk.examples else (0, 0)
+    return steps_of(n, walk.examples, batch_size)
+
+
+def steps_of(n: int, examples: int, batch_size: int) -> int:
+    """Steps that it takes to visit examples of n records, epoch after epoch.
+
+    Example:
+        >>> steps_of(70, 100, 64), steps_of(70, 0, 64)
+        (3, 0)
+    """
+    whole, rest = divmod(examples, n) if examples else (0, 0)
     return whole * len(spans(n, batch_size)) + (len(spans(rest, batch_size)) if rest else 0)
 
 

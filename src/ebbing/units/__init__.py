@@ -7,7 +7,7 @@ A unit is a row of a `Linear` layer, an output channel of a convolution, or a si
 - **decay** moves its weights toward an anchor: theta = A + phi * (theta_start - A).
 """
 
-from ebbing.units.find import find_units
+from ebbing.units.find import find_units, layers_in_order
 from ebbing.units.group import FactorFunction, Factors, Slice, UnitGroup, by_slice, by_unit, gated, reading
 from ebbing.units.single import single_weights
 from ebbing.units.weights import Weights, bake, decay, fresh_anchor, weights_of
@@ -25,6 +25,7 @@ __all__ = [
     "find_units",
     "fresh_anchor",
     "gated",
+    "layers_in_order",
     "reading",
     "single_weights",
     "weights_of",

@@ -82,6 +82,24 @@ def find_units(model: nn.Module, *, task: Task, batch: Any, layers: str | Sequen
     return groups
 
 
+def layers_in_order(model: nn.Module, *, task: Task, batch: Any) -> list[str]:
+    """Names of the `Linear` and convolutional layers that run, whether they can be decayed or not, in the order they run.
+
+    Args:
+        model: left as it was.
+        task: runs the model on ``batch``.
+        batch: a few examples.
+    """
+    order: dict[str, None] = {}
+    with ExitStack() as stack, evaluation_mode(model):
+        for name, module in model.named_modules():
+            if isinstance(module, LAYERS):
+                handle = module.register_forward_hook(lambda *_, name=name: order.setdefault(name))
+                stack.callback(handle.remove)
+        task.forward(model, batch)
+    return list(order)
+
+
 def _wanted(model: nn.Module, layers: str | Sequence[str]) -> set[str]:
     """Names of the layers asked for."""
     have = {n: m for n, m in model.named_modules() if isinstance(m, LAYERS)}

@@ -75,5 +75,5 @@ def decay(
             for part in group.slices if anchor is not None else group.baked:
                 theta = start[part.parameter]
                 phi = along(factors[group.name], theta, part.axis)
-                rest = torch.zeros_like(theta) if anchor is None else anchor[part.parameter]
+                rest = torch.zeros_like(theta) if anchor is None else anchor[part.parameter].to(theta)
                 model.get_parameter(part.parameter).copy_(torch.lerp(rest, theta, phi))  # exact at 0 and 1
