@@ -81,12 +81,17 @@ class Judge:
             self.bands[judged] = verdict.bands_of(self.reference, judged=judged, hidden=self.hidden)
         return self.bands[judged]
 
-    def verdict(self, after: Seen) -> Verdict:
-        """The worst of the models' verdicts, or why there can be none."""
+    def verdict(self, after: Seen, *, original: int | None = None) -> Verdict:
+        """The worst of the models' verdicts, or why there can be none.
+
+        Args:
+            after: the models.
+            original: the number of the original that they were made of; None where it may be any: the one that remembers most.
+        """
         bands = self.bands_for(after.answers.n_models)
         if self.lacking is not None or bands is None:
             return Verdict(verdict.INCONCLUSIVE, f"{self.lacking}.")
-        loudest = max(self.original, key=lambda f: abs(f.m))
+        loudest = max(self.original, key=lambda f: abs(f.m)) if original is None else self.original[original]
         return verdict.worst([verdict.judge(f, loudest, bands) for f in self.figures(after)])
 
     def describe(self, seen: Seen, *, copies: Copies | None = None, planted: Planted | None = None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from ebbing.bench import tasks
 from ebbing.bench.cells import Cell, Places, cells_of, make_cells, refuse_other_settings
@@ -14,9 +15,10 @@ from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import BUDGETS, METHODS, within
 from ebbing.bench.tables import HEADER, Board, table, tables
 from ebbing.bench.tasks import TASKS, frozen, request_of
+from ebbing.checkpoints import write_weights
 from ebbing.errors import InputError
 from ebbing.journal import Journal
-from ebbing.methods import FineTune
+from ebbing.methods import FineTune, Unlearner
 from ebbing.training import Recipe
 
 NAME = "digits-mislabelled5-cnn/v1"
@@ -66,8 +68,8 @@ def test_the_original_remembers_and_a_fresh_network_does_not(made) -> None:
     assert set(nothing["figures"]["verdicts"]) == {"under-forgotten"}
     assert abs(fresh["figures"]["memory"]["mean"]) < 0.3 * nothing["figures"]["memory"]["mean"]
     assert fresh["figures"]["klom_gaussian"]["forget"]["mean"] < nothing["figures"]["klom_gaussian"]["forget"]["mean"]
-    assert fresh["cost"]["examples_ratio"] == pytest.approx(0.3, abs=0.12)  # the guards' reading is part of it
-    assert nothing["cost"]["examples_ratio"] < 0.1
+    assert fresh["cost"]["examples_ratio"] == pytest.approx(0.3, abs=0.01)  # the guards' reading is no part of it
+    assert nothing["cost"]["examples_ratio"] == 0.0
     assert board.reference["retrained"]["memory"]["mean"] == pytest.approx(0.0, abs=0.3)
 
 
@@ -99,7 +101,7 @@ def test_another_method_under_the_same_label_is_refused(made) -> None:
 def test_the_frozen_records_are_those_of_the_rule(task) -> None:
     request = request_of(task)
     assert request.forget_ids.tolist() == frozen(task)["forget"]
-    assert len(request.matched) >= 5
+    assert request.concept or len(request.matched) >= 20  # fewer, and no verdict could be given
     assert request.validation_matched is not None
 
 
@@ -154,26 +156,82 @@ def test_what_is_exported_can_be_unlearned_elsewhere_and_scored(made, tmp_path) 
     assert found["cost"]["examples_ratio"] == pytest.approx(1000 / SMALL.recipe.examples(len(request.retain)))
 
     published = replace(places, work=tmp_path / "empty")
-    by_margins = figures(places, take_in(SMALL, published, tmp_path / "task" / "originals", label="by-margins"))
+    by_margins = figures(
+        places, take_in(SMALL, published, tmp_path / "task" / "originals", label="margins", budget=1.0)
+    )
     assert by_margins["figures"]["memory"]["mean"] == pytest.approx(wanted["memory"]["mean"], rel=0.01)
     assert by_margins["figures"]["accuracy"] == wanted["accuracy"]
-    for name in ("theirs-30", "by-margins"):
+    assert not by_margins["figures"]["looked_inside"]
+    assert "(by answers alone)" in tables([Board(SMALL, json.loads(places.reference(SMALL).read_text()), [by_margins])])
+    for name in ("theirs-30", "margins-100"):
         (places.results / SMALL.folder / f"{name}.json").unlink()
 
 
 @pytest.mark.parametrize(
-    ("files", "label", "said"),
-    [((0, 1), "theirs", r"lacks \[2, 3\]"), (range(4), "salun", "is a method of the leaderboard")],
+    ("files", "settings", "said"),
+    [
+        ((0, 1), {}, r"lacks \[2, 3\]"),
+        (range(4), {"label": "salun"}, "is a method of the leaderboard"),
+        (range(4), {"label": "reference"}, "a label must begin"),
+        (range(4), {"label": "../theirs"}, "a label must begin"),
+        (range(4), {"label": "a|b"}, "a label must begin"),
+        (range(4), {"budget": 10.0}, "must be a share of one retraining"),
+        (range(4), {"budget": 0.01, "examples": 9000.0}, r"9,000 examples are more than 1.0%"),
+    ],
 )
-def test_what_cannot_be_scored_is_refused(made, tmp_path, files, label, said) -> None:
+def test_what_cannot_be_scored_is_refused(made, tmp_path, files, settings, said) -> None:
     for number in files:
         (tmp_path / f"{number}.safetensors").write_bytes(b"")
     with pytest.raises(InputError, match=said):
-        take_in(SMALL, made[0], tmp_path, label=label)
+        take_in(SMALL, made[0], tmp_path, **({"label": "theirs", "budget": 0.3} | settings))
+
+
+def test_what_was_made_here_is_not_overwritten(made, tmp_path) -> None:
+    places, _ = made
+    for number in range(4):
+        (tmp_path / f"{number}.safetensors").write_bytes(b"")
+    mine = places.cell(Cell(SMALL, "mine", FineTune(), 0.3))
+    mine.write_text(json.dumps({"method": {"class": "ebbing.methods.fine_tune:FineTune"}}))
+    with pytest.raises(InputError, match="holds figures of a method that was run here"):
+        take_in(SMALL, places, tmp_path, label="mine", budget=0.3)
+    mine.unlink()
+
+
+def test_other_recipes_do_not_pass_for_the_asked_one(made) -> None:
+    """What was seen goes by numbers alone, so that the folders say what it was made by."""
+    places, _ = made
+    longer = replace(SMALL, recipe=Recipe(epochs=21, learning_rate=5e-3))
+    asked = [Cell(longer, "fine-tune", FineTune(), 0.1)]
+    with pytest.raises(InputError, match="holds models of another recipe"):
+        list(make_cells(asked, places, workers=1))
+    with pytest.raises(InputError, match="holds figures of another recipe"):
+        list(make_cells(asked, replace(places, work=places.work / "new"), workers=1))
+
+
+def test_models_are_those_of_one_thread_whatever_the_caller_has(made, monkeypatch) -> None:
+    """A lost reference is made again without training anything."""
+    places, _ = made
+    kept = places.results / "kept.txt"
+    places.reference(SMALL).rename(kept)
+    monkeypatch.setattr("ebbing.bench.cells.train_or_load", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert not list(make_cells([cell("do-nothing", None)], places, workers=1))
+    old, new = (json.loads(p.read_text()) for p in (kept, places.reference(SMALL)))
+    assert new["retrained"] == old["retrained"]
+    assert new["seconds"] == old["seconds"]
+
+
+def test_what_says_nothing_of_its_cost_is_not_held_to_a_budget() -> None:
+    class Silent(Unlearner):
+        def forget(self, model, run):
+            return model
+
+    with pytest.raises(InputError, match="must say by `expected_examples`"):
+        within(Silent(), 0.1, SMALL.recipe, request_of(SMALL))
 
 
 def test_without_anything_to_compare_with_nothing_is_scored(tmp_path) -> None:
     for number in range(4):
-        (tmp_path / f"{number}.safetensors").write_bytes(b"")
+        write_weights(tmp_path / f"{number}.safetensors", SMALL.trainer.initial(seed=number))
     with pytest.raises(InputError, match="has nothing to compare with"):
-        take_in(SMALL, Places(tmp_path / "results", tmp_path / "work"), tmp_path, label="theirs")
+        take_in(SMALL, Places(tmp_path / "results", tmp_path / "work"), tmp_path, label="theirs", budget=0.1)

@@ -10,9 +10,11 @@ import pytest
 from ebbing.bench.cells import Places
 from ebbing.bench.methods import METHODS
 from ebbing.bench.tasks import TASKS, request_of
-from ebbing.bench.tuning import Range, Tuning, space_of, tune, tuned_method, validation_view, with_value
+from ebbing.bench.tuning import REFUSED, Range, Tuning, space_of, tune, tuned_method, validation_view, with_value
 from ebbing.errors import InputError
 from ebbing.methods import FineTune
+from ebbing.observations import observe
+from ebbing.testing.problems import guarded
 from ebbing.training import Recipe
 
 TASK = replace(TASKS["digits-mislabelled5-cnn/v1"], models=4, recipe=Recipe(epochs=12, learning_rate=5e-3))
@@ -39,6 +41,8 @@ def test_trials_are_kept_and_gone_on_from(places) -> None:
     assert len(set(rates)) == 3
     assert all(1e-4 <= rate <= 5e-2 for rate in rates)
     best = min(both, key=lambda trial: trial["value"])
+    with pytest.raises(InputError, match="was made for other settings"):
+        tuned_method("fine-tune", FineTune(budget=0.5), 0.2, places.results)
     found = tuned_method("fine-tune", METHODS["fine-tune"], 0.2, places.results)
     assert found == with_value(FineTune(), "repair.learning_rate", best["settings"]["repair.learning_rate"])
     assert tuned_method("fine-tune", METHODS["fine-tune"], 0.1, places.results) is None
@@ -61,11 +65,39 @@ def test_settings_are_not_chosen_where_results_are_reported() -> None:
         replace(tuning(), tasks=[TASKS["digits-memorised3-cnn/v1"]])
 
 
+def test_settings_that_a_method_refuses_fail_their_trial_alone(places, monkeypatch) -> None:
+    def refuse(*_):
+        raise InputError("no")
+
+    monkeypatch.setattr("ebbing.bench.tuning._on", refuse)
+    (trial,) = tune(replace(tuning(trials=1), label="refuses"), places)
+    assert trial["value"] == REFUSED
+    assert trial["reason"] == "no"
+
+
+def test_an_unfinished_tuning_is_not_taken(places) -> None:
+    path = tuning().path(places.results)
+    held = json.loads(path.read_text())
+    path.with_name("unfinished-20.json").write_text(json.dumps(held | {"wanted": 12}))
+    with pytest.raises(InputError, match="of 12 trials"):
+        tuned_method("unfinished", METHODS["fine-tune"], 0.2, places.results)
+
+
+def test_what_is_too_dear_is_said_before_anything_is_trained(tmp_path) -> None:
+    space = {"share": Range(0.1, 0.2)}
+    dear = replace(tuning(), label="dear", method=METHODS["selective-pruning"], space=space, budget=0.01)
+    with pytest.raises(InputError, match=r"dear costs more than 1.0% of retraining"):
+        list(tune(dear, Places(tmp_path / "results", tmp_path / "work")))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_holdout_is_not_read() -> None:
-    request = request_of(TASK)
+    request, accessed = guarded(request_of(TASK), "holdout", "matched")
     view = validation_view(request)
     assert view.holdout is request.validation
     assert view.matched is request.validation_matched
+    observe([TASK.trainer.initial(seed=0)], view, task=TASK.trainer.task)
+    assert not accessed
     with pytest.raises(InputError, match="tuning needs `validation` records"):
         validation_view(replace(request, validation_matched=None))
 

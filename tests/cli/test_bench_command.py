@@ -26,7 +26,6 @@ def places(tmp_path: Path) -> list[str]:
     ("words", "why"),
     [
         (["run", "--task", "cifar"], "--task must begin the name of a task, but 'cifar' does not"),
-        (["run", "--task", "fashion10k-memorised"], "the records of 'fashion10k-memorised3-cnn/v1' must be frozen"),
         (["run", "--budget", "0"], r"--budget must be a share of one retraining in (0, 1], but is 0"),
         (["run", "--set", "repair.epochs=3"], "--set needs --method"),
         (
@@ -38,7 +37,10 @@ def places(tmp_path: Path) -> list[str]:
         (["tune", "--method", "ebb", "--task", "fashion10k-random"], "settings may not be chosen on fashion10k"),
         (["tune", "--method", "ebb", "--space", "duration"], "--space must be FIELD=LOW:HIGH[:log]"),
         (["tune", "--method", "ebb", "--space", "speed=1:2"], "Ebb has no setting 'speed'"),
-        (["import", "digits", "nowhere", "--label", "mine"], "no task is called 'digits'"),
+        (["run", "--method", "ebb@salun"], "'salun' is a label of the leaderboard"),
+        (["run", "--method", "ebb@a/b"], "a label must begin with a letter or digit"),
+        (["tune", "--method", "ebb", "--budget", "2"], "the budget must be a share of one retraining"),
+        (["import", "digits", "nowhere", "--label", "mine", "--budget", "0.1"], "no task is called 'digits'"),
         (["show"], "no finished task is in"),
     ],
 )
@@ -65,7 +67,7 @@ def test_a_task_from_end_to_end(call, places, tmp_path, monkeypatch: pytest.Monk
     said = call("bench", "run", "--method", "fine-tune", "--method", "ebb@mine", "--set", "mine.duration=2", *one)
     assert said.code == 0, said.err
     assert "8 of 8 models" in said.out
-    assert "2 of 2 cells" in said.out
+    assert "2 of 2 cells, about" in said.out
     made = tmp_path / "results" / SMALL.folder
     assert {p.name for p in made.iterdir()} == {"reference.json", "margins.npz", "fine-tune-50.json", "mine-50.json"}
     assert json.loads((made / "mine-50.json").read_text())["settings"]["duration"] == 2

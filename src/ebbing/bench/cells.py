@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ebbing import __version__
 from ebbing.bench.margins import publish_margins
 from ebbing.bench.methods import FREE, within
 from ebbing.bench.score import floors, score
@@ -20,15 +22,16 @@ from ebbing.bench.tasks import BenchTask, request_of
 from ebbing.errors import InputError
 from ebbing.evidence import Judge
 from ebbing.files import write_text
-from ebbing.fingerprint import as_plain
+from ebbing.fingerprint import as_plain, source_of
 from ebbing.inside import probed_layers
 from ebbing.journal import Journal
 from ebbing.machine import describe
 from ebbing.methods import Unlearner
+from ebbing.methods.unlearner import SAMPLE
 from ebbing.pool import compute
 from ebbing.request import ForgetRequest
 from ebbing.seen import Seen, see
-from ebbing.store import ModelStore, Trained, train_or_load
+from ebbing.store import ModelStore, Trained, kept, train_or_load
 from ebbing.study import ORACLE_SEEDS
 
 REFERENCE = "reference"
@@ -88,6 +91,10 @@ class Cell:
     method: Unlearner
     budget: float | None
 
+    def __post_init__(self) -> None:
+        """Refuse a label that cannot name a file."""
+        check_label(self.label)
+
     @property
     def path(self) -> str:
         """Its file, below the folder of results."""
@@ -109,6 +116,19 @@ class Job:
         return f"{self.task.folder}/{self.role}-{self.number}"
 
 
+def check_label(label: str) -> None:
+    """A label becomes the name of a file and a word in tables.
+
+    Raises:
+        InputError: if it is not fit for either.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.:+-]*", label) or label == REFERENCE:
+        raise InputError(
+            f"a label must begin with a letter or digit, hold letters, digits and . : + - _ alone, and not be {REFERENCE!r}, "
+            f"but is {label!r}."
+        )
+
+
 def cells_of(tasks: Sequence[BenchTask], methods: Mapping[str, Unlearner], budgets: Sequence[float]) -> list[Cell]:
     """Every method within every budget on every task; what is free once."""
     return [
@@ -127,16 +147,27 @@ def refuse_other_settings(cells: Sequence[Cell], places: Places) -> None:
     """
     for cell in cells:
         path = places.cell(cell)
-        if path.exists() and json.loads(path.read_text(encoding="utf-8"))["method"] != as_plain(cell.method):
+        if path.exists() and json.loads(path.read_text(encoding="utf-8"))["method"] != identity_of(cell.method):
             raise InputError(
                 f"{str(path)!r} must be of the method that is asked for, but was made with other settings under the label "
                 f"{cell.label!r}. Give the method another label (--method NAME@LABEL), or delete the file."
             )
 
 
+def identity_of(method: Unlearner) -> dict[str, Any]:
+    """What tells two methods apart: settings, where the class lives and, of one from elsewhere, its text."""
+    kind = type(method)
+    return {"class": f"{kind.__module__}:{kind.__qualname__}", "source": source_of(kind), "settings": as_plain(method)}
+
+
 def jobs_for(cells: Sequence[Cell], places: Places) -> list[Job]:
     """The models that the missing cells need and that were not seen yet."""
-    tasks = dict.fromkeys(cell.task for cell in cells if not places.cell(cell).exists())
+    return _jobs([cell for cell in cells if not places.cell(cell).exists()], places)
+
+
+def _jobs(cells: Sequence[Cell], places: Places) -> list[Job]:
+    """The models of the tasks of some cells that were not seen yet."""
+    tasks = dict.fromkeys(cell.task for cell in cells)
     return [
         Job(task, role, number)
         for task in tasks
@@ -155,14 +186,38 @@ def make_cells(cells: Sequence[Cell], places: Places, *, workers: int) -> Iterat
         workers: processes of one thread each.
     """
     for task in dict.fromkeys(cell.task for cell in cells):
+        _claim(task, places)
         missing = [cell for cell in cells if cell.task == task and not places.cell(cell).exists()]
         request_of(task, places.data_dir)  # what cannot be had is found out before any process is started
-        for job, _ in compute(_make_model, places, jobs_for(missing, places), workers=workers):
+        unmade = missing if places.reference(task).exists() else [cell for cell in cells if cell.task == task]
+        for job, _ in compute(_make_model, places, _jobs(unmade, places), workers=workers):
             yield job
-        if missing and not places.reference(task).exists():
+        if not places.reference(task).exists():
             _make_reference(task, places)
         for cell, _ in compute(_make_cell, places, missing, workers=workers):
             yield cell
+
+
+def _claim(task: BenchTask, places: Places) -> None:
+    """Refuse folders that hold models or figures of another recipe, or of another version: seen files go by numbers alone.
+
+    Raises:
+        InputError: naming the folder.
+    """
+    mark = places.work / task.folder / "made_by.json"
+    own = {"task": as_plain(task), "ebbing": __version__, "torch": torch.__version__}
+    if mark.exists() and json.loads(mark.read_text(encoding="utf-8")) != own:
+        raise InputError(
+            f"{str(mark.parent)!r} holds models of another recipe or another version of ebbing or torch. Take another --out, "
+            "or delete the folder."
+        )
+    reference = places.reference(task)
+    if reference.exists() and json.loads(reference.read_text(encoding="utf-8"))["task"] != as_plain(task):
+        raise InputError(
+            f"{str(reference)!r} holds figures of another recipe of {task.name}. Take other --results, or delete the folder."
+        )
+    if not mark.exists():
+        write_text(mark, json.dumps(own, indent=1) + "\n")
 
 
 def trained(task: BenchTask, places: Places, role: str, number: int) -> Trained:
@@ -196,13 +251,14 @@ def _all_seen(task: BenchTask, places: Places, role: str) -> list[Seen]:
 def _make_reference(task: BenchTask, places: Places) -> None:
     """What chance alone gives: the floors of every figure."""
     request = request_of(task, places.data_dir)
-    seconds = [trained(task, places, "retrained", number).seconds for number in range(task.models)]
+    seeds = [ORACLE_SEEDS + number for number in range(task.models)]
+    seconds = kept(task.trainer, request.retain, seeds, store=places.store(task), threads=1)
     figures = {
         "task": as_plain(task),
         "request": {name: len(getattr(request, name)) for name in ("forget", "retain", "holdout")},
         "fingerprint": request.fingerprint,
-        "retrained": floors(judge_of(task, places), judged=task.models),
-        "seconds": statistics.median(s for s in seconds if s is not None),
+        "retrained": floors(judge_of(task, places)),
+        "seconds": statistics.median(seconds) if seconds else None,
         "provenance": describe(places.command) | {"threads": torch.get_num_threads()},
     }
     roles = {role: _all_seen(task, places, role) for role in ("original", "retrained")}
@@ -218,7 +274,7 @@ def _make_cell(places: Places, cell: Cell) -> None:
         "task": task.name,
         "label": cell.label,
         "budget": cell.budget,
-        "method": as_plain(cell.method),
+        "method": identity_of(cell.method),
         "settings": as_plain(method),
         "provenance": describe(places.command) | {"threads": torch.get_num_threads()},
     }
@@ -249,7 +305,7 @@ def _figures(method: Unlearner, task: BenchTask, request: ForgetRequest, places:
 
 @dataclass(frozen=True)
 class _Run:
-    """What came of one original: what was seen, what it took, and what retraining took."""
+    """What came of one original: what was seen, what it took without the guards' reading, and what retraining took."""
 
     seen: Seen
     examples: int
@@ -267,4 +323,5 @@ def _unlearn(method: Unlearner, task: BenchTask, request: ForgetRequest, places:
     layers = probed_layers(model, request, task=task.trainer.task) if number < INSIDE else []
     seen = see([model], request, task=task.trainer.task, layers=layers)
     retraining = trained(task, places, "retrained", number).seconds
-    return _Run(seen, journal.examples, seconds, retraining, journal.rolled_back is not None)
+    guards = 2 * min(SAMPLE, len(request.retain))  # read around every method, whatever it is
+    return _Run(seen, journal.examples - guards, seconds, retraining, journal.rolled_back is not None)

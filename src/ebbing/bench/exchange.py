@@ -27,6 +27,7 @@ from ebbing.methods import DoNothing
 from ebbing.observations import save_arrays
 from ebbing.seen import Seen, see
 
+ELSEWHERE = "made elsewhere"
 READABLE = "validation"  # what a method may look at beside the records that go and stay
 
 
@@ -83,7 +84,7 @@ def take_in(
     folder: Path,
     *,
     label: str,
-    budget: float | None = None,
+    budget: float,
     examples: float | None = None,
     seconds: float | None = None,
     on_model: Callable[[int], None] = lambda number: None,
@@ -95,7 +96,7 @@ def take_in(
         places: where retrained models were seen, or at least their margins are published.
         folder: ``0.safetensors`` and so on, one for each original, unlearned.
         label: what the method is called; it must not be that of a method that takes part.
-        budget: at which the row is shown.
+        budget: share of one retraining's examples that it keeps to, in (0, 1].
         examples: processed for one model, forward passes included; None where it is not known.
         seconds: of wall time for one model.
         on_model: called after each model was seen, with its number.
@@ -108,28 +109,38 @@ def take_in(
     """
     if label in METHODS:
         raise InputError(f"{label!r} is a method of the leaderboard. Call what was made elsewhere by another name.")
-    cell = Cell(task, label, DoNothing(), budget)
+    if not 0 < budget <= 1:
+        raise InputError(f"the budget must be a share of one retraining in (0, 1], but is {budget:g}.")
+    cell, request = Cell(task, label, DoNothing(), budget), request_of(task, places.data_dir)
+    retraining = task.recipe.examples(len(request.retain))
+    if examples is not None and examples > budget * retraining:
+        raise InputError(
+            f"{examples:,.0f} examples are more than {budget:.1%} of the {retraining:,} that one retraining processes. Give "
+            "the budget that they lie in."
+        )
+    path = places.cell(cell)
+    if path.exists() and json.loads(path.read_text(encoding="utf-8"))["method"].get("type") != ELSEWHERE:
+        raise InputError(f"{str(path)!r} holds figures of a method that was run here. Take another label.")
     missing = [number for number in range(task.models) if not _weights_at(folder, number).is_file()]
     if missing:
         raise InputError(
             f"{str(folder)!r} must hold the weights of {task.models} models, 0.safetensors and so on, but lacks {missing[:5]}."
         )
-    judge = _judge(task, places)
-    request, seen = request_of(task, places.data_dir), []
-    for number in range(task.models):
-        model = task.trainer.initial(seed=0)
+    models = [task.trainer.initial(seed=0) for _ in range(task.models)]
+    for number, model in enumerate(models):  # whatever is wrong with any is found before anything is judged
         read_weights(_weights_at(folder, number), model)
+    judge, seen = _judge(task, places), []
+    for number, model in enumerate(models):
         read = judge.inside is not None and number < INSIDE
         layers = probed_layers(model, request, task=task.trainer.task) if read else []
         seen.append(see([model], request, task=task.trainer.task, layers=layers))
         on_model(number)
-    retraining = task.recipe.examples(len(request.retain))
     ratio = None if examples is None else examples / retraining
     figures: dict[str, Any] = {
         "task": task.name,
         "label": label,
         "budget": budget,
-        "method": {"type": "made elsewhere", "label": label},
+        "method": {"type": ELSEWHERE, "label": label},
         "settings": None,
         "provenance": describe(places.command) | {"threads": torch.get_num_threads()},
         "figures": score(

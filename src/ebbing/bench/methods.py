@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ebbing.errors import InputError
 from ebbing.methods import (
     CT,
     LFSSD,
@@ -85,6 +86,9 @@ def within(method: Unlearner, budget: float, recipe: Recipe, request: ForgetRequ
 
     Returns:
         None where the method costs more whatever is set, so that it has no row at this budget.
+
+    Raises:
+        InputError: if the method does not say what it costs.
     """
     allowed = round(budget * recipe.examples(len(request.retain)))
     if isinstance(method, Retrain):
@@ -103,4 +107,10 @@ def within(method: Unlearner, budget: float, recipe: Recipe, request: ForgetRequ
     if isinstance(method, SSD):
         records = min(allowed - len(request.forget), len(request.everything_ids))
         return replace(method, records=records) if records > 0 else None
-    return method if (method.expected_examples(request) or 0) <= allowed else None
+    expected = method.expected_examples(request)
+    if expected is None:
+        raise InputError(
+            f"{type(method).__name__} must say by `expected_examples` how many examples it processes to be held to a budget, "
+            "but does not. Add it, or derive from ebbing.methods.Repairing."
+        )
+    return method if expected <= allowed else None

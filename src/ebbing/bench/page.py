@@ -36,8 +36,7 @@ def _view(board: Board) -> dict[str, Any]:
         "described": described(board).replace("`", ""),
         "plots": [(plot, Markup(plot.svg)) for plot in draw_board(board)],
         "tables": [
-            (f"{100 * budget:g}", [[_bold(row[0]), *row[1:]] for row in rows_of(board, budget)])
-            for budget in board.budgets
+            (told, [[_bold(row[0]), *row[1:]] for row in rows_of(board, budget)]) for told, budget in board.shown
         ],
     }
 

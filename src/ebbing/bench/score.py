@@ -37,23 +37,24 @@ def score(judge: Judge, after: Seen, *, looked_into: Seen) -> dict[str, Any]:
     """
     models, retrained = after.answers, _retrained(judge)
     found = judge.figures(Seen(models))
-    outcomes = Counter(judge.verdict(looked_into[[i]]).outcome for i in range(looked_into.answers.n_models))
+    outcomes = Counter(judge.verdict(looked_into[[i]], original=i).outcome for i in range(looked_into.answers.n_models))
     accuracy = {s: getattr(retrained, s).accuracy.mean() for s in SPLITS}
     tow = [tug_of_war({s: float(getattr(models, s).accuracy[i]) for s in SPLITS}, accuracy) for i in range(len(found))]
     return {
         **figures_of_each(found, models),
         "tow": _mean(tow),
         "verdicts": dict(sorted(outcomes.items())),
+        "looked_inside": looked_into.inside is not None and judge.inside is not None,
         **figures_of_all(models, retrained),
     }
 
 
-def floors(judge: Judge, *, judged: int, seed: int = 0) -> dict[str, Any]:
-    """The same of retrained models: each left out once, or ``judged`` of them drawn as if they were unlearned."""
+def floors(judge: Judge, *, seed: int = 0) -> dict[str, Any]:
+    """The same of retrained models: each left out once, or half of them drawn as if they were unlearned."""
     retrained, bands = _retrained(judge), judge.bands_for(1)
     if bands is None:
         raise ValueError("there are no bands without retrained models.")
-    drawn = min(judged, retrained.n_models // 2)
+    drawn = retrained.n_models // 2
     gap, klom = (
         {
             split: floor_of(measure, getattr(retrained, split).margin, n_unlearned=drawn, seed=seed).mean
@@ -65,7 +66,7 @@ def floors(judge: Judge, *, judged: int, seed: int = 0) -> dict[str, Any]:
         **figures_of_each(list(bands.left_out), retrained),
         "margin_gap": gap,
         "klom_gaussian": {split: {"mean": value, "p95": None} for split, value in klom.items()},
-        "floors_judged": drawn,
+        "half": drawn,
         "bands": judge.describe_bands(),
     }
 
@@ -83,10 +84,14 @@ def figures_of_each(found: Sequence[Figures], models: Observations) -> dict[str,
 
 
 def figures_of_all(models: Observations, retrained: Observations) -> dict[str, Any]:
-    """What several models are needed for."""
-    gap, klom = {}, {}
+    """What several models are needed for.
+
+    The gap and KLoM are of the first half of the models against the second half of the retrained ones: the floor can only be
+    taken of halves, and depends on the counts.
+    """
+    gap, klom, half = {}, {}, retrained.n_models // 2
     for split in SPLITS:
-        judged, reference = getattr(models, split).margin, getattr(retrained, split).margin
+        judged, reference = getattr(models, split).margin[:half], getattr(retrained, split).margin[half:]
         gap[split] = float(standardised_margin_gap(judged, reference).mean())
         if len(judged) > 1:
             values = klom_gaussian(judged, reference)

@@ -59,7 +59,12 @@ class Board:
         """Those that there are cells of, ascending."""
         return sorted({cell["budget"] for cell in self.cells if cell["budget"] is not None})
 
-    def at(self, budget: float) -> list[Figures]:
+    @property
+    def shown(self) -> list[tuple[str, float | None]]:
+        """The tables, by what they are called: one for each budget, or one of what is free."""
+        return [(f"{100 * budget:g} % of retraining", budget) for budget in self.budgets] or [("Free", None)]
+
+    def at(self, budget: float | None) -> list[Figures]:
         """The cells within a budget, and those that are free: the closest to retrained models' memory first."""
         chosen = [cell for cell in self.cells if cell["budget"] in (None, budget)]
         return sorted(chosen, key=lambda cell: (cell["figures"] is None, _distance(cell)))
@@ -73,7 +78,7 @@ class Board:
 
 
 def _distance(cell: Figures) -> float:
-    return float("inf") if cell["figures"] is None else abs(float(cell["figures"]["memory"]["mean"]))
+    return float("inf") if cell["figures"] is None else float(cell["figures"]["memory_abs"]["mean"])
 
 
 def read_boards(results: Path) -> list[Board]:
@@ -90,7 +95,7 @@ def read_boards(results: Path) -> list[Board]:
             cells = [_read(p) for p in sorted(folder.glob("*.json")) if p != path]
             boards.append(Board(task, _read(path), cells))
     if not boards:
-        raise InputError(f"no finished task is in {str(results)!r}. Run `ebbing bench` without --tables first.")
+        raise InputError(f"no finished task is in {str(results)!r}. Run `ebbing bench run` first.")
     return boards
 
 
@@ -104,7 +109,7 @@ def tables(boards: Sequence[Board]) -> str:
     parts = []
     for board in boards:
         parts.append(f"## {board.task.name}\n\n{described(board)}\n")
-        parts += [f"### {100 * budget:g} % of retraining\n\n{table(board, budget)}" for budget in board.budgets]
+        parts += [f"### {told}\n\n{table(board, budget)}" for told, budget in board.shown]
     return "\n".join(parts)
 
 
@@ -115,17 +120,17 @@ def described(board: Board) -> str:
     return (
         f"{task.dataset}, `{task.rule}`: {sizes['forget']:,} records go, {sizes['retain']:,} stay, {sizes['holdout']:,} are "
         f"held out; {task.network}, {task.recipe.epochs:g} epochs; {task.models} originals and as many retrained models. "
-        f"{chosen}"
+        f"{chosen} Gap and KLoM are of half the models against half of the retrained ones; verdicts are on at most 16."
     )
 
 
-def table(board: Board, budget: float) -> str:
+def table(board: Board, budget: float | None) -> str:
     """One budget in Markdown."""
     lines = [HEADER, ["---"] * len(HEADER), *rows_of(board, budget)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def rows_of(board: Board, budget: float) -> list[list[str]]:
+def rows_of(board: Board, budget: float | None) -> list[list[str]]:
     """The lines of one budget: retrained models first, then the methods; those inside the band of memory in bold."""
     retrained = board.reference["retrained"]
     first = ["retrained, among themselves", *_figures(retrained, None), "100", "100"]
@@ -162,8 +167,14 @@ def _figures(figures: Figures, verdicts: Mapping[str, int] | None) -> list[str]:
         DASH if attack is None else f"{attack:.3f}",
         DASH if tow is None else f"{tow['mean']:.3f}",
         *(f"{100 * figures['accuracy'][s]['mean']:.1f}" for s in SPLITS),
-        DASH if verdicts is None else ", ".join(f"{SHORT.get(name, name)} {n}" for name, n in verdicts.items()),
+        DASH if verdicts is None else _verdicts(verdicts, looked_inside=figures["looked_inside"]),
     ]
+
+
+def _verdicts(verdicts: Mapping[str, int], *, looked_inside: bool) -> str:
+    """How often each outcome was given, and whether by answers alone."""
+    told = ", ".join(f"{SHORT.get(name, name)} {n}" for name, n in verdicts.items())
+    return told if looked_inside else f"{told} (by answers alone)"
 
 
 def _interval(value: Figures, digits: int) -> str:

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ebbing.bench.cells import Places, trained
-from ebbing.bench.methods import within
+from ebbing.bench.cells import Places, check_label, identity_of, trained
+from ebbing.bench.methods import METHODS, within
 from ebbing.bench.tasks import BenchTask, request_of
 from ebbing.errors import InputError
 from ebbing.files import write_text
@@ -31,6 +31,7 @@ from ebbing.verdict import JOINT_LEVEL
 RETRAINED = 16
 MODELS = 4  # originals that each trial unlearns
 HALF_A_POINT = 0.005  # of accuracy: what the verdict allows
+REFUSED = 1e6  # the value of settings that a method refuses
 M = TypeVar("M")
 
 
@@ -87,7 +88,8 @@ def space_of(label: str, method: Unlearner, more: Mapping[str, Range]) -> dict[s
     Raises:
         InputError: if there is nothing to tune, or a setting that is asked for does not exist.
     """
-    found = dict(more) or dict(SPACES.get(label, {}))
+    alike = next((name for name, other in METHODS.items() if other == method), label)
+    found = dict(more) or dict(SPACES.get(alike, {}))
     if not more:
         for kind, path in ((Repairing, "repair"), (NegGrad, "ascent"), (ForgettingNetwork, "learning")):
             if isinstance(method, kind) and "peak" not in found:
@@ -95,8 +97,16 @@ def space_of(label: str, method: Unlearner, more: Mapping[str, Range]) -> dict[s
     if not found:
         raise InputError(f"{label!r} has no settings that are tuned. Name some: --space FIELD=LOW:HIGH[:log].")
     for path, range_ in found.items():
-        with_value(method, path, _typed(range_, range_.low))
+        for end in (range_.low, range_.high):
+            with_value(method, path, _typed(range_, end))
     return found
+
+
+def value_at(piece: Any, path: str) -> Any:
+    """The present value of a setting, see `with_value`."""
+    for name in path.split("."):
+        piece = getattr(piece, name)
+    return piece
 
 
 def with_value(piece: M, path: str, value: Any) -> M:
@@ -146,6 +156,9 @@ class Tuning:
                 f"settings may not be chosen on {', '.join(reported)}: results are reported on these. Take tasks of the other "
                 "half."
             )
+        check_label(self.label)
+        if not 0 < self.budget <= 1:
+            raise InputError(f"the budget must be a share of one retraining in (0, 1], but is {self.budget:g}.")
         if not self.tasks or self.trials < 1:
             raise InputError(
                 f"tuning needs at least one task and one trial, but has {len(self.tasks)} and {self.trials}."
@@ -171,12 +184,15 @@ def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
         Each trial, those that were found included: settings, value, and what it is made of.
 
     Raises:
-        InputError: if Optuna is not installed, or the file is of another tuning.
+        InputError: if Optuna is not installed, the method costs too much, or the file is of another tuning.
     """
     optuna = _optuna()
     path = tuning.path(places.results)
     trials = _kept(path, tuning)
-    yield from trials
+    for task in tuning.tasks:  # what cannot be had is found out before anything is trained
+        if within(tuning.method, tuning.budget, task.recipe, request_of(task, places.data_dir)) is None:
+            raise InputError(f"{tuning.label} costs more than {tuning.budget:.1%} of retraining on {task.name}.")
+    yield from trials[: tuning.trials]
     while len(trials) < tuning.trials:
         # a seed of its own for each trial, so that one that goes on does not draw what was drawn before
         sampler = optuna.samplers.TPESampler(seed=len(trials), n_startup_trials=5)
@@ -186,7 +202,10 @@ def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
             study.add_trial(optuna.trial.create_trial(params=old["settings"], distributions=drawn, value=old["value"]))
         settings = study.ask(drawn).params
         started = time.perf_counter()
-        tried = _try(tuning, settings, places)
+        try:
+            tried = _try(tuning, settings, places)
+        except InputError as error:  # settings that the method refuses are a failure of the trial, not of the tuning
+            tried = {"value": REFUSED, "tasks": {}, "reason": str(error)}
         trials.append(tried | {"settings": settings, "seconds": time.perf_counter() - started})
         _keep(path, tuning, trials, places)
         yield trials[-1]
@@ -197,8 +216,16 @@ def tuned_method(label: str, method: Unlearner, budget: float, results: Path) ->
     path = results / "tuned" / f"{label}-{100 * budget:g}.json"
     if not path.exists():
         return None
-    best = json.loads(path.read_text(encoding="utf-8"))["best"]["settings"]
-    for name, value in best.items():
+    held = json.loads(path.read_text(encoding="utf-8"))
+    if held["method"] != identity_of(method):
+        raise InputError(
+            f"{str(path)!r} was made for other settings of {label!r} beside the tuned ones. Tune these first."
+        )
+    if len(held["trials"]) < held["wanted"]:
+        raise InputError(
+            f"{str(path)!r} holds {len(held['trials'])} of {held['wanted']} trials. Let the tuning go on first."
+        )
+    for name, value in held["best"]["settings"].items():
         method = with_value(method, name, value)
     return method
 
@@ -226,7 +253,7 @@ def _facts(tuning: Tuning) -> dict[str, Any]:
     """What two tunings must share for one to go on from the other."""
     return {
         "label": tuning.label,
-        "method": as_plain(tuning.method),
+        "method": identity_of(tuning.method),
         "budget": tuning.budget,
         "space": as_plain(dict(tuning.space)),
         "tasks": [task.name for task in tuning.tasks],
@@ -248,7 +275,12 @@ def _kept(path: Path, tuning: Tuning) -> list[dict[str, Any]]:
 
 def _keep(path: Path, tuning: Tuning, trials: Sequence[dict[str, Any]], places: Places) -> None:
     best = min(trials, key=lambda trial: trial["value"])
-    held = _facts(tuning) | {"best": best, "trials": list(trials), "provenance": describe(places.command)}
+    held = _facts(tuning) | {
+        "wanted": tuning.trials,
+        "best": best,
+        "trials": list(trials),
+        "provenance": describe(places.command),
+    }
     write_text(path, json.dumps(held, indent=1) + "\n")
 
 

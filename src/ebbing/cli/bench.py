@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
+from ebbing.allocator import keep_freed_memory
 from ebbing.bench.cells import Cell, Places, cells_of, jobs_for, make_cells, refuse_other_settings
 from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import METHODS
 from ebbing.bench.page import leaderboard_page
 from ebbing.bench.tables import read_boards, tables
-from ebbing.bench.tasks import TASKS, BenchTask, frozen, is_frozen
-from ebbing.bench.tuning import Range, Tuning, space_of, tune, tuned_method
+from ebbing.bench.tasks import TASKS, BenchTask, frozen, is_frozen, request_of
+from ebbing.bench.tuning import Range, Tuning, space_of, tune, tuned_method, value_at
 from ebbing.cli.checks import check_writable
 from ebbing.cli.methods import methods_of
 from ebbing.cli.screen import command_line, make_console, print_line
@@ -48,7 +50,7 @@ def run_bench(options: BenchOptions) -> None:
     Raises:
         InputError: if an option cannot be used.
     """
-    console = make_console()
+    console = _begin()
     wrong = [budget for budget in options.budgets if not 0 < budget <= 1]
     if wrong:
         raise InputError(f"--budget must be a share of one retraining in (0, 1], but is {wrong[0]:g}.")
@@ -68,8 +70,19 @@ def run_bench(options: BenchOptions) -> None:
         return
     check_writable(options.results)
     check_writable(options.out)
+    for task in dict.fromkeys(
+        cell.task for cell in missing
+    ):  # data of the last task are missed at once, not after hours
+        request_of(task, options.data_dir)
     _make(missing, places, console, workers=options.workers)
     show_tables(options.results)
+
+
+def _begin() -> Console:
+    """One thread here as in every worker: models are stored by the number of threads that trained them."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    return make_console()
 
 
 def show_tables(results: Path, html: Path | None = None) -> None:
@@ -83,7 +96,7 @@ def show_tables(results: Path, html: Path | None = None) -> None:
 
 def export_task(name: str, folder: Path, *, data_dir: Path | None, out: Path) -> None:
     """Write a task's originals and splits into a folder."""
-    console, task = make_console(), _task(name)
+    console, task = _begin(), _task(name)
     places = Places(Path("results/bench"), out, data_dir, command_line())
 
     def told(number: int) -> None:
@@ -98,7 +111,7 @@ def import_weights(
     folder: Path,
     *,
     label: str,
-    budget: float | None,
+    budget: float,
     examples: float | None,
     seconds: float | None,
     data_dir: Path | None,
@@ -106,7 +119,7 @@ def import_weights(
     out: Path,
 ) -> None:
     """Score weights that were made elsewhere, and print where they stand."""
-    console, task = make_console(), _task(name)
+    console, task = _begin(), _task(name)
     places = Places(results, out, data_dir, command_line())
     check_writable(results)
 
@@ -155,6 +168,9 @@ def _methods(options: BenchOptions) -> Mapping[str, Unlearner]:
             f"--set would change {', '.join(known)} under the label of the leaderboard. Give the method a label of its own: "
             f"--method {next(iter(known))}@mine."
         )
+    taken = [label for label in (word.partition("@")[2] for word in others) if label in METHODS]
+    if taken:
+        raise InputError(f"{taken[0]!r} is a label of the leaderboard. Give the method a label of its own.")
     return known | (methods_of(others, options.settings, recipe=None) if others else {})
 
 
@@ -188,11 +204,11 @@ def tune_method(
     out: Path,
 ) -> None:
     """Try settings of one method, a line for each."""
-    console = make_console()
+    console = _begin()
     options = BenchOptions(results, out, methods=(word,), budgets=(budget,))
     ((label, method),) = _methods(options).items()
     tasks = [task for task in chosen_tasks(words or ("digits-",)) if words or task.chosen_on]
-    ranges = dict(_range(text) for text in space)
+    ranges = dict(_range(text, method) for text in space)
     tuning = Tuning(label, method, budget, space_of(label, method, ranges), tasks, trials)
     places = Places(results, out, data_dir, command_line())
     check_writable(results)
@@ -209,7 +225,7 @@ def tune_method(
     print_line(console, f"{tuning.path(results)}; `ebbing bench run --tuned --method {label}` makes its cells.")
 
 
-def _range(text: str) -> tuple[str, Range]:
+def _range(text: str, method: Unlearner) -> tuple[str, Range]:
     """A setting and where it is looked for, from ``FIELD=LOW:HIGH[:log]``."""
     name, _, rest = text.partition("=")
     parts = rest.split(":")
@@ -219,24 +235,31 @@ def _range(text: str) -> tuple[str, Range]:
         raise InputError(f"--space must be FIELD=LOW:HIGH[:log], but is {text!r}.") from None
     if len(parts) > 3 or (len(parts) == 3 and parts[2] != "log"):
         raise InputError(f"--space must be FIELD=LOW:HIGH[:log], but is {text!r}.")
-    whole = not any(mark in rest.lower() for mark in ".e")
+    try:
+        whole = type(value_at(method, name)) is int
+    except AttributeError:
+        whole = False  # there is no such setting, which is said with those that there are
     return name, Range(low, high, log=len(parts) == 3, whole=whole)
 
 
 def _make(cells: Sequence[Cell], places: Places, console: Console, *, workers: int) -> None:
     """Make the cells; a line for each, with the time that is left by what the time was spent on so far."""
     jobs, started = len(jobs_for(cells, places)), time.perf_counter()
-    trained, finished, first_cell = 0, 0, 0.0
+    trained, finished, making = 0, 0, 0.0
+    last = started
     for made in make_cells(cells, places, workers=workers):
         if not isinstance(made, Cell):
-            trained += 1
+            trained, last = trained + 1, time.perf_counter()
             left = (time.perf_counter() - started) * (jobs - trained) / trained / 60
             print_line(console, f"{trained} of {jobs} models, about {left:.0f} min left for them; {made.path}")
             continue
-        first_cell = first_cell or time.perf_counter()
-        finished += 1
+        now = time.perf_counter()
+        finished, making, last = finished + 1, making + now - last, now
+        left = making * (len(cells) - finished) / finished / 60
         told = _in_a_line(json.loads(places.cell(made).read_text(encoding="utf-8")))
-        print_line(console, f"{finished} of {len(cells)} cells; {made.path}: {told}")
+        print_line(
+            console, f"{finished} of {len(cells)} cells, about {left:.0f} min left for them; {made.path}: {told}"
+        )
 
 
 def _in_a_line(figures: Mapping[str, Any]) -> str:

@@ -116,7 +116,7 @@ def bench_import(
         Path, typer.Argument(help="Unlearned weights, one file for each original: 0.safetensors and so on.")
     ],
     label: Annotated[str, typer.Option(help="What the method is called.")],
-    budget: Annotated[float | None, typer.Option(help="The share of one retraining at which the row is shown.")] = None,
+    budget: Annotated[float, typer.Option(help="The share of one retraining's examples that it keeps to.")],
     examples: Annotated[
         float | None, typer.Option(help="Processed for one model, forward passes included.", min=0)
     ] = None,

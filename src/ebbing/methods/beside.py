@@ -51,7 +51,7 @@ def affordable(allowance: int, *, records: int, batch_size: int, beside: int) ->
 
     Example:
         >>> affordable(700, records=70, batch_size=64, beside=64)
-        312
+        252
     """
     low, high = 1, max(1, allowance)
     while low < high:

@@ -75,7 +75,7 @@ def can_tell(n: int, m: int) -> bool:
     """Whether so many records could show memory at full strength if there were nothing but memory.
 
     Example:
-        >>> can_tell(1, 1000), can_tell(2, 1000), can_tell(10, 10)
+        >>> can_tell(1, 1000), can_tell(2, 1000), can_tell(20, 20)
         (False, False, True)
     """
     return 0.5 - SURE * auc_by_chance(n, m) >= WHOLE - 1e-9
