@@ -73,7 +73,7 @@ def killed_at_random(tmp_path: Path, *, trials: int) -> None:
 
 
 def test_a_bank_that_is_killed_goes_on(tmp_path) -> None:
-    killed_at_random(tmp_path, trials=4)
+    killed_at_random(tmp_path, trials=2)
 
 
 @pytest.mark.slow
