@@ -70,9 +70,8 @@ def run_bench(options: BenchOptions) -> None:
         return
     check_writable(options.results)
     check_writable(options.out)
-    for task in dict.fromkeys(
-        cell.task for cell in missing
-    ):  # data of the last task are missed at once, not after hours
+    # data of the last task are missed at once, not after hours
+    for task in dict.fromkeys(cell.task for cell in missing):
         request_of(task, options.data_dir)
     _make(missing, places, console, workers=options.workers)
     show_tables(options.results)
