@@ -17,7 +17,6 @@ from pathlib import Path
 import problems
 import torch
 
-import ebbing as eb
 from ebbing.allocator import keep_freed_memory
 from ebbing.files import write_text
 from ebbing.machine import describe
@@ -35,7 +34,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     request, trainer = problems.problem(options.cell, options.dataset, options.data_dir)
-    method = eb.Ebb(training=trainer.recipe)
+    method = problems.plain(trainer.recipe)
     retraining, unlearning = [], []
     for pair in range(options.pairs):
         start = time.perf_counter()

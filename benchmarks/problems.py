@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import ebbing as eb
 from ebbing.data import load
 from ebbing.data.selection import select
@@ -12,6 +14,11 @@ FULL = eb.Recipe(epochs=10, learning_rate=3e-3, schedule="one-cycle")
 TWO_EPOCHS = eb.Recipe(epochs=2, batch_size=64)
 # meant to be long enough that the original predicts 90 % of the wrong labels; the results say of each whether it does
 CANARIES = {"mnist": eb.Recipe(epochs=30), "fashion-mnist": eb.Recipe(epochs=40)}
+
+
+def plain(recipe: eb.Recipe) -> eb.Ebb:
+    """`Ebb` as it was when these problems were first measured, for a recipe of the original's training."""
+    return replace(eb.Ebb.presets["plain"], training=recipe)
 
 
 def problem(cell: str, dataset: str, data_dir: str | None) -> tuple[ForgetRequest, eb.Trainer]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from problems import FULL, problem
+from problems import FULL, plain, problem
 
 import ebbing as eb
 from ebbing.allocator import keep_freed_memory
@@ -102,7 +102,7 @@ def _methods(trainer: eb.Trainer) -> dict[str, Unlearner]:
         "temperature": eb.Temperature(),
         "fine-tune": eb.FineTune(training=trainer.recipe),
         "retrain-equal-compute": eb.RetrainEqualCompute(training=trainer.recipe),
-        "ebb": eb.Ebb(training=trainer.recipe),
+        "ebb": plain(trainer.recipe),
         "forgetting-network:paper": eb.ForgettingNetwork.presets["paper"],
     }
 

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from problems import plain
 from torch.utils.data import TensorDataset
 
 from ebbing.batches import iterate
@@ -37,7 +38,7 @@ from ebbing.evidence import Judge
 from ebbing.files import write_text
 from ebbing.journal import Journal
 from ebbing.machine import describe
-from ebbing.methods import Ebb, FineTune, RetrainEqualCompute, Unlearner
+from ebbing.methods import FineTune, RetrainEqualCompute, Unlearner
 from ebbing.models import digits_cnn
 from ebbing.pool import compute
 from ebbing.request import ForgetRequest
@@ -67,7 +68,7 @@ ORACLES = (4, 8, 16, 32, 64)
 METHODS: dict[str, Unlearner] = {
     "fine-tune": FineTune(training=TRAINER.recipe),
     "retrain-equal-compute": RetrainEqualCompute(training=TRAINER.recipe),
-    "ebb": Ebb(training=TRAINER.recipe),
+    "ebb": plain(TRAINER.recipe),
 }
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from problems import plain
 
 import ebbing as eb
 from ebbing.allocator import keep_freed_memory
@@ -55,7 +56,7 @@ def main() -> None:
     study = Study(
         trainer,
         request,
-        {"ebb": eb.Ebb(training=recipe)},
+        {"ebb": plain(recipe)},
         oracles=n,
         directory=ROOT / "runs" / "standard" / name,
         workers=WORKERS,

@@ -21,6 +21,7 @@ from ebbing.task import Classification
 from ebbing.training import Recipe, Trainer, seeded
 
 CLASSES = 3
+PLAIN = Ebb.presets["plain"]
 STILL = Recipe(epochs=1, learning_rate=1e-30)  # repairs nothing, so that decay is seen alone
 
 
@@ -59,7 +60,7 @@ def decayed(model: nn.Module, asked: ForgetRequest, *, journal: Journal | None =
     """A model after decay without repair; its accuracy is gone, which the guards around a method would undo."""
     with seeded(0) as generator:
         run = Run(asked, Classification(), 0, generator, journal or Journal())
-        return Ebb(repair=STILL, **settings).forget(deepcopy(model), run)
+        return replace(PLAIN, repair=STILL, **settings).forget(deepcopy(model), run)
 
 
 TRAINER = Trainer(convolutions, Recipe(epochs=120, learning_rate=1e-2, batch_size=32))

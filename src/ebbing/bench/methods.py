@@ -67,7 +67,7 @@ METHODS: Mapping[str, Unlearner] = {
     "forgetting-network-ffr": ForgettingNetwork(rate=FixedRate(2.0), turns=2),
     "forgetting-network-vfr": ForgettingNetwork(turns=2),
     "ebb": Ebb(),
-    "ebb-graded": Ebb.presets["graded"],
+    "ebb-plain": Ebb.presets["plain"],
 }
 
 

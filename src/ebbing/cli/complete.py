@@ -7,7 +7,7 @@ METHODS = (
     "distilled-head",
     "do-nothing",
     "ebb",
-    "ebb:graded",
+    "ebb:plain",
     "euk",
     "fine-tune",
     "forgetting-network",

@@ -27,16 +27,22 @@ WORTH_NAMING = 0.05  # of all parameters
 class Ebb(Repairing):
     """One bout of decay, baked, toward a fresh initialisation; then one-cycle repair on the retain set.
 
-    theta <- A + phi(duration; tau) * (theta - A), A a fresh initialisation, tau by the kind of layer.
+    theta <- A + phi(strength * duration; tau) * (theta - A), A a fresh initialisation, tau by the kind of layer, strength in
+    [0, 1] by how much is memorised.
 
-    Departures from the paper's `ForgettingNetwork`: the anchor is a fresh initialisation, not zero (decay to zero leaves
-    dead units that learn slowly); decay changes weights, never only activity; convolutions decay too, more slowly; one
-    bout of decay and one of learning, in this order, instead of turns, so that the result is a repaired model; the
-    repair's learning rate follows one cycle with a high peak; the default rate is fixed for each kind of layer,
-    as ranking units by activation was no better than chance where it was tried.
+    Departures from the paper's `ForgettingNetwork`:
 
-    The preset ``graded`` decays convolutions less, leaves the layer alone that reads the input, repairs with ten times the
-    learning rate of training, and does only as much as validation records show to be memorised.
+    - the anchor is a fresh initialisation, not zero: decay to zero leaves dead units that learn slowly;
+    - decay changes weights, never only activity;
+    - convolutions decay too, less than fully connected layers, but for the one that reads the input;
+    - one bout of decay and one of learning, in this order, instead of turns, so that the result is a repaired model;
+    - the repair's learning rate follows one cycle, with a peak of ten times the learning rate of training;
+    - the rate is fixed for each kind of layer: ranking units was no better than chance where it was tried;
+    - decay lasts as long as validation records show that something is memorised: where they show nothing, the model is left
+      as it is.
+
+    The preset ``plain`` leaves the last, the spared layer and the peak that goes by the training away: it decays and repairs
+    alike whatever is asked.
 
     Attributes:
         linear: decay times of fully connected layers.
@@ -56,13 +62,13 @@ class Ebb(Repairing):
     """
 
     linear: Rate = field(default_factory=lambda: FixedRate(0.5))
-    conv: Rate = field(default_factory=lambda: FixedRate(3.0))
+    conv: Rate = field(default_factory=lambda: FixedRate(6.0))
     duration: float = 4.0
     curve: ForgettingCurve = field(default_factory=Exponential)
     anchor: Literal["fresh", "zero"] = "fresh"
-    spare_input: bool = False
-    peak: float | None = None
-    by_memory: bool = False
+    spare_input: bool = True
+    peak: float | None = 10.0
+    by_memory: bool = True
 
     presets: ClassVar[Mapping[str, Ebb]]
 
@@ -125,4 +131,4 @@ def _note_untouched(model: nn.Module, units: list[UnitGroup], run: Run) -> None:
             )
 
 
-Ebb.presets = MappingProxyType({"graded": Ebb(conv=FixedRate(6.0), spare_input=True, peak=10.0, by_memory=True)})
+Ebb.presets = MappingProxyType({"plain": Ebb(conv=FixedRate(3.0), spare_input=False, peak=None, by_memory=False)})

@@ -1,0 +1,127 @@
+"""What each part of `Ebb` is worth: one piece changed at a time, on tasks of the leaderboard, within the same budgets.
+
+    python benchmarks/ablations.py --workers 2            # make what is missing
+    python benchmarks/ablations.py --task digits-memorised3 --budget 0.03
+
+A cell is a small file under results/ablations; a run that was interrupted goes on. Models are those of the leaderboard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ebbing.allocator import keep_freed_memory
+from ebbing.bench.cells import Cell, Places, cells_of, make_cells
+from ebbing.bench.tasks import TASKS
+from ebbing.curves import PowerLaw, Step
+from ebbing.methods import Ebb, Run, Unlearner
+from ebbing.rankings import Activation, ActivationRatio, FisherRatio, Inverse, Random, Ranking, Taylor
+from ebbing.rates import FixedRate, RankedRate
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results" / "ablations"
+ON = ("digits-mislabelled5-cnn/v1", "digits-memorised3-cnn/v1")
+NEVER = FixedRate(float("inf"))
+
+
+@dataclass(frozen=True)
+class InTurns(Ebb):
+    """The decay and the repair of `Ebb` shared out among turns.
+
+    Attributes:
+        turns: how many, >= 1; each has its share of the duration and of the budget.
+    """
+
+    turns: int = 1
+
+    def forget(self, model: nn.Module, run: Run) -> nn.Module:
+        """One turn after the other."""
+        settings = {f.name: getattr(self, f.name) for f in fields(Ebb)}
+        shared = {"duration": self.duration / self.turns, "budget": self.budget / self.turns}
+        for _ in range(self.turns):
+            model = Ebb(**(settings | shared)).forget(model, run)
+        return model
+
+
+def ranked(ranking: Ranking) -> Ebb:
+    """Rates by rank in place of fixed ones, four times as fast to four times as slow: the geometric mean stays."""
+    return Ebb(linear=RankedRate(ranking, 0.125, 2.0), conv=RankedRate(ranking, 1.5, 24.0))
+
+
+def in_turns(turns: int) -> InTurns:
+    """The default in turns; at full strength, as that is told once."""
+    return InTurns(by_memory=False, turns=turns)
+
+
+VARIANTS: Mapping[str, Unlearner] = {
+    "ebb": Ebb(),
+    "no-decay": Ebb(duration=0.0),
+    "decay-alike": Ebb(by_memory=False),
+    "by-activation": ranked(Activation()),
+    "by-activation-ratio": ranked(ActivationRatio()),
+    "by-taylor": ranked(Taylor()),
+    "by-fisher-ratio": ranked(FisherRatio()),
+    "by-random": ranked(Random()),
+    "by-inverse-ratio": ranked(Inverse(ActivationRatio())),
+    "zero-anchor": Ebb(anchor="zero"),
+    "linear-only": Ebb(conv=NEVER),
+    "conv-only": Ebb(linear=NEVER),
+    "all-layers": Ebb(spare_input=False),
+    "power-law": Ebb(curve=PowerLaw()),
+    "step": Ebb(curve=Step()),
+    "half-as-long": Ebb(duration=2.0),
+    "twice-as-long": Ebb(duration=8.0),
+    "peak-1": Ebb(peak=1.0),
+    "peak-3": Ebb(peak=3.0),
+    "peak-30": Ebb(peak=30.0),
+    **{f"turns-{turns}": in_turns(turns) for turns in (1, 2, 3, 4, 5)},
+}
+
+
+def ablation_cells(tasks: tuple[str, ...] = ON, budgets: tuple[float, ...] = (0.03, 0.1)) -> list[Cell]:
+    """All cells of some tasks and budgets."""
+    return cells_of([TASKS[name] for name in tasks], VARIANTS, budgets)
+
+
+def main() -> None:
+    """Make what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--task", action="append", help="the beginning of a name; the default is mislabelled and memorised"
+    )
+    parser.add_argument("--budget", action="append", type=float)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--data-dir", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    names = tuple(n for n in TASKS if any(n.startswith(word) for word in options.task)) if options.task else ON
+    cells = ablation_cells(names, tuple(options.budget or (0.03, 0.1)))
+    places = Places(RESULTS, ROOT / "runs" / "bench", options.data_dir, "python benchmarks/ablations.py")
+    missing = [cell for cell in cells if not places.cell(cell).exists()]
+    print(f"{len(cells) - len(missing)} of {len(cells)} cells are finished", flush=True)
+    started, done = time.perf_counter(), 0
+    for made in make_cells(cells, places, workers=options.workers):
+        if not isinstance(made, Cell):
+            continue
+        done += 1
+        left = (time.perf_counter() - started) * (len(missing) - done) / done / 60
+        found = json.loads(places.cell(made).read_text(encoding="utf-8"))["figures"]
+        told = (
+            "too dear"
+            if found is None
+            else f"M {found['memory']['mean']:.2f}, holdout {found['accuracy']['holdout']['mean']:.1%}"
+        )
+        print(f"{done} of {len(missing)}, about {left:.0f} min left; {made.path}: {told}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
