@@ -86,7 +86,7 @@ def methods() -> None:
 @app.command()
 def run(
     dataset: Annotated[
-        str, typer.Option(help="digits, mnist or fashion-mnist.", autocompletion=complete.datasets)
+        str, typer.Option(help="digits, mnist, fashion-mnist or cifar-10.", autocompletion=complete.datasets)
     ] = "digits",
     data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
     train_size: Annotated[int | None, typer.Option(help="Keep so many training records, drawn by the seed.")] = None,
@@ -201,7 +201,7 @@ BankFolder = Annotated[Path, typer.Argument(help="The --out of a run, or its fol
 @bank.command("train")
 def bank_train(
     dataset: Annotated[
-        str, typer.Option(help="digits, mnist or fashion-mnist.", autocompletion=complete.datasets)
+        str, typer.Option(help="digits, mnist, fashion-mnist or cifar-10.", autocompletion=complete.datasets)
     ] = "digits",
     data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
     train_size: Annotated[int | None, typer.Option(help="Keep so many training records, drawn by the seed.")] = None,

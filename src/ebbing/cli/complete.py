@@ -39,8 +39,8 @@ METHODS = (
     "until-unpredicted",
     "weight-noise",
 )
-DATASETS = ("digits", "fashion-mnist", "mnist")
-NETWORKS = ("authors-cnn", "digits-cnn", "digits-mlp", "paper-cnn")
+DATASETS = ("cifar-10", "digits", "fashion-mnist", "mnist")
+NETWORKS = ("authors-cnn", "cifar-cnn", "digits-cnn", "digits-mlp", "paper-cnn", "resnet18")
 
 
 def methods(incomplete: str) -> list[str]:

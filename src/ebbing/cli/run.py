@@ -32,6 +32,7 @@ DEFAULTS: Mapping[str, tuple[str, Recipe]] = {
     "digits": ("digits-cnn", Recipe(epochs=80, learning_rate=2e-3)),
     "mnist": ("paper-cnn", Recipe(epochs=10)),
     "fashion-mnist": ("paper-cnn", Recipe(epochs=15)),
+    "cifar-10": ("cifar-cnn", Recipe(epochs=20, schedule="one-cycle", learning_rate=3e-3)),
 }
 
 

@@ -1,4 +1,4 @@
-"""The image data sets of the experiments: scikit-learn's digits, MNIST and Fashion-MNIST, all as tensors.
+"""The image data sets of the experiments: scikit-learn's digits, MNIST, Fashion-MNIST and CIFAR-10, all as tensors.
 
 Nothing is downloaded unless `download=True` asks for it. Images are standardised by constants of the whole
 training set, so that a subset, or a copy without the forgotten records, is the same function of the pixels as
@@ -19,13 +19,14 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import TensorDataset
 
+from ebbing.data import cifar
 from ebbing.data.download import Progress
 from ebbing.data.download import download as fetch_files
 from ebbing.data.idx import read_idx
 from ebbing.data.search import IdxFiles, download_folder, find_idx_files
 from ebbing.errors import DataNotFoundError, InputError
 
-NAMES = ("digits", "mnist", "fashion-mnist")
+NAMES = ("digits", "mnist", "fashion-mnist", "cifar-10")
 
 _NUMERALS = tuple("0123456789")
 _GARMENTS = (
@@ -52,8 +53,8 @@ class DataBundle:
 
     Attributes:
         name: One of `NAMES`.
-        train: TensorDataset(images, labels): float32 (n, 1, height, width), standardised to mean 0 and standard
-            deviation 1 over the pixels of the full training set; int64 (n,) in [0, len(classes)).
+        train: TensorDataset(images, labels): float32 (n, channels, height, width), standardised to mean 0 and
+            standard deviation 1 over the pixels of the full training set, of each channel; int64 (n,) in [0, len(classes)).
         test: The same for the test set, standardised by the constants of the training set.
         classes: What each label means.
     """
@@ -80,11 +81,12 @@ def load(
     subset lies within each larger one; and train_size = n is the full set. The test set is never cut.
 
     Args:
-        name: "digits", "mnist" or "fashion-mnist".
-        data_dir: Where the IDX files are, see `ebbing.data.mnist`; the digits need none and ignore it.
+        name: "digits", "mnist", "fashion-mnist" or "cifar-10".
+        data_dir: Where the files are, see `ebbing.data.mnist` and `ebbing.data.cifar10`; the digits need none and ignore it.
         train_size: Training examples to keep, in [1, n]; None keeps all n.
         seed: Of the permutation, at least 0. Unused if `train_size` is None.
-        download: Fetch the files if they are in none of the places looked at, see `ebbing.data.mnist`.
+        download: Fetch the files if they are in none of the places looked at, see `ebbing.data.mnist`. CIFAR-10 is not
+            fetched.
         on_progress: Called during a download, see `ebbing.data.download`.
 
     Returns:
@@ -108,6 +110,8 @@ def load(
         _check_integer("seed", seed, least=0)
     if name == "digits":
         bundle = digits()
+    elif name == "cifar-10":
+        bundle = cifar10(data_dir=data_dir)
     else:
         source = mnist if name == "mnist" else fashion_mnist
         bundle = source(data_dir=data_dir, download=download, on_progress=on_progress)
@@ -173,6 +177,26 @@ def fashion_mnist(
     """
     files = _find("fashion-mnist", data_dir=data_dir, download=download, on_progress=on_progress)
     return _from_idx("fashion-mnist", files, mean=_FASHION_MEAN, std=_FASHION_STD, classes=_GARMENTS)
+
+
+def cifar10(*, data_dir: str | os.PathLike[str] | None = None) -> DataBundle:
+    """CIFAR-10: photographs, images (n, 3, 32, 32), x = (pixel - mean_c) / std_c by channel c, pixels in 0..255.
+
+    mean (125.3069, 122.9504, 113.8654), std (62.9932, 62.0887, 66.7049), of the 50,000 training images. The six binary files
+    of the authors' archive are looked for in `data_dir` alone if it is given (the folder itself, `cifar-10/` or
+    `cifar-10-batches-bin/` in it); otherwise in these two of `$EBBING_DATA`, in `./data/cifar-10-batches-bin`, and in
+    `ebbing/cifar-10` of the user's cache. Files with fewer records are accepted. Source: Krizhevsky, 2009.
+
+    Args:
+        data_dir: The only place to look.
+
+    Raises:
+        DataNotFoundError: If the files are in none of these places.
+        InputError: If a folder has some of the six files only, a file is not made of whole records, or a label is outside
+            [0, 9].
+    """
+    train, test = cifar.read_cifar10(data_dir)
+    return DataBundle("cifar-10", train, test, cifar.CLASSES)
 
 
 def digits() -> DataBundle:

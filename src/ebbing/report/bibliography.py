@@ -187,6 +187,13 @@ BIBLIOGRAPHY: Mapping[str, Reference] = {
         arxiv="1905.00414",
         venue=ICML,
     ),
+    "krizhevsky2009learning": Reference(
+        "techreport",
+        "Learning Multiple Layers of Features from Tiny Images",
+        ("Krizhevsky, Alex",),
+        2009,
+        {"institution": "University of Toronto"},
+    ),
     "kurmanji2023unbounded": _paper(
         "Towards Unbounded Machine Unlearning",
         "Meghdad Kurmanji, Peter Triantafillou, Jamie Hayes, Eleni Triantafillou",

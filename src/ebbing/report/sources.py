@@ -119,6 +119,7 @@ MEASURES: Mapping[str, Source] = {
     "cka": Source(("kornblith2019similarity",)),
 }
 DATASETS: Mapping[str, Source] = {
+    "cifar-10": Source(("krizhevsky2009learning",)),
     "digits": Source(("alpaydin1998optical", "pedregosa2011scikit")),
     "mnist": Source(("lecun1998gradient",)),
     "fashion-mnist": Source(("xiao2017fashion",)),

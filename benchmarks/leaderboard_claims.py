@@ -1,0 +1,166 @@
+"""What was to be reached on the leaderboard, and whether it was: told from the cells by rules that were fixed before them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ebbing.bench.tables import Board
+
+OURS = "ebb"
+DECAY = ("ebb", "forgetting-network")  # no rivals
+FRESH = "retrain-equal-compute"
+POINTS = 0.5  # of holdout accuracy
+SPLITS = ("forget", "retain", "holdout")
+Figures = Mapping[str, Any]
+HOLDS = {True: "**holds**", False: "does not hold"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What was to be reached, in words, and a line for each task and budget."""
+
+    title: str
+    text: str
+    rows: list[list[str]]
+
+
+def claims(boards: Sequence[Board]) -> list[Claim]:
+    """All of them."""
+    return [_memory(boards), _drift(boards), _verdicts(boards), _unmemorised(boards)]
+
+
+def is_memorised(board: Board) -> bool:
+    """Whether the untouched model's mean M lies outside the band of retrained models."""
+    return board.inside(_of(board, None, "do-nothing")) is False
+
+
+def _of(board: Board, budget: float | None, label: str) -> Figures:
+    return next(cell for cell in board.at(budget) if cell["label"] == label)
+
+
+def _rivals(board: Board, budget: float) -> list[Figures]:
+    """Everybody without decay, as they are and tuned, at a budget and free."""
+    cells = board.at(budget)
+    return [c for c in cells if c["figures"] is not None and not c["label"].startswith(DECAY)]
+
+
+def _m(cell: Figures) -> float:
+    return float(cell["figures"]["memory_abs"]["mean"])
+
+
+def _holdout(cell: Figures) -> float:
+    return 100 * float(cell["figures"]["accuracy"]["holdout"]["mean"])
+
+
+def _gap(cell: Figures, split: str) -> float:
+    return float(cell["figures"]["margin_gap"][split])
+
+
+def _told(cell: Figures) -> str:
+    return f"`{cell['label']}` {cell['figures']['memory']['mean']:.2f} at {_holdout(cell):.1f}"
+
+
+def _places(boards: Sequence[Board], budgets: Sequence[float]) -> Iterator[tuple[Board, float, Figures]]:
+    """The memorised tasks at those of the budgets that there are cells of, with our cell."""
+    for board in boards:
+        for budget in budgets:
+            if is_memorised(board) and budget in board.budgets:
+                yield board, budget, _of(board, budget, OURS)
+
+
+def _memory(boards: Sequence[Board]) -> Claim:
+    rows = [["task", "budget, %", "`ebb`: M at holdout", "best rival", "ahead", "fresh network", "beyond it"]]
+    for board, budget, ours in _places(boards, (0.01, 0.03, 0.1)):
+        rival, ahead = _ahead(board, ours, _rivals(board, budget))
+        fresh = _of(board, budget, FRESH)
+        inside = board.inside(ours) and board.inside(fresh)
+        less = _m(ours) <= _m(fresh) or inside
+        beyond = bool(less and _holdout(ours) > _holdout(fresh))
+        told = [_told(ours), _told(rival), HOLDS[ahead], _told(fresh), HOLDS[beyond]]
+        rows.append([board.task.name, f"{100 * budget:g}", *told])
+    return Claim(
+        "Memory at no cost of accuracy",
+        f"At 3 % and 10 % on every memorised task, M of `ebb` inside the band of retrained models at a holdout accuracy of "
+        f"{POINTS} points above the best rival's whose M is inside, tuned or not; where none is inside, at most half of abs M "
+        "of the lowest, at no less accuracy. And beyond a fresh network at equal compute: more accuracy, and no more memory or "
+        "both inside. A task is memorised where the untouched model is outside.",
+        rows,
+    )
+
+
+def _ahead(board: Board, ours: Figures, rivals: Sequence[Figures]) -> tuple[Figures, bool]:
+    """The rival to beat, and whether it is beaten."""
+    within = [cell for cell in rivals if board.inside(cell)]
+    if within:
+        best = max(within, key=_holdout)
+        return best, bool(board.inside(ours)) and _holdout(ours) >= _holdout(best) + POINTS
+    best = min(rivals, key=_m)
+    return best, _m(ours) <= _m(best) / 2 and _holdout(ours) >= _holdout(best)
+
+
+def _drift(boards: Sequence[Board]) -> Claim:
+    rows = [["task", "`ebb`: gap of D_f / holdout", "smallest of rivals inside the band", "1.3 times smaller"]]
+    for board, budget, ours in _places(boards, (0.1,)):
+        within = [cell for cell in _rivals(board, budget) if board.inside(cell)]
+        if not within:
+            rows.append([board.task.name, _gaps(ours), "none is inside", "–"])
+            continue
+        smallest = {split: min(within, key=lambda cell, s=split: _gap(cell, s)) for split in ("forget", "holdout")}
+        told = " / ".join(f"`{cell['label']}` {_gap(cell, split):.2f}" for split, cell in smallest.items())
+        holds = all(1.3 * _gap(ours, split) <= _gap(cell, split) for split, cell in smallest.items())
+        rows.append([board.task.name, _gaps(ours), told, HOLDS[holds]])
+    return Claim(
+        "Drift at 10 %",
+        "The standardised margin gap of D_f and of the holdout at least 1.3 times smaller than any rival's whose memory is "
+        "inside the band.",
+        rows,
+    )
+
+
+def _gaps(cell: Figures) -> str:
+    return " / ".join(f"{_gap(cell, split):.2f}" for split in ("forget", "holdout"))
+
+
+def _verdicts(boards: Sequence[Board]) -> Claim:
+    rows = [["task", "budget, %", "verdicts on `ebb`", "no memory found, or better, in most"]]
+    good = ("no-memory-found", "consistent-with-retraining", "no-measurable-trace")
+    for board, budget, ours in _places(boards, (0.01, 0.03, 0.1)):
+        found = ours["figures"]["verdicts"]
+        passed = sum(found.get(name, 0) for name in good)
+        told = ", ".join(f"{name} {n}" for name, n in found.items())
+        rows.append([board.task.name, f"{100 * budget:g}", told, HOLDS[passed > sum(found.values()) / 2]])
+    return Claim("Verdicts", "By answers and layers, on the first 16 originals.", rows)
+
+
+def _unmemorised(boards: Sequence[Board]) -> Claim:
+    rows = [["task", "budget, %", "cost, %", "largest share of do-nothing's distance", "not worse"]]
+    for board in boards:
+        if is_memorised(board):
+            continue
+        nothing = _distances(_of(board, None, "do-nothing"))
+        for budget in board.budgets:
+            ours = _of(board, budget, OURS)
+            shares = {name: value / nothing[name] for name, value in _distances(ours).items()}
+            worst = max(shares, key=lambda name: shares[name])
+            cost = f"{100 * ours['cost']['examples_ratio']:.1f}"
+            told = f"{shares[worst]:.3f} ({worst})"
+            rows.append([board.task.name, f"{100 * budget:g}", cost, told, HOLDS[shares[worst] <= 1 + 1e-9]])
+    return Claim(
+        "Where nothing is memorised",
+        "No distance of `ebb` above that of the untouched model: abs M, W, drift, gap, KLoM, on every split.",
+        rows,
+    )
+
+
+def _distances(cell: Figures) -> dict[str, float]:
+    """Every distance from retrained models that the leaderboard has."""
+    figures = cell["figures"]
+    found = {"abs M": _m(cell), "W": float(figures["w"]["mean"])}
+    for split in SPLITS:
+        found[f"T of {split}"] = float(figures["drift"][split]["mean"])
+        found[f"gap of {split}"] = _gap(cell, split)
+        if figures["klom_gaussian"]:
+            found[f"KLoM of {split}"] = float(figures["klom_gaussian"][split]["mean"])
+    return found

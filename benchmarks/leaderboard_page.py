@@ -1,0 +1,151 @@
+"""Build docs/leaderboard.md, docs/leaderboard-tables.md and their pictures from the files under results/bench and ablations.
+
+python benchmarks/leaderboard_page.py           # write
+python benchmarks/leaderboard_page.py --check   # exit 1 where they are not what the files say
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ablations import RESULTS as ABLATIONS
+from ablations import VARIANTS
+from leaderboard_claims import claims
+
+from ebbing.bench.plots import draw_board
+from ebbing.bench.tables import Board, read_boards, tables
+from ebbing.files import write_text
+from ebbing.paper.tables import markdown
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results" / "bench"
+DOCS = ROOT / "docs"
+TEXT = Path(__file__).with_name("leaderboard_text.md")
+TABLES_TITLE = """# The leaderboard, every figure
+
+Built by `python benchmarks/leaderboard_page.py`. How to read it stands on [the page before](leaderboard.md). In bold: memory
+inside the band of retrained models. "-tuned" are settings that `ebbing bench tune` found.
+
+"""
+Figures = Mapping[str, Any]
+
+
+def main() -> None:
+    """Write the pages, or check them."""
+    boards = read_boards(RESULTS)
+    made = pictures(boards) | {
+        DOCS / "leaderboard.md": page(boards),
+        DOCS / "leaderboard-tables.md": TABLES_TITLE + tables(boards),
+    }
+    if "--check" in sys.argv[1:]:
+        stale = [p.name for p, t in made.items() if not p.exists() or p.read_text(encoding="utf-8") != t]
+        if stale:
+            sys.exit(f"Not what results/ says: {', '.join(stale)}. Run python benchmarks/leaderboard_page.py.")
+        return
+    for path, content in made.items():
+        write_text(path, content)
+
+
+def pictures(boards: Sequence[Board]) -> dict[Path, str]:
+    """The frontier of every task."""
+    return {
+        DOCS / f"frontier-{board.task.folder}.svg": plot.svg + "\n"
+        for board in boards
+        for plot in draw_board(board)
+        if plot.name.endswith("-frontier")
+    }
+
+
+def page(boards: Sequence[Board]) -> str:
+    """The text, with what the files say in its places."""
+    parts = {
+        "claims": "\n".join(f"### {claim.title}\n\n{claim.text}\n\n{markdown(claim.rows)}" for claim in claims(boards)),
+        "frontiers": "\n".join(_frontier(board) for board in boards),
+        "ablations": _ablations(),
+        "tuning": _tuning(),
+        "made": _made(boards),
+    }
+    text = TEXT.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        text = text.replace(f"{{{name}}}", part.rstrip())
+    return text
+
+
+def _frontier(board: Board) -> str:
+    return (
+        f"![{board.task.name}: memory against accuracy on unseen records](frontier-{board.task.folder}.svg)\n\n"
+        f"`{board.task.name}`\n"
+    )
+
+
+def _ablations() -> str:
+    """A table for each task and budget, in the order of the variants."""
+    parts = []
+    for folder in sorted(p for p in ABLATIONS.glob("*") if p.is_dir()):
+        reference = json.loads((folder / "reference.json").read_text(encoding="utf-8"))
+        for budget in (0.03, 0.1):
+            cells = [_cell(folder, label, budget) for label in VARIANTS]
+            found = [cell for cell in cells if cell is not None and cell["figures"] is not None]
+            if found:
+                rows = [
+                    ["variant", "M", "drift of D_f", "gap of D_f", "holdout, %", "verdicts"],
+                    *map(_ablation, found),
+                ]
+                title = f"### {reference['task']['name']}, {100 * budget:g} %"
+                parts.append(f"{title}\n\n{markdown(rows)}")
+    return "\n".join(parts)
+
+
+def _cell(folder: Path, label: str, budget: float) -> Figures | None:
+    path = folder / f"{label}-{100 * budget:g}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _ablation(cell: Figures) -> list[str]:
+    figures = cell["figures"]
+    accuracy = {end: 100 * value for end, value in figures["accuracy"]["holdout"].items()}
+    return [
+        f"`{cell['label']}`",
+        _interval(figures["memory"]),
+        _interval(figures["drift"]["forget"]),
+        f"{figures['margin_gap']['forget']:.2f}",
+        _interval(accuracy, 1),
+        ", ".join(f"{name} {n}" for name, n in figures["verdicts"].items()),
+    ]
+
+
+def _interval(value: Figures, digits: int = 2) -> str:
+    return f"{value['mean']:.{digits}f} ({value['low']:.{digits}f} to {value['high']:.{digits}f})"
+
+
+def _tuning() -> str:
+    """Who was tuned, how long, and to what."""
+    rows = [["method", "budget, %", "trials", "best settings", "value"]]
+    for path in sorted((RESULTS / "tuned").glob("*.json")):
+        held = json.loads(path.read_text(encoding="utf-8"))
+        best = min(held["trials"], key=lambda trial: trial["value"])
+        settings = ", ".join(f"`{name}` {value:.3g}" for name, value in best["settings"].items())
+        label, _, budget = path.stem.rpartition("-")
+        rows.append([f"`{label}`", budget, str(len(held["trials"])), settings, f"{best['value']:.2f}"])
+    return markdown(rows) if len(rows) > 1 else "Nobody was tuned yet."
+
+
+def _made(boards: Sequence[Board]) -> str:
+    """Commands, versions and machine."""
+    facts = boards[0].reference["provenance"]
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    hardware = facts["hardware"]
+    return (
+        f"`ebbing bench run`, `ebbing bench tune --method METHOD --budget B` and `ebbing bench run --tuned`, "
+        f"`python benchmarks/ablations.py`; originals of seeds 0, 1, ..., retrained models of seeds 1000, 1001, ...; "
+        f"{versions}; {hardware['cpu']}, {hardware['cores']} cores, {facts['threads']} thread a process. Seconds were taken "
+        "while two such processes ran beside each other, retraining likewise."
+    )
+
+
+if __name__ == "__main__":
+    main()
