@@ -36,6 +36,13 @@ def is_memorised(board: Board) -> bool:
     return board.inside(_of(board, None, "do-nothing")) is False
 
 
+def can_be_told(board: Board) -> bool:
+    """Whether the cells that the claims are about are there, at every budget that anybody has a cell of."""
+    wanted = [(None, "do-nothing"), *((budget, label) for budget in board.budgets for label in (OURS, FRESH))]
+    there = {(cell["budget"], cell["label"]) for cell in board.cells}
+    return there.issuperset(wanted)
+
+
 def _of(board: Board, budget: float | None, label: str) -> Figures:
     return next(cell for cell in board.at(budget) if cell["label"] == label)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ablations import RESULTS as ABLATIONS
 from ablations import VARIANTS
-from leaderboard_claims import claims
+from leaderboard_claims import can_be_told, claims
 
 from ebbing.bench.plots import draw_board
 from ebbing.bench.tables import Board, read_boards, tables
@@ -36,7 +36,7 @@ Figures = Mapping[str, Any]
 
 def main() -> None:
     """Write the pages, or check them."""
-    boards = read_boards(RESULTS)
+    boards = [board for board in read_boards(RESULTS) if can_be_told(board)]
     made = pictures(boards) | {
         DOCS / "leaderboard.md": page(boards),
         DOCS / "leaderboard-tables.md": TABLES_TITLE + tables(boards),

@@ -342,7 +342,9 @@ def test_seed_out_of_range(seed: object) -> None:
     ],
 )
 def test_unknown_name_offers_the_nearest(name: str, near: str) -> None:
-    with pytest.raises(InputError, match=f"digits, mnist, fashion-mnist, cifar-10, but is '{name}'. Did you mean '{near}'"):
+    with pytest.raises(
+        InputError, match=f"digits, mnist, fashion-mnist, cifar-10, but is '{name}'. Did you mean '{near}'"
+    ):
         load(name)
 
 
