@@ -14,8 +14,7 @@ from ebbing.errors import InputError
 from ebbing.fingerprint import of_tensors
 from ebbing.journal import Journal
 from ebbing.methods import Ebb, Run
-from ebbing.methods.validation import auc_by_chance, memorised_strength
-from ebbing.rates import FixedRate
+from ebbing.methods.validation import auc_by_chance, read_by_watch, threshold
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification
 from ebbing.training import Recipe, Trainer, seeded
@@ -94,70 +93,69 @@ def test_the_peak_goes_by_the_training() -> None:
         Ebb(peak=0.0)
 
 
-def test_what_is_learned_by_heart_decays_at_full_strength(learned_by_heart) -> None:
-    model, asked = learned_by_heart
+def unlearned(model: nn.Module, asked: ForgetRequest, **settings) -> tuple[nn.Module, Journal]:
+    """By a repair that mends, so that the guards leave it."""
     journal = Journal()
-    found = decayed(model, asked, journal=journal, by_memory=True)
-    plain = decayed(model, asked)
+    repair = Recipe(epochs=60, learning_rate=1e-2, batch_size=20)
+    return replace(PLAIN, repair=repair, **settings).unlearn(model, asked, journal=journal), journal
+
+
+def test_what_was_learned_by_heart_is_forgotten(learned_by_heart) -> None:
+    model, asked = learned_by_heart
+    found, journal = unlearned(model, asked, by_memory=True)
+    plain, _ = unlearned(model, asked)
+    assert journal.rolled_back is None
     assert of_tensors(found.state_dict()) == of_tensors(plain.state_dict())
-    assert any("at 100% of its full strength" in note for note in journal.notes)
+    assert any("The forget set lost more" in note for note in journal.notes)
+    assert journal.factors
 
 
-def test_what_is_known_no_better_than_unseen_records_is_left_as_it_is() -> None:
+def test_a_model_that_memorised_nothing_is_left_as_it_was() -> None:
+    """Trained without the records, it loses no more of them than of any others."""
     asked = request(wrong=False)
-    with seeded(0):
-        model = convolutions()
-    journal = Journal()
-    found = Ebb(by_memory=True).unlearn(model, asked, journal=journal)
+    model = TRAINER(asked.retain, seed=0)
+    found, journal = unlearned(model, asked, by_memory=True)
+    assert journal.rolled_back is None
+    assert "Nothing was found to be memorised: the model is left as it was." in journal.notes
     assert of_tensors(found.state_dict()) == of_tensors(model.state_dict())
-    assert "Nothing was found to be memorised: the model is left as it is." in journal.notes
+    assert of_tensors(unlearned(model, asked)[0].state_dict()) != of_tensors(model.state_dict())
+    assert not journal.factors
 
 
-def test_in_between_the_decay_lasts_as_long_as_the_strength_says(learned_by_heart, monkeypatch) -> None:
-    model, asked = learned_by_heart
-    monkeypatch.setattr("ebbing.methods.ebb.strength_of", lambda model, run: 0.5)
-    half = decayed(model, asked, by_memory=True, linear=FixedRate(2.0))
-    monkeypatch.undo()
-    wanted = decayed(model, asked, duration=2.0, linear=FixedRate(2.0))
-    assert of_tensors(half.state_dict()) == of_tensors(wanted.state_dict())
-
-
-def test_where_validation_cannot_tell_decay_is_whole(learned_by_heart) -> None:
+def test_where_validation_cannot_tell_decay_is_kept(learned_by_heart) -> None:
     model, asked = learned_by_heart
     plain = of_tensors(decayed(model, asked).state_dict())
-    for blind, said in ((replace(asked, validation_matched=None), True), (replace(asked, concept=True), False)):
+    for blind, said in ((replace(asked, validation=None), True), (replace(asked, concept=True), False)):
         journal = Journal()
         found = decayed(model, blind, journal=journal, by_memory=True)
         assert of_tensors(found.state_dict()) == plain
-        assert any("No validation records are drawn" in note for note in journal.notes) is said
+        assert any("cannot tell whether anything was memorised" in note for note in journal.notes) is said
 
 
-def test_too_few_records_to_tell_are_decayed_whole(learned_by_heart) -> None:
-    """A single record is never said not to be memorised."""
+def test_of_a_few_records_it_is_never_said_that_nothing_was_memorised(learned_by_heart) -> None:
     model, asked = learned_by_heart
     for few in ([3], [3, 4]):
-        alone = ForgetRequest.from_ids(
-            asked.dataset,
-            few,
-            holdout=asked.holdout,
-            validation=asked.validation,
-            validation_matched=asked.validation_matched,
-        )
+        alone = ForgetRequest.from_ids(asked.dataset, few, holdout=asked.holdout, validation=asked.validation)
         journal = Journal()
         found = decayed(model, alone, journal=journal, by_memory=True)
         assert of_tensors(found.state_dict()) == of_tensors(decayed(model, alone).state_dict())
-        assert any("too few to tell what is memorised" in note for note in journal.notes)
+        assert any("cannot tell" in note for note in journal.notes)
+        assert read_by_watch(alone) == 0
 
 
-def test_strength_grows_from_what_chance_gives_to_one() -> None:
-    chance = auc_by_chance(50, 50)
-    found = [
-        memorised_strength(auc, 50, 50)
-        for auc in (0.1, 0.5, 0.5 + 2 * chance, 0.625 + 2 * chance, 0.75 + 2 * chance, 1.0)
-    ]
-    assert found == pytest.approx([0, 0, 0, 0.5, 1, 1])
-    # the closed form of the Mann-Whitney statistic under chance, against draws
+def test_what_the_watch_reads_is_counted(learned_by_heart) -> None:
+    model, asked = learned_by_heart
+    journals = {by: Journal() for by in (True, False)}
+    for by, journal in journals.items():
+        decayed(model, asked, journal=journal, by_memory=by)
+    more = journals[True].examples - journals[False].examples
+    assert more == read_by_watch(asked) == 2 * (20 + 30)
+
+
+def test_chance_of_the_probability_that_one_loses_more() -> None:
+    """The closed form of the Mann-Whitney statistic under chance, against draws."""
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.rand(4000, 50, generator=generator) for _ in range(2))
     drawn = (a[:, :, None] < b[:, None, :]).double().mean(dim=(1, 2)).std()
-    assert float(drawn) == pytest.approx(chance, rel=0.05)
+    assert float(drawn) == pytest.approx(auc_by_chance(50, 50), rel=0.05)
+    assert threshold(50, 50) == pytest.approx(0.6 + auc_by_chance(50, 50))

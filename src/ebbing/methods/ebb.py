@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import ClassVar, Literal
@@ -13,8 +14,8 @@ from ebbing.curves import Exponential, ForgettingCurve
 from ebbing.errors import InputError
 from ebbing.law import DecayLaw
 from ebbing.methods.repair import Repairing
-from ebbing.methods.unlearner import Run
-from ebbing.methods.validation import read_for_strength, strength_of
+from ebbing.methods.unlearner import Run, finite
+from ebbing.methods.validation import Watch, read_by_watch, unseen_that_tell
 from ebbing.rates import FixedRate, Rate
 from ebbing.request import ForgetRequest
 from ebbing.training import Recipe
@@ -27,8 +28,7 @@ WORTH_NAMING = 0.05  # of all parameters
 class Ebb(Repairing):
     """One bout of decay, baked, toward a fresh initialisation; then one-cycle repair on the retain set.
 
-    theta <- A + phi(strength * duration; tau) * (theta - A), A a fresh initialisation, tau by the kind of layer, strength in
-    [0, 1] by how much is memorised.
+    theta <- A + phi(duration; tau) * (theta - A), A a fresh initialisation, tau by the kind of layer.
 
     Departures from the paper's `ForgettingNetwork`:
 
@@ -38,8 +38,8 @@ class Ebb(Repairing):
     - one bout of decay and one of learning, in this order, instead of turns, so that the result is a repaired model;
     - the repair's learning rate follows one cycle, with a peak of ten times the learning rate of training;
     - the rate is fixed for each kind of layer: ranking units was no better than chance where it was tried;
-    - decay lasts as long as validation records show that something is memorised: where they show nothing, the model is left
-      as it is.
+    - where the forget set loses no more of its margins than unseen records do, nothing was memorised that could be forgotten,
+      and the model is left as it is.
 
     The preset ``plain`` leaves the last, the spared layer and the peak that goes by the training away: it decays and repairs
     alike whatever is asked.
@@ -54,8 +54,9 @@ class Ebb(Repairing):
             records.
         peak: peak learning rate of the repair over that of ``training``, > 0, where that is known and has the optimizer of
             the repair; None for the repair's own.
-        by_memory: whether the decay lasts ``duration`` times the strength of `memorised_strength`, by validation records drawn
-            as the forget set was. Of what chance could explain nothing is decayed, and the model is left as it is.
+        by_memory: whether the model is left as it is where the forget set loses no more than unseen validation records do: see
+            `ebbing.methods.validation.Watch`. Without validation records, of a whole class, and of some six records or fewer
+            that cannot be told, and all is forgotten.
         repair: see `Repairing`; `FineTune` and `RetrainEqualCompute` have the same.
         budget: likewise.
         training: likewise.
@@ -92,21 +93,35 @@ class Ebb(Repairing):
     def statistics(self, request: ForgetRequest) -> int:
         """What the rankings read, at most, and validation records."""
         ranked = sum(rate.ranking.reads(request) for rate in (self.linear, self.conv))
-        return ranked + (read_for_strength(request) if self.by_memory else 0)
+        return ranked + (read_by_watch(request) if self.by_memory else 0)
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
-        """Decay, then repair."""
-        strength = strength_of(model, run) if self.by_memory else 1.0
-        if strength == 0.0:
-            run.journal.note("Nothing was found to be memorised: the model is left as it is.")
-            return model
+        """Decay, then repair; undo both where nothing was memorised."""
+        if not self.by_memory:
+            return self._decay_and_mend(model, run)
+        unseen = unseen_that_tell(run.request)
+        if unseen is None:
+            if not run.request.concept:
+                run.journal.note(
+                    "Validation records cannot tell whether anything was memorised: decay is kept in any case."
+                )
+            return self._decay_and_mend(model, run)
+        original, watch = deepcopy(model), Watch(model, run, unseen)
+        model = self._decay_and_mend(model, run)
+        if finite(model) and not watch.saw_memory(model):
+            run.journal.note("Nothing was found to be memorised: the model is left as it was.")
+            run.journal.factors.clear()
+            return original
+        return model
+
+    def _decay_and_mend(self, model: nn.Module, run: Run) -> nn.Module:
         units = find_units(model, task=run.task, batch=run.a_batch())
         _note_untouched(model, units, run)
         anchor = fresh_anchor(model, units, seed=run.seed) if self.anchor == "fresh" else None
         for kind, rate in (("linear", self.linear), ("conv", self.conv)):
             group = self._decaying(units, kind)
             if group:
-                law = DecayLaw(rate, self.curve, strength * self.duration)
+                law = DecayLaw(rate, self.curve, self.duration)
                 factors = law.apply(model, group, run.request, task=run.task, seed=run.seed, anchor=anchor)
                 run.journal.advance(rate.ranking.reads(run.request))
                 run.journal.keep_factors(factors)

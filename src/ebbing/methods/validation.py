@@ -1,10 +1,11 @@
-"""What validation records tell a method while it runs: whether the forget set is still known, and how much of it."""
+"""What validation records tell a method while it runs: whether the forget set is still known, and was more so before."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from scipy import stats
 from torch import nn
@@ -13,10 +14,10 @@ from torch.utils.data import Dataset
 from ebbing.batches import evenly, iterate, size
 from ebbing.methods.unlearner import SAMPLE, Run
 from ebbing.request import ForgetRequest
-from ebbing.task import cross_entropy, evaluation_mode
+from ebbing.task import cross_entropy, evaluation_mode, margin
 
-SURE = 2.0  # standard deviations of chance that are taken off before memory is believed in
-WHOLE = 0.25  # of AUC above that: from here on everything is decayed at full strength
+MORE = 0.1  # of AUC: what the forget set may lose beyond unseen records before it counts as memorised
+MOST_CHANCE = 0.125  # standard deviation of that AUC: with more, nothing is said
 
 
 def loss_auc(model: nn.Module, run: Run, unseen: Dataset[Any]) -> float:
@@ -45,64 +46,80 @@ def auc_by_chance(n: int, m: int) -> float:
     return math.sqrt((n + m + 1) / (12 * n * m))
 
 
-def memorised_strength(auc: float, n: int, m: int) -> float:
-    """How strongly what is memorised should be decayed, in [0, 1]: 0 where chance could explain the AUC, 1 far above it.
+class Watch:
+    """Whether the forget set loses more by an unlearning than unseen records do: what was memorised goes, the rest stays.
 
-    (AUC - .5 - 2 s) / .25, cut at both ends, with the standard deviation s of chance.
+    What a record loses is its margin before less its margin after. The probability that a forgotten record loses more than an
+    unseen one counts as memory from .5 + .1 + s on, with the standard deviation s that chance alone gives. Margins themselves
+    would not do: the most memorised records are the hardest, whose margins are small even where they were learned. A few
+    memorised records among many others are not seen.
 
     Args:
-        auc: of the loss between forget set and unseen records drawn alike.
-        n: records of the forget set that were read.
-        m: unseen records that were read.
-
-    Example:
-        >>> memorised_strength(0.99, 65, 80), memorised_strength(0.55, 65, 80)
-        (1.0, 0.0)
+        model: before the unlearning; at most 1,000 evenly spaced records of each kind are read, and counted.
+        run: of the unlearning.
+        unseen: records that the model never saw.
     """
-    return min(1.0, max(0.0, (auc - 0.5 - SURE * auc_by_chance(n, m)) / WHOLE))
 
+    def __init__(self, model: nn.Module, run: Run, unseen: Dataset[Any]) -> None:
+        """Read the margins before."""
+        self._run, self._unseen = run, unseen
+        self._before = self._margins(model)
 
-def read_for_strength(request: ForgetRequest) -> int:
-    """Examples that the strength of a request is told by; none where nothing unseen was drawn as the forget set was."""
-    unseen = request.validation_matched
-    if unseen is None or request.concept:
-        return 0
-    n, m = min(SAMPLE, len(request.forget)), min(SAMPLE, size(unseen))
-    return n + m if can_tell(n, m) else 0
+    def saw_memory(self, model: nn.Module) -> bool:
+        """Whether the forget set lost more; the journal is told what was found.
 
-
-def can_tell(n: int, m: int) -> bool:
-    """Whether so many records could show memory at full strength if there were nothing but memory.
-
-    Example:
-        >>> can_tell(1, 1000), can_tell(2, 1000), can_tell(20, 20)
-        (False, False, True)
-    """
-    return 0.5 - SURE * auc_by_chance(n, m) >= WHOLE - 1e-9
-
-
-def strength_of(model: nn.Module, run: Run) -> float:
-    """The strength for a model and a request; 1 with a note where validation records cannot tell.
-
-    Where a whole class goes unseen records of it are known as well as those that were learned from, so that it is 1 too.
-    """
-    unseen = run.request.validation_matched
-    if run.request.concept:
-        return 1.0
-    if unseen is None:
-        run.journal.note("No validation records are drawn as the forget set was: decay is at full strength.")
-        return 1.0
-    n, m = min(SAMPLE, len(run.request.forget)), min(SAMPLE, size(unseen))
-    if not can_tell(n, m):
-        run.journal.note(
-            f"{n} records to forget and {m} unseen ones drawn alike are too few to tell what is memorised: decay is at full "
-            "strength."
+        Args:
+            model: after the unlearning.
+        """
+        forgotten, unseen = (before - after for before, after in zip(self._before, self._margins(model), strict=True))
+        n, m = len(forgotten), len(unseen)
+        auc = float(stats.mannwhitneyu(forgotten, unseen).statistic) / (n * m)
+        least = threshold(n, m)
+        self._run.journal.note(
+            f"The forget set lost more of its margins than unseen validation records did with a probability of {auc:.2f}; from "
+            f"{least:.2f} on that counts as memory."
         )
-        return 1.0
-    auc = loss_auc(model, run, unseen)
-    strength = memorised_strength(auc, n, m)
-    run.journal.note(
-        f"On validation records the loss tells the forget set with an AUC of {auc:.2f}, chance alone gives .5 ± "
-        f"{auc_by_chance(n, m):.2f}: decay is at {strength:.0%} of its full strength."
-    )
-    return strength
+        return auc >= least
+
+    def _margins(self, model: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+        """Of the forget set and of validation records."""
+        found = []
+        for dataset in (self._run.request.forget, self._unseen):
+            sample = evenly(dataset, SAMPLE)
+            with evaluation_mode(model):
+                rows = [margin(self._run.task.forward(model, batch)) for batch in iterate(sample, batch_size=512)]
+            found.append(torch.cat(rows).cpu().numpy())
+            self._run.journal.advance(len(found[-1]))
+        return found[0], found[1]
+
+
+def threshold(n: int, m: int) -> float:
+    """From which probability on n forgotten and m unseen records tell of memory.
+
+    Example:
+        >>> round(threshold(65, 100), 3)
+        0.646
+    """
+    return 0.5 + MORE + auc_by_chance(n, m)
+
+
+def unseen_that_tell(request: ForgetRequest) -> Dataset[Any] | None:
+    """Validation records, where they can tell that nothing is memorised.
+
+    Not where a whole class goes (unseen records of it are known as well as those that were learned from), nor where so few
+    records go that chance explains much: s must be at most .125.
+    """
+    if request.concept or request.validation is None or auc_by_chance(*_counts(request)) > MOST_CHANCE:
+        return None
+    return request.validation
+
+
+def read_by_watch(request: ForgetRequest) -> int:
+    """Examples that a watch reads, before and after; none where it cannot tell."""
+    return 0 if unseen_that_tell(request) is None else 2 * sum(_counts(request))
+
+
+def _counts(request: ForgetRequest) -> tuple[int, int]:
+    """Records that are read of the forget set and of the validation set."""
+    unseen = 0 if request.validation is None else size(request.validation)
+    return min(SAMPLE, len(request.forget)), min(SAMPLE, unseen)
