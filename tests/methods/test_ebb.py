@@ -106,7 +106,7 @@ def test_what_was_learned_by_heart_is_forgotten(learned_by_heart) -> None:
     plain, _ = unlearned(model, asked)
     assert journal.rolled_back is None
     assert of_tensors(found.state_dict()) == of_tensors(plain.state_dict())
-    assert any("The forget set lost more" in note for note in journal.notes)
+    assert any("The loss of a forgotten record rose more" in note for note in journal.notes)
     assert journal.factors
 
 

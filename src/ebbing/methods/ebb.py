@@ -38,8 +38,8 @@ class Ebb(Repairing):
     - one bout of decay and one of learning, in this order, instead of turns, so that the result is a repaired model;
     - the repair's learning rate follows one cycle, with a peak of ten times the learning rate of training;
     - the rate is fixed for each kind of layer: ranking units was no better than chance where it was tried;
-    - where the forget set loses no more of its margins than unseen records do, nothing was memorised that could be forgotten,
-      and the model is left as it is.
+    - where the loss of the forget set rises no more than that of unseen records, nothing was memorised that could be forgotten,
+      and the model is left as it was.
 
     The preset ``plain`` leaves the last, the spared layer and the peak that goes by the training away: it decays and repairs
     alike whatever is asked.
@@ -54,9 +54,9 @@ class Ebb(Repairing):
             records.
         peak: peak learning rate of the repair over that of ``training``, > 0, where that is known and has the optimizer of
             the repair; None for the repair's own.
-        by_memory: whether the model is left as it is where the forget set loses no more than unseen validation records do: see
-            `ebbing.methods.validation.Watch`. Without validation records, of a whole class, and of some six records or fewer
-            that cannot be told, and all is forgotten.
+        by_memory: whether the model is left as it was where the loss of the forget set rises no more than that of validation
+            records: see `ebbing.methods.validation.Watch`. That cannot be told without validation records, of a whole class,
+            and of some six records or fewer: decay is kept there in any case.
         repair: see `Repairing`; `FineTune` and `RetrainEqualCompute` have the same.
         budget: likewise.
         training: likewise.

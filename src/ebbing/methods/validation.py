@@ -14,9 +14,9 @@ from torch.utils.data import Dataset
 from ebbing.batches import evenly, iterate, size
 from ebbing.methods.unlearner import SAMPLE, Run
 from ebbing.request import ForgetRequest
-from ebbing.task import cross_entropy, evaluation_mode, margin
+from ebbing.task import cross_entropy, evaluation_mode
 
-MORE = 0.1  # of AUC: what the forget set may lose beyond unseen records before it counts as memorised
+MORE = 0.1  # of AUC: how much likelier a forgotten record may lose more before the forget set counts as memorised
 MOST_CHANCE = 0.125  # standard deviation of that AUC: with more, nothing is said
 
 
@@ -25,15 +25,18 @@ def loss_auc(model: nn.Module, run: Run, unseen: Dataset[Any]) -> float:
 
     At most 1,000 evenly spaced records of each are read, and counted.
     """
-    losses = []
-    for dataset in (evenly(run.request.forget, SAMPLE), evenly(unseen, SAMPLE)):
-        with evaluation_mode(model):
-            rows = [cross_entropy(run.task.forward(model, b)) for b in iterate(dataset, batch_size=512)]
-        losses.append(torch.cat(rows).cpu().numpy())
-        run.journal.advance(len(losses[-1]))
-    forgotten, never_seen = losses
+    forgotten, never_seen = (_losses(model, run, dataset) for dataset in (run.request.forget, unseen))
     u = stats.mannwhitneyu(never_seen, forgotten).statistic
     return float(u / (len(forgotten) * len(never_seen)))
+
+
+def _losses(model: nn.Module, run: Run, dataset: Dataset[Any]) -> np.ndarray:
+    """(n,) losses of at most 1,000 evenly spaced records, which are counted."""
+    with evaluation_mode(model):
+        rows = [cross_entropy(run.task.forward(model, b)) for b in iterate(evenly(dataset, SAMPLE), batch_size=512)]
+    found: np.ndarray = torch.cat(rows).cpu().numpy()
+    run.journal.advance(len(found))
+    return found
 
 
 def auc_by_chance(n: int, m: int) -> float:
@@ -47,12 +50,12 @@ def auc_by_chance(n: int, m: int) -> float:
 
 
 class Watch:
-    """Whether the forget set loses more by an unlearning than unseen records do: what was memorised goes, the rest stays.
+    """Whether an unlearning raises the loss of the forget set more than that of unseen records: it does where it was memorised.
 
-    What a record loses is its margin before less its margin after. The probability that a forgotten record loses more than an
-    unseen one counts as memory from .5 + .1 + s on, with the standard deviation s that chance alone gives. Margins themselves
-    would not do: the most memorised records are the hardest, whose margins are small even where they were learned. A few
-    memorised records among many others are not seen.
+    The probability that the loss of a forgotten record rises more than that of an unseen one counts as memory from .5 + .1 + s
+    on, with the standard deviation s that chance alone gives. The losses before would not do: the most memorised records are
+    the hardest, whose losses are not small even where they were learned. A few memorised records among many others are not
+    seen.
 
     Args:
         model: before the unlearning; at most 1,000 evenly spaced records of each kind are read, and counted.
@@ -61,36 +64,30 @@ class Watch:
     """
 
     def __init__(self, model: nn.Module, run: Run, unseen: Dataset[Any]) -> None:
-        """Read the margins before."""
+        """Read the losses before."""
         self._run, self._unseen = run, unseen
-        self._before = self._margins(model)
+        self._before = self._losses(model)
 
     def saw_memory(self, model: nn.Module) -> bool:
-        """Whether the forget set lost more; the journal is told what was found.
+        """Whether the loss of the forget set rose more; the journal is told what was found.
 
         Args:
             model: after the unlearning.
         """
-        forgotten, unseen = (before - after for before, after in zip(self._before, self._margins(model), strict=True))
+        forgotten, unseen = (after - before for before, after in zip(self._before, self._losses(model), strict=True))
         n, m = len(forgotten), len(unseen)
         auc = float(stats.mannwhitneyu(forgotten, unseen).statistic) / (n * m)
         least = threshold(n, m)
         self._run.journal.note(
-            f"The forget set lost more of its margins than unseen validation records did with a probability of {auc:.2f}; from "
-            f"{least:.2f} on that counts as memory."
+            f"The loss of a forgotten record rose more than that of an unseen validation record with a probability of "
+            f"{auc:.2f}: from {least:.2f} on that counts as memory."
         )
         return auc >= least
 
-    def _margins(self, model: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+    def _losses(self, model: nn.Module) -> tuple[np.ndarray, np.ndarray]:
         """Of the forget set and of validation records."""
-        found = []
-        for dataset in (self._run.request.forget, self._unseen):
-            sample = evenly(dataset, SAMPLE)
-            with evaluation_mode(model):
-                rows = [margin(self._run.task.forward(model, batch)) for batch in iterate(sample, batch_size=512)]
-            found.append(torch.cat(rows).cpu().numpy())
-            self._run.journal.advance(len(found[-1]))
-        return found[0], found[1]
+        forgotten, unseen = (_losses(model, self._run, part) for part in (self._run.request.forget, self._unseen))
+        return forgotten, unseen
 
 
 def threshold(n: int, m: int) -> float:
