@@ -63,7 +63,7 @@ def pictures(boards: Sequence[Board]) -> dict[Path, str]:
 def page(boards: Sequence[Board]) -> str:
     """The text, with what the files say in its places."""
     parts = {
-        "claims": "\n".join(f"### {claim.title}\n\n{claim.text}\n\n{markdown(claim.rows)}" for claim in claims(boards)),
+        "claims": "\n".join(f"### {c.title}\n\n{c.text}\n\n{markdown(c.rows)}\n" for c in claims(boards)),
         "frontiers": "\n".join(_frontier(board) for board in boards),
         "ablations": _ablations(),
         "tuning": _tuning(),
@@ -96,7 +96,7 @@ def _ablations() -> str:
                     *map(_ablation, found),
                 ]
                 title = f"### {reference['task']['name']}, {100 * budget:g} %"
-                parts.append(f"{title}\n\n{markdown(rows)}")
+                parts.append(f"{title}\n\n{markdown(rows)}\n")
     return "\n".join(parts)
 
 
@@ -143,7 +143,7 @@ def _made(boards: Sequence[Board]) -> str:
         f"`ebbing bench run`, `ebbing bench tune --method METHOD --budget B` and `ebbing bench run --tuned`, "
         f"`python benchmarks/ablations.py`; originals of seeds 0, 1, ..., retrained models of seeds 1000, 1001, ...; "
         f"{versions}; {hardware['cpu']}, {hardware['cores']} cores, {facts['threads']} thread a process. Seconds were taken "
-        "while two such processes ran beside each other, retraining likewise."
+        "while other work ran on the machine, at other times than retraining's: read examples instead."
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines_page import parity_section
+from baselines_page import overhead_section, parity_section, peers_section
 from judge_page import judge_section
 from standard_page import measures_speed, standard_section
 
@@ -62,6 +62,8 @@ def main() -> None:
                 judge_section,
                 standard_section,
                 parity_section,
+                peers_section,
+                overhead_section,
                 _cost,
                 _speed,
                 measures_speed,
