@@ -101,7 +101,8 @@ def overhead_section() -> str:
     return (
         "## What decay costs\n\n"
         f"Beside `fine-tune` with the same repair, a budget of {100 * found['budget']:g} % of retraining on 10,000 images of "
-        f"MNIST, medians of {len(found['seconds']['ebb'])} paired rounds: {told}. At most 5 %: {holds}. {_made(found['provenance'])}\n"
+        f"MNIST, medians of {len(found['seconds']['ebb'])} paired rounds: {told}. At most 5 %: {holds}. "
+        f"{_made(found['provenance'])}\n"
     )
 
 
