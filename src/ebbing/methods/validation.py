@@ -17,6 +17,7 @@ from ebbing.request import ForgetRequest
 from ebbing.task import cross_entropy, evaluation_mode
 
 MORE = 0.1  # of AUC: how much likelier a forgotten record may lose more before the forget set counts as memorised
+WATCHED = 200  # records of each kind: what is read counts against the budget
 MOST_CHANCE = 0.125  # standard deviation of that AUC: with more, nothing is said
 
 
@@ -25,15 +26,15 @@ def loss_auc(model: nn.Module, run: Run, unseen: Dataset[Any]) -> float:
 
     At most 1,000 evenly spaced records of each are read, and counted.
     """
-    forgotten, never_seen = (_losses(model, run, dataset) for dataset in (run.request.forget, unseen))
+    forgotten, never_seen = (_losses(model, run, dataset, at_most=SAMPLE) for dataset in (run.request.forget, unseen))
     u = stats.mannwhitneyu(never_seen, forgotten).statistic
     return float(u / (len(forgotten) * len(never_seen)))
 
 
-def _losses(model: nn.Module, run: Run, dataset: Dataset[Any]) -> np.ndarray:
-    """(n,) losses of at most 1,000 evenly spaced records, which are counted."""
+def _losses(model: nn.Module, run: Run, dataset: Dataset[Any], *, at_most: int) -> np.ndarray:
+    """(n,) losses of at most so many evenly spaced records, which are counted."""
     with evaluation_mode(model):
-        rows = [cross_entropy(run.task.forward(model, b)) for b in iterate(evenly(dataset, SAMPLE), batch_size=512)]
+        rows = [cross_entropy(run.task.forward(model, b)) for b in iterate(evenly(dataset, at_most), batch_size=512)]
     found: np.ndarray = torch.cat(rows).cpu().numpy()
     run.journal.advance(len(found))
     return found
@@ -58,7 +59,7 @@ class Watch:
     seen.
 
     Args:
-        model: before the unlearning; at most 1,000 evenly spaced records of each kind are read, and counted.
+        model: before the unlearning; at most 200 evenly spaced records of each kind are read, and counted.
         run: of the unlearning.
         unseen: records that the model never saw.
     """
@@ -86,7 +87,8 @@ class Watch:
 
     def _losses(self, model: nn.Module) -> tuple[np.ndarray, np.ndarray]:
         """Of the forget set and of validation records."""
-        forgotten, unseen = (_losses(model, self._run, part) for part in (self._run.request.forget, self._unseen))
+        parts = (self._run.request.forget, self._unseen)
+        forgotten, unseen = (_losses(model, self._run, part, at_most=WATCHED) for part in parts)
         return forgotten, unseen
 
 
@@ -119,4 +121,4 @@ def read_by_watch(request: ForgetRequest) -> int:
 def _counts(request: ForgetRequest) -> tuple[int, int]:
     """Records that are read of the forget set and of the validation set."""
     unseen = 0 if request.validation is None else size(request.validation)
-    return min(SAMPLE, len(request.forget)), min(SAMPLE, unseen)
+    return min(WATCHED, len(request.forget)), min(WATCHED, unseen)
