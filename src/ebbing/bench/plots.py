@@ -12,6 +12,7 @@ from ebbing.bench.tables import Board
 from ebbing.report.svg import BLUE, GREEN, INK, ORANGE, Plot, draw, plain_tick, stretch_axis
 
 OURS = ("ebb", "forgetting-network")
+YARDSTICKS = ("do-nothing", "fine-tune", "retrain-equal-compute")
 MARKS = {0.01: "v", 0.03: "s", 0.1: "o"}
 Figures = Mapping[str, Any]
 
@@ -23,7 +24,10 @@ def draw_board(board: Board) -> list[Plot]:
         return []
     name = board.task.folder.replace("/", "-")
     reach = _reach(board)
-    told = "Down is better; shaded is where retrained models lie. Orange: decay. " + _marks(cells)
+    told = (
+        "Down is better; shaded is where retrained models lie. Orange: decay. Named are those in the shade, decay and yardsticks. "
+        + _marks(cells)
+    )
     return [
         draw(
             f"{name}-cost",
@@ -58,8 +62,8 @@ def _memory(cell: Figures) -> float:
     return float(cell["figures"]["memory_abs"]["mean"])
 
 
-def _paint(axes: Axes, cell: Figures, x: float) -> None:
-    """One method's point, named."""
+def _paint(axes: Axes, cell: Figures, x: float, reach: float) -> None:
+    """One method's point; named where retrained models could be, or one must find it: the rest would hide each other."""
     colour = ORANGE if str(cell["label"]).startswith(OURS) else BLUE
     free = cell["budget"] is None
     axes.plot(
@@ -70,7 +74,9 @@ def _paint(axes: Axes, cell: Figures, x: float) -> None:
         markersize=4.5,
         markerfacecolor="none" if free else colour,
     )
-    axes.annotate(str(cell["label"]), (x, _memory(cell)), (3, 2), textcoords="offset points", fontsize=5.5, color=INK)
+    label = str(cell["label"])
+    if _memory(cell) <= reach or label in YARDSTICKS or label.startswith(OURS):
+        axes.annotate(label, (x, _memory(cell)), (3, 2), textcoords="offset points", fontsize=5.5, color=INK)
 
 
 def _finish(axes: Axes, cells: Sequence[Figures], reach: float) -> None:
@@ -86,7 +92,7 @@ def _against_cost(axes: Axes, board: Board, cells: Sequence[Figures], reach: flo
     known = [(cell, 100 * ratio) for cell, ratio in costs if ratio]
     axes.set_xscale("log")
     for cell, cost in known:
-        _paint(axes, cell, cost)
+        _paint(axes, cell, cost, reach)
     ticks = [t for t in (0.1, 0.3, 1, 3, 10, 30, 100) if t <= 1.2 * max([cost for _, cost in known], default=1)]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -97,7 +103,7 @@ def _against_cost(axes: Axes, board: Board, cells: Sequence[Figures], reach: flo
 
 def _against_accuracy(axes: Axes, board: Board, cells: Sequence[Figures], reach: float) -> None:
     for cell in cells:
-        _paint(axes, cell, 100 * cell["figures"]["accuracy"]["holdout"]["mean"])
+        _paint(axes, cell, 100 * cell["figures"]["accuracy"]["holdout"]["mean"], reach)
     retrained = board.reference["retrained"]
     axes.plot(
         [100 * retrained["accuracy"]["holdout"]["mean"]],
