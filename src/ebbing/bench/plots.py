@@ -25,7 +25,7 @@ def draw_board(board: Board) -> list[Plot]:
     name = board.task.folder.replace("/", "-")
     reach = _reach(board)
     told = (
-        "Down is better; shaded is where retrained models lie. Orange: decay. Named are those in the shade, decay and yardsticks. "
+    """One method's point; named in the shade, and where one must find it: all names would hide each other."""
         + _marks(cells)
     )
     return [
