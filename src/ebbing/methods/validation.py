@@ -17,7 +17,7 @@ from ebbing.request import ForgetRequest
 from ebbing.task import cross_entropy, evaluation_mode
 
 MORE = 0.1  # of AUC: how much likelier a forgotten record may lose more before the forget set counts as memorised
-WATCHED = 200  # records of each kind: what is read counts against the budget
+WATCHED = 100  # records of each kind: what is read counts against the budget
 MOST_CHANCE = 0.125  # standard deviation of that AUC: with more, nothing is said
 
 
@@ -59,7 +59,7 @@ class Watch:
     seen.
 
     Args:
-        model: before the unlearning; at most 200 evenly spaced records of each kind are read, and counted.
+        model: before the unlearning; at most 100 evenly spaced records of each kind are read, and counted.
         run: of the unlearning.
         unseen: records that the model never saw.
     """
