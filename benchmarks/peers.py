@@ -91,6 +91,8 @@ def require_checkouts(references: Path, methods: dict[str, Method]) -> None:
 def started(options: argparse.Namespace) -> dict[str, Any]:
     """What the file to write holds already, or the beginning of it."""
     words = ["python", "benchmarks/peers.py", "--references", "DIR", "--pairs", str(options.pairs)]  # wherever DIR was
+    if options.cell:
+        words += ["--cell", options.cell]
     if options.train_size:
         words += ["--train-size", str(options.train_size)]
     if options.only:
@@ -104,7 +106,11 @@ def started(options: argparse.Namespace) -> dict[str, Any]:
                 f"{options.out} must hold runs of the problem that is asked for to go on with them, but holds others: "
                 f"{facts['problem']}. Name another file by --out, or remove this one."
             )
-    return facts | {"provenance": describe(shlex.join(words)) | {"threads": torch.get_num_threads()}}
+    before = facts.get("provenance", {}).get("command")
+    command = shlex.join(words)
+    if before and command not in before.split(" && "):
+        command = f"{before} && {command}"
+    return facts | {"provenance": describe(command) | {"threads": torch.get_num_threads()}}
 
 
 def about(method: Method, references: Path) -> dict[str, str | None]:
