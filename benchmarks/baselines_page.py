@@ -48,9 +48,10 @@ def peers_section() -> str:
         "",
         "MNIST, 60,000 images, `paper_cnn`, two epochs; every method starts from a copy of the one original, by the settings "
         "that its own authors give, which were found on other problems. Time is over that of retraining in the same round, "
-        "unlearning alone; *test* are unseen images, of the classes that stay. Medians over the rounds. `SSD-authors` reads all data "
-        "in its authors' order, those that stay and then those that go: for a tenth of the data that bounds how much more a weight "
-        "can matter to these near the ratio of 10 from which on weights are dampened. `-mixed` has the data set's order.",
+        "unlearning alone; *test* are unseen images, of the classes that stay. Medians over the rounds. `SSD-authors` reads "
+        "all data in its authors' order, those that stay and then those that go: for a tenth of the data that bounds how much "
+        "more a weight can matter to these near the ratio of 10 from which on weights are dampened. `-mixed` has the data "
+        "set's order.",
     ]
     for cell, rows in found["table"].items():
         lines += ["", f"### `{cell}`", "", "| method | rounds | time, % of retraining | retain | forget | test |"]
@@ -86,8 +87,8 @@ def _class_claim(found: dict[str, Any]) -> list[str]:
         share = row["seconds"] / theirs
         told = "**holds**" if exact and share < 0.7 else "does not hold"
         lines.append(
-            f"- `class:3`, `{name}`: no forgotten image is known, retain at least 98.5 %, test at least 98.4 %, in under .7 of the time "
-            f"of `SSD-authors` ({share:.2f}): {told}."
+            f"- `class:3`, `{name}`: no forgotten image is known, retain at least 98.5 %, test at least 98.4 %, in under .7 of "
+            f"the time of `SSD-authors` ({share:.2f}): {told}."
         )
     return [*lines, ""]
 

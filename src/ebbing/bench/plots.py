@@ -25,7 +25,7 @@ def draw_board(board: Board) -> list[Plot]:
     name = board.task.folder.replace("/", "-")
     reach = _reach(board)
     told = (
-    """One method's point; named in the shade, and where one must find it: all names would hide each other."""
+        """One method's point; named in the shade, and where one must find it: all names would hide each other."""
         + _marks(cells)
     )
     return [
