@@ -89,6 +89,8 @@ def test_the_peak_goes_by_the_training() -> None:
     assert replace(method, training=None).repair_of(asked).learning_rate == method.repair.learning_rate
     other = replace(method, training=Recipe(optimizer="sgd", learning_rate=0.1))
     assert other.repair_of(asked).learning_rate == method.repair.learning_rate
+    set_by_hand = replace(method, repair=replace(method.repair, learning_rate=5e-4))
+    assert set_by_hand.repair_of(asked).learning_rate == 5e-4
     with pytest.raises(InputError, match="`peak` must be > 0"):
         Ebb(peak=0.0)
 
@@ -122,13 +124,22 @@ def test_a_model_that_memorised_nothing_is_left_as_it_was() -> None:
     assert not journal.factors
 
 
+def test_a_wrecked_model_is_not_taken_for_one_that_memorised_nothing() -> None:
+    """The guards around a method must see it, and undo it aloud."""
+    asked = request(wrong=False)
+    model = TRAINER(asked.retain, seed=0)
+    journal = Journal()
+    wild = Recipe(epochs=5, learning_rate=1e6, batch_size=20)
+    replace(PLAIN, repair=wild, by_memory=True).unlearn(model, asked, journal=journal)
+    assert journal.rolled_back is not None
+    assert not any("Nothing was found to be memorised" in note for note in journal.notes)
+
+
 def test_where_validation_cannot_tell_decay_is_kept(learned_by_heart) -> None:
     model, asked = learned_by_heart
-    plain = of_tensors(decayed(model, asked).state_dict())
     for blind, said in ((replace(asked, validation=None), True), (replace(asked, concept=True), False)):
-        journal = Journal()
-        found = decayed(model, blind, journal=journal, by_memory=True)
-        assert of_tensors(found.state_dict()) == plain
+        found, journal = unlearned(model, blind, by_memory=True)
+        assert of_tensors(found.state_dict()) == of_tensors(unlearned(model, blind)[0].state_dict())
         assert any("cannot tell whether anything was memorised" in note for note in journal.notes) is said
 
 
@@ -136,19 +147,15 @@ def test_of_a_few_records_it_is_never_said_that_nothing_was_memorised(learned_by
     model, asked = learned_by_heart
     for few in ([3], [3, 4]):
         alone = ForgetRequest.from_ids(asked.dataset, few, holdout=asked.holdout, validation=asked.validation)
-        journal = Journal()
-        found = decayed(model, alone, journal=journal, by_memory=True)
-        assert of_tensors(found.state_dict()) == of_tensors(decayed(model, alone).state_dict())
+        found, journal = unlearned(model, alone, by_memory=True)
+        assert of_tensors(found.state_dict()) == of_tensors(unlearned(model, alone)[0].state_dict())
         assert any("cannot tell" in note for note in journal.notes)
         assert read_by_watch(alone) == 0
 
 
 def test_what_the_watch_reads_is_counted(learned_by_heart) -> None:
     model, asked = learned_by_heart
-    journals = {by: Journal() for by in (True, False)}
-    for by, journal in journals.items():
-        decayed(model, asked, journal=journal, by_memory=by)
-    more = journals[True].examples - journals[False].examples
+    more = unlearned(model, asked, by_memory=True)[1].examples - unlearned(model, asked)[1].examples
     assert more == read_by_watch(asked) == 2 * (20 + 30)
 
 

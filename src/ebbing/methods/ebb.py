@@ -13,8 +13,8 @@ from torch import nn
 from ebbing.curves import Exponential, ForgettingCurve
 from ebbing.errors import InputError
 from ebbing.law import DecayLaw
-from ebbing.methods.repair import Repairing
-from ebbing.methods.unlearner import Run, finite
+from ebbing.methods.repair import REPAIR, Repairing
+from ebbing.methods.unlearner import Run
 from ebbing.methods.validation import Watch, read_by_watch, unseen_that_tell
 from ebbing.rates import FixedRate, Rate
 from ebbing.request import ForgetRequest
@@ -53,7 +53,7 @@ class Ebb(Repairing):
         spare_input: whether the first convolution is left as it is where others follow: what it sees holds little of single
             records.
         peak: peak learning rate of the repair over that of ``training``, > 0, where that is known and has the optimizer of
-            the repair; None for the repair's own.
+            the repair, and the repair's own was not set to another than the default; None for the repair's own.
         by_memory: whether the model is left as it was where the loss of the forget set rises no more than that of validation
             records: see `ebbing.methods.validation.Watch`. That cannot be told without validation records, of a whole class,
             and of some six records or fewer: decay is kept there in any case.
@@ -86,7 +86,8 @@ class Ebb(Repairing):
     def repair_of(self, request: ForgetRequest) -> Recipe:
         """The repair of a request, with a peak that goes by the training's learning rate where it is to."""
         recipe, training = super().repair_of(request), self.training
-        if self.peak is None or training is None or training.optimizer != recipe.optimizer:
+        own = recipe.learning_rate != REPAIR.learning_rate
+        if self.peak is None or own or training is None or training.optimizer != recipe.optimizer:
             return recipe
         return replace(recipe, learning_rate=self.peak * training.learning_rate)
 
@@ -96,25 +97,7 @@ class Ebb(Repairing):
         return ranked + (read_by_watch(request) if self.by_memory else 0)
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
-        """Decay, then repair; undo both where nothing was memorised."""
-        if not self.by_memory:
-            return self._decay_and_mend(model, run)
-        unseen = unseen_that_tell(run.request)
-        if unseen is None:
-            if not run.request.concept:
-                run.journal.note(
-                    "Validation records cannot tell whether anything was memorised: decay is kept in any case."
-                )
-            return self._decay_and_mend(model, run)
-        original, watch = deepcopy(model), Watch(model, run, unseen)
-        model = self._decay_and_mend(model, run)
-        if finite(model) and not watch.saw_memory(model):
-            run.journal.note("Nothing was found to be memorised: the model is left as it was.")
-            run.journal.factors.clear()
-            return original
-        return model
-
-    def _decay_and_mend(self, model: nn.Module, run: Run) -> nn.Module:
+        """Decay, then repair."""
         units = find_units(model, task=run.task, batch=run.a_batch())
         _note_untouched(model, units, run)
         anchor = fresh_anchor(model, units, seed=run.seed) if self.anchor == "fresh" else None
@@ -126,6 +109,23 @@ class Ebb(Repairing):
                 run.journal.advance(rate.ranking.reads(run.request))
                 run.journal.keep_factors(factors)
         return self.mend(model, run)
+
+    def settle(self, model: nn.Module, result: nn.Module, run: Run) -> nn.Module:
+        """Undo what was done where nothing was memorised."""
+        if not self.by_memory:
+            return result
+        unseen = unseen_that_tell(run.request)
+        if unseen is None:
+            if not run.request.concept:
+                run.journal.note(
+                    "Validation records cannot tell whether anything was memorised: decay is kept in any case."
+                )
+            return result
+        if Watch(model, run, unseen).saw_memory(result):
+            return result
+        run.journal.note("Nothing was found to be memorised: the model is left as it was.")
+        run.journal.factors.clear()
+        return deepcopy(model)
 
     def _decaying(self, units: list[UnitGroup], kind: str) -> list[UnitGroup]:
         """The units of a kind that decay, in the order they run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -11,6 +11,8 @@ from ebbing.errors import InputError
 from ebbing.methods.unlearner import Run, Unlearner
 from ebbing.request import ForgetRequest
 from ebbing.training import Loss, Pass, Recipe, descend
+
+REPAIR = Recipe(epochs=10, max_examples=60_000, batch_size=64, learning_rate=1e-2, schedule="one-cycle")
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,7 @@ class Repairing(Unlearner):
             length of the repair to ``repair`` alone: the examples that it would process, whatever a record costs.
     """
 
-    repair: Recipe = field(
-        default_factory=lambda: Recipe(
-            epochs=10, max_examples=60_000, batch_size=64, learning_rate=1e-2, schedule="one-cycle"
-        )
-    )
+    repair: Recipe = REPAIR
     budget: float = 0.2
     training: Recipe | None = None
 

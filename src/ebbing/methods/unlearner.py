@@ -109,12 +109,24 @@ class Unlearner(ABC):
                 after = run.accuracy(result, request.retain)
                 if after < RETAIN_FLOOR * before:
                     trouble = f"retain accuracy fell from {before:.1%} to {after:.1%}"
+            if trouble is None:
+                result = self.settle(model, result, run)
         if trouble is not None:
             journal.rolled_back = trouble
             journal.note(f"Rolled back: {trouble}. The result is the original model.")
             result = deepcopy(model)
         for module, like in zip(result.modules(), model.modules(), strict=False):
             module.training = like.training
+        return result
+
+    def settle(self, model: nn.Module, result: nn.Module, run: Run) -> nn.Module:
+        """What is handed out after a run that did not diverge: the result, unless a method has second thoughts.
+
+        Args:
+            model: the original; not to be changed.
+            result: of `forget`.
+            run: whose result it is.
+        """
         return result
 
     def expected_examples(self, request: ForgetRequest) -> int | None:
