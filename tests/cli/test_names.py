@@ -69,9 +69,11 @@ def test_members_are_the_concrete_classes_of_a_family(family: ModuleType, base: 
 def test_members_without_a_base_are_the_functions() -> None:
     assert members(models) == {
         "authors-cnn": models.authors_cnn,
+        "cifar-cnn": models.cifar_cnn,
         "digits-cnn": models.digits_cnn,
         "digits-mlp": models.digits_mlp,
         "paper-cnn": models.paper_cnn,
+        "resnet18": models.resnet18,
     }
 
 

@@ -100,16 +100,14 @@ def test_an_entry_is_one_that_bibtex_reads(key: str) -> None:
     text = entry(key, work)
     assert text.isascii()
     assert text.count("@") == 1
-    assert re.fullmatch(rf"@(article|inproceedings|book|misc)\{{{key},\n(  \w+ = \{{.+\}},?\n)+\}}", text)
+    assert re.fullmatch(rf"@(article|inproceedings|book|misc|techreport)\{{{key},\n(  \w+ = \{{.+\}},?\n)+\}}", text)
     assert text.count("{") == text.count("}")
     family = work.authors[0].partition(",")[0].lower()
     assert key.startswith(family)
     assert f"{work.year}" in key
     assert all(len(name.split(", ")) == 2 for name in work.authors)
-    assert {"article": "journal", "inproceedings": "booktitle", "book": "publisher"}.get(work.kind, "title") in {
-        "title",
-        *work.more,
-    }
+    needed = {"article": "journal", "inproceedings": "booktitle", "book": "publisher", "techreport": "institution"}
+    assert needed.get(work.kind, "title") in {"title", *work.more}
     number = work.more.get("eprint")
     if number is not None:
         assert re.fullmatch(r"\d{4}\.\d{4,5}", number)

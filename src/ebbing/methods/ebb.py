@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import nn
+from torch.utils.data import Dataset
 
 from ebbing.curves import Exponential, ForgettingCurve
 from ebbing.errors import InputError
@@ -56,7 +57,7 @@ class Ebb(Repairing):
             the repair, and the repair's own was not set to another than the default; None for the repair's own.
         by_memory: whether the model is left as it was where the loss of the forget set rises no more than that of validation
             records: see `ebbing.methods.validation.Watch`. That cannot be told without validation records, of a whole class,
-            and of some six records or fewer: decay is kept there in any case.
+            of some six records or fewer, nor where reading would take half of the budget: decay is kept there in any case.
         repair: see `Repairing`; `FineTune` and `RetrainEqualCompute` have the same.
         budget: likewise.
         training: likewise.
@@ -94,7 +95,7 @@ class Ebb(Repairing):
     def statistics(self, request: ForgetRequest) -> int:
         """What the rankings read, at most, and validation records."""
         ranked = sum(rate.ranking.reads(request) for rate in (self.linear, self.conv))
-        return ranked + (read_by_watch(request) if self.by_memory else 0)
+        return ranked + (0 if self._unseen(request) is None else read_by_watch(request))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Decay, then repair."""
@@ -114,7 +115,7 @@ class Ebb(Repairing):
         """Undo what was done where nothing was memorised."""
         if not self.by_memory:
             return result
-        unseen = unseen_that_tell(run.request)
+        unseen = self._unseen(run.request)
         if unseen is None:
             if not run.request.concept:
                 run.journal.note(
@@ -126,6 +127,14 @@ class Ebb(Repairing):
         run.journal.note("Nothing was found to be memorised: the model is left as it was.")
         run.journal.factors.clear()
         return deepcopy(model)
+
+    def _unseen(self, request: ForgetRequest) -> Dataset[Any] | None:
+        """The records that tell whether anything was memorised: none where reading them would take half of the budget."""
+        if not self.by_memory:
+            return None
+        n = len(request.retain)
+        allowed = float("inf") if self.training is None else self.budget * self.training.examples(n)
+        return unseen_that_tell(request) if read_by_watch(request) <= allowed / 2 else None
 
     def _decaying(self, units: list[UnitGroup], kind: str) -> list[UnitGroup]:
         """The units of a kind that decay, in the order they run."""
