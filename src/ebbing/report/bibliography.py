@@ -11,7 +11,7 @@ class Reference:
     """A work as BibTeX has it.
 
     Attributes:
-        kind: of entry: article, inproceedings, book or misc.
+        kind: of entry: article, inproceedings, book, misc or techreport.
         title: as printed.
         authors: "Family, Given", in order; a group is one name without a comma.
         year: of publication; None where there is none.
