@@ -93,7 +93,7 @@ def _memory(boards: Sequence[Board]) -> Claim:
         rows.append([board.task.name, f"{100 * budget:g}", *told])
     return Claim(
         "Memory at no cost of accuracy",
-        f"At 3 % and 10 % on every memorised task, M of `ebb` inside the band of retrained models at a holdout accuracy of "
+        f"At every budget on every memorised task, M of `ebb` inside the band of retrained models at a holdout accuracy of "
         f"{POINTS} points above the best rival's whose M is inside, tuned or not; where none is inside, at most half of abs M "
         "of the lowest, at no less accuracy. And beyond a fresh network at equal compute: more accuracy, and no more memory or "
         "both inside. A task is memorised where the untouched model is outside.",

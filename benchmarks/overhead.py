@@ -59,7 +59,9 @@ def main() -> None:
     }
     print(ratios)
     if options.out:
-        facts = describe("python benchmarks/overhead.py --out results/overhead.json") | {"threads": 1}
+        facts = describe(f"python benchmarks/overhead.py --pairs {options.pairs} --out results/overhead.json") | {
+            "threads": 1
+        }
         figures = {"budget": BUDGET, "seconds": seconds, "ratio": ratios, "provenance": facts}
         write_text(options.out, json.dumps(figures, indent=1) + "\n")
 

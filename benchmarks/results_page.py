@@ -39,8 +39,8 @@ Built by `python benchmarks/results_page.py` from the small files under `results
 its files. Accuracies are per cent. M is memory, W the distance behind it, T drift: see [the report](report.md). "Retrained"
 are the models trained without the forget set, each left out once and judged by the others; low to high is the smallest to
 the largest. The canaries, the random tenth and the class were judged by the first version of
-[the rule](verdict.md), by the models' answers alone. `ebb` is everywhere its preset `ebb:plain` but in
-[the leaderboard](leaderboard.md).
+[the rule](verdict.md), by the models' answers alone. `ebb` is its preset `ebb:plain`
+but in [the leaderboard](leaderboard.md), beside whole peers, and in what decay costs.
 
 Costs are given in examples processed over those of one retraining, a method's own checks included but for the few
 batches on which layers are tried out: that ratio does not depend on what else the machine was doing. Ratios of seconds

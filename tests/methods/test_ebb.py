@@ -14,7 +14,7 @@ from ebbing.errors import InputError
 from ebbing.fingerprint import of_tensors
 from ebbing.journal import Journal
 from ebbing.methods import Ebb, Run
-from ebbing.methods.validation import auc_by_chance, read_by_watch, threshold
+from ebbing.methods.validation import auc_by_chance, read_to_tell, threshold
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification
 from ebbing.training import Recipe, Trainer, seeded
@@ -150,13 +150,13 @@ def test_of_a_few_records_it_is_never_said_that_nothing_was_memorised(learned_by
         found, journal = unlearned(model, alone, by_memory=True)
         assert of_tensors(found.state_dict()) == of_tensors(unlearned(model, alone)[0].state_dict())
         assert any("cannot tell" in note for note in journal.notes)
-        assert read_by_watch(alone) == 0
+        assert read_to_tell(alone) == 0
 
 
 def test_what_the_watch_reads_is_counted(learned_by_heart) -> None:
     model, asked = learned_by_heart
     more = unlearned(model, asked, by_memory=True)[1].examples - unlearned(model, asked)[1].examples
-    assert more == read_by_watch(asked) == 2 * (20 + 30)
+    assert more == read_to_tell(asked) == 2 * (20 + 30)
 
 
 def test_chance_of_the_probability_that_one_loses_more() -> None:

@@ -16,7 +16,7 @@ from ebbing.errors import InputError
 from ebbing.law import DecayLaw
 from ebbing.methods.repair import REPAIR, Repairing
 from ebbing.methods.unlearner import Run
-from ebbing.methods.validation import Watch, read_by_watch, unseen_that_tell
+from ebbing.methods.validation import memory_was_lost, read_to_tell, unseen_that_tell
 from ebbing.rates import FixedRate, Rate
 from ebbing.request import ForgetRequest
 from ebbing.training import Recipe
@@ -56,8 +56,9 @@ class Ebb(Repairing):
         peak: peak learning rate of the repair over that of ``training``, > 0, where that is known and has the optimizer of
             the repair, and the repair's own was not set to another than the default; None for the repair's own.
         by_memory: whether the model is left as it was where the loss of the forget set rises no more than that of validation
-            records: see `ebbing.methods.validation.Watch`. That cannot be told without validation records, of a whole class,
-            of some six records or fewer, nor where reading would take half of the budget: decay is kept there in any case.
+            records: see `ebbing.methods.validation.memory_was_lost`. That cannot be told without validation records, of a
+            whole class, of some six records or fewer, nor where reading would take half of the budget: decay is kept there in
+            any case.
         repair: see `Repairing`; `FineTune` and `RetrainEqualCompute` have the same.
         budget: likewise.
         training: likewise.
@@ -95,7 +96,7 @@ class Ebb(Repairing):
     def statistics(self, request: ForgetRequest) -> int:
         """What the rankings read, at most, and validation records."""
         ranked = sum(rate.ranking.reads(request) for rate in (self.linear, self.conv))
-        return ranked + (0 if self._unseen(request) is None else read_by_watch(request))
+        return ranked + (0 if self._unseen(request) is None else read_to_tell(request))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Decay, then repair."""
@@ -122,7 +123,7 @@ class Ebb(Repairing):
                     "Validation records cannot tell whether anything was memorised: decay is kept in any case."
                 )
             return result
-        if Watch(model, run, unseen).saw_memory(result):
+        if memory_was_lost(model, result, run, unseen):
             return result
         run.journal.note("Nothing was found to be memorised: the model is left as it was.")
         run.journal.factors.clear()
@@ -134,7 +135,7 @@ class Ebb(Repairing):
             return None
         n = len(request.retain)
         allowed = float("inf") if self.training is None else self.budget * self.training.examples(n)
-        return unseen_that_tell(request) if read_by_watch(request) <= allowed / 2 else None
+        return unseen_that_tell(request) if read_to_tell(request) <= allowed / 2 else None
 
     def _decaying(self, units: list[UnitGroup], kind: str) -> list[UnitGroup]:
         """The units of a kind that decay, in the order they run."""

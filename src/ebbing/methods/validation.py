@@ -50,46 +50,32 @@ def auc_by_chance(n: int, m: int) -> float:
     return math.sqrt((n + m + 1) / (12 * n * m))
 
 
-class Watch:
-    """Whether an unlearning raises the loss of the forget set more than that of unseen records: it does where it was memorised.
+def memory_was_lost(original: nn.Module, result: nn.Module, run: Run, unseen: Dataset[Any]) -> bool:
+    """Whether an unlearning raised the loss of the forget set more than that of unseen records: it does where it was memorised.
 
     The probability that the loss of a forgotten record rises more than that of an unseen one counts as memory from .5 + .1 + s
     on, with the standard deviation s that chance alone gives. The losses before would not do: the most memorised records are
     the hardest, whose losses are not small even where they were learned. A few memorised records among many others are not
-    seen.
+    seen. The journal is told what was found.
 
     Args:
-        model: before the unlearning; at most 100 evenly spaced records of each kind are read, and counted.
+        original: before the unlearning; at most 100 evenly spaced records of each kind are read, and counted.
+        result: after it.
         run: of the unlearning.
-        unseen: records that the model never saw.
+        unseen: records that the original never saw.
     """
-
-    def __init__(self, model: nn.Module, run: Run, unseen: Dataset[Any]) -> None:
-        """Read the losses before."""
-        self._run, self._unseen = run, unseen
-        self._before = self._losses(model)
-
-    def saw_memory(self, model: nn.Module) -> bool:
-        """Whether the loss of the forget set rose more; the journal is told what was found.
-
-        Args:
-            model: after the unlearning.
-        """
-        forgotten, unseen = (after - before for before, after in zip(self._before, self._losses(model), strict=True))
-        n, m = len(forgotten), len(unseen)
-        auc = float(stats.mannwhitneyu(forgotten, unseen).statistic) / (n * m)
-        least = threshold(n, m)
-        self._run.journal.note(
-            f"The loss of a forgotten record rose more than that of an unseen validation record with a probability of "
-            f"{auc:.2f}: from {least:.2f} on that counts as memory."
-        )
-        return auc >= least
-
-    def _losses(self, model: nn.Module) -> tuple[np.ndarray, np.ndarray]:
-        """Of the forget set and of validation records."""
-        parts = (self._run.request.forget, self._unseen)
-        forgotten, unseen = (_losses(model, self._run, part, at_most=WATCHED) for part in parts)
-        return forgotten, unseen
+    forgotten, others = (
+        _losses(result, run, part, at_most=WATCHED) - _losses(original, run, part, at_most=WATCHED)
+        for part in (run.request.forget, unseen)
+    )
+    n, m = len(forgotten), len(others)
+    auc = float(stats.mannwhitneyu(forgotten, others).statistic) / (n * m)
+    least = threshold(n, m)
+    run.journal.note(
+        f"The loss of a forgotten record rose more than that of an unseen validation record with a probability of {auc:.2f}: "
+        f"from {least:.2f} on that counts as memory."
+    )
+    return auc >= least
 
 
 def threshold(n: int, m: int) -> float:
@@ -113,8 +99,8 @@ def unseen_that_tell(request: ForgetRequest) -> Dataset[Any] | None:
     return request.validation
 
 
-def read_by_watch(request: ForgetRequest) -> int:
-    """Examples that a watch reads, before and after; none where it cannot tell."""
+def read_to_tell(request: ForgetRequest) -> int:
+    """Examples that `memory_was_lost` reads, before and after; none where it cannot tell."""
     return 0 if unseen_that_tell(request) is None else 2 * sum(_counts(request))
 
 
