@@ -3,7 +3,8 @@
     python benchmarks/overhead.py --out results/overhead.json
 
 MNIST, 10,000 images, 5 % wrong labels, `paper_cnn`, 30 epochs, a budget of 10 %; one thread. ``ebb`` is the default,
-``ebb-ranked`` goes by ranks of the activation ratio in every layer that decays. The weights are those of an untrained network:
+``ebb-ranked`` goes by ranks of the activation ratio in every layer that decays, ``ebb-ranked-1000`` by the same of 1,000
+records of the retain set. The weights are those of an untrained network:
 only the time counts, so that decay is made to take place whatever is memorised.
 """
 
@@ -24,7 +25,7 @@ from ebbing.allocator import keep_freed_memory
 from ebbing.files import write_text
 from ebbing.machine import describe
 from ebbing.methods import Unlearner
-from ebbing.rankings import ActivationRatio
+from ebbing.rankings import ActivationRatio, Ranking
 from ebbing.rates import RankedRate
 from ebbing.training import seeded
 
@@ -71,10 +72,17 @@ def compared(recipe: eb.Recipe, request: eb.ForgetRequest) -> dict[str, Unlearne
     ours = eb.Ebb(training=recipe, budget=BUDGET, by_memory=False)
     steps = ours.repair_of(request)
     fixed = replace(ours, repair=steps, peak=None, training=None)
-    ranked = replace(
-        fixed, linear=RankedRate(ActivationRatio(), 0.125, 2.0), conv=RankedRate(ActivationRatio(), 1.5, 24.0)
-    )
-    return {"fine-tune": eb.FineTune(repair=steps), "ebb": fixed, "ebb-ranked": ranked}
+    return {
+        "fine-tune": eb.FineTune(repair=steps),
+        "ebb": fixed,
+        "ebb-ranked": ranked(fixed, ActivationRatio()),
+        "ebb-ranked-1000": ranked(fixed, ActivationRatio(retain_records=1000)),
+    }
+
+
+def ranked(method: eb.Ebb, ranking: Ranking) -> eb.Ebb:
+    """The same decay on average, by ranks."""
+    return replace(method, linear=RankedRate(ranking, 0.125, 2.0), conv=RankedRate(ranking, 1.5, 24.0))
 
 
 if __name__ == "__main__":

@@ -120,6 +120,20 @@ def test_activation_ratio_is_forget_over_retain(net, request_) -> None:
         torch.testing.assert_close(found[name], top / (bottom + 1e-5), atol=1e-6, rtol=1e-5)
 
 
+def test_activation_ratio_can_read_some_of_the_retain_set(net, request_) -> None:
+    few = ActivationRatio(retain_records=3)
+    evenly_spaced = [KEEP[0], KEEP[(len(KEEP) - 1) // 2], KEEP[-1]]
+    on_retain = net.activities(stacked(request_, evenly_spaced)[0])
+    on_forget = net.activities(stacked(request_, FORGET)[0])
+    for name, found in scores(few, net, request_).items():
+        top = on_forget[name].detach().double().abs().mean((0, 2))
+        bottom = on_retain[name].detach().double().abs().mean((0, 2))
+        torch.testing.assert_close(found, top / (bottom + 1e-5), atol=1e-6, rtol=1e-5)
+    assert few.reads(request_) == len(FORGET) + 3
+    with pytest.raises(InputError, match="at least 1"):
+        ActivationRatio(retain_records=0)
+
+
 def squared_gate_gradients(net: Net, request: ForgetRequest, ids: list[int]) -> dict[str, Tensor]:
     """Mean over examples, one by one, of (dL/dg)^2 at g = 1 of a gate parameter g on each unit, by autograd."""
     found = {name: torch.zeros(n, dtype=torch.float64) for name, n in (("conv", 3), ("hidden", 5), ("head", 3))}
