@@ -15,6 +15,7 @@ from torch import nn
 from ebbing import fingerprint
 from ebbing.bank import OracleBank
 from ebbing.battery import Battery, Copies, Level, Planted, copies_of, planted_in
+from ebbing.compiled import uncompiled
 from ebbing.errors import InputError
 from ebbing.evidence import Judge
 from ebbing.facts import cost_notes, cost_of_run, describe_counts, describe_request, digests, plain, provenance_of
@@ -340,4 +341,4 @@ def _refuse_equal(oracles: Sequence[nn.Module]) -> None:
 
 
 def _listed(models: Models) -> list[nn.Module]:
-    return [models] if isinstance(models, nn.Module) else list(models)
+    return [uncompiled(model) for model in ([models] if isinstance(models, nn.Module) else models)]

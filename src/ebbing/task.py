@@ -91,6 +91,16 @@ class Task(ABC):
     def targets(self, dataset: Dataset[Any]) -> Tensor:
         """(n,) int64 labels of a data set, in its order."""
 
+    def positions(self, batch: Any) -> Tensor | None:
+        """(n, positions) bool, what of a batch is data and not padding; None where all of it is.
+
+        Means of activity go over these positions. Without a word it is the ``attention_mask`` of a batch that is a dict, or
+        whose inputs are.
+        """
+        inputs = batch if isinstance(batch, Mapping) else batch[0] if isinstance(batch, (tuple, list)) else None
+        mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
+        return mask.bool() if isinstance(mask, Tensor) and mask.ndim == 2 else None
+
     def loss(self, outputs: Outputs) -> Tensor:
         """The scalar that training minimises: mean cross entropy over the examples that count."""
         if outputs.mask is None:

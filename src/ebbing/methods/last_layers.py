@@ -9,7 +9,7 @@ from torch import nn
 
 from ebbing.errors import InputError
 from ebbing.methods.unlearner import Run
-from ebbing.units import UnitGroup, find_units, layers_in_order
+from ebbing.units import LAYERS, UnitGroup, find_units, layers_in_order
 
 STATISTICS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 
@@ -27,7 +27,7 @@ def last_layers(model: nn.Module, run: Run, *, count: int) -> list[UnitGroup]:
         raise InputError(
             f"the last {count} layers are asked for, but the model has {len(names)}: {names}. Ask for fewer."
         )
-    units = {unit.name: unit for unit in find_units(model, task=run.task, batch=batch)}
+    units = {unit.name: unit for unit in find_units(model, task=run.task, batch=batch, layers=LAYERS)}
     lost = [name for name in names[-count:] if name not in units]
     if lost:
         raise InputError(

@@ -10,7 +10,7 @@ from ebbing.errors import InputError
 from ebbing.methods.unlearner import Run, Unlearner
 from ebbing.request import ForgetRequest
 from ebbing.task import evaluation_mode
-from ebbing.units import bake, find_units
+from ebbing.units import LAYERS, bake, find_units
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Temperature(Unlearner):
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Scale the last layer; refuse a model whose last layer is not its logits."""
         batch = run.a_batch()
-        output = find_units(model, task=run.task, batch=batch)[-1]
+        output = find_units(model, task=run.task, batch=batch, layers=LAYERS)[-1]
         with evaluation_mode(model):
             wanted = self.factor * run.task.forward(model, batch).logits
             bake(model, [output], {output.name: torch.full((output.size,), self.factor)})

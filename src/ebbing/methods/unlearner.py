@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ebbing.batches import evenly, iterate, size
+from ebbing.compiled import is_compiled, uncompiled
 from ebbing.errors import InputError
 from ebbing.journal import Journal
 from ebbing.request import ForgetRequest
@@ -96,6 +97,9 @@ class Unlearner(ABC):
                 "the model's weights must be finite, but some are NaN or infinite. Nothing can be unlearned from it."
             )
         journal = journal if journal is not None else Journal()
+        if is_compiled(model):
+            model = uncompiled(model)
+            journal.note("The model is compiled; what comes out is not: compile it again where that is wanted.")
         own = stream(seed, "unlearning")
         with seeded(own) as generator:
             run = Run(request, task or Classification(), own, generator, journal)

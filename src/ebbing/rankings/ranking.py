@@ -56,7 +56,7 @@ def mean_statistic(
     statistic: str,
     batch_size: int = 512,
 ) -> Scores:
-    """(n,) mean over examples and positions of a function of each unit's activity, in one pass.
+    """(n,) mean over examples and positions, padding left out, of a function of each unit's activity, in one pass.
 
     Args:
         model: used in evaluation mode.
@@ -71,18 +71,40 @@ def mean_statistic(
     """
     sums = {g.name: torch.zeros(g.size, dtype=torch.float64) for g in units}
     counts = dict.fromkeys(sums, 0)
+    mask: Tensor | None = None
 
     def read(group: UnitGroup, output: Tensor) -> None:
         activity = by_unit(output, group)  # (examples, n, positions)
         values = activity.abs() if statistic == "abs-mean" else activity**2 if statistic == "rms" else activity
+        counted = None if mask is None else _counted(mask, values)
+        if counted is not None:
+            values = values.masked_fill(~counted, 0)
         sums[group.name] += values.double().sum(dim=(0, 2)).cpu()
-        counts[group.name] += activity.shape[0] * activity.shape[2]
+        counts[group.name] += activity.shape[0] * activity.shape[2] if counted is None else int(counted.sum())
 
     with reading(model, units, read), evaluation_mode(model):
         for batch in iterate(dataset, batch_size=batch_size):
+            mask = task.positions(batch)
             task.forward(model, batch)
     means = {name: total / counts[name] for name, total in sums.items()}
     return {name: m.sqrt() for name, m in means.items()} if statistic == "rms" else means
+
+
+def _counted(mask: Tensor, values: Tensor) -> Tensor | None:
+    """What of (examples, n, positions) values is no padding, as (examples, 1, positions) bool; None if they have no such axes.
+
+    Args:
+        mask: (examples, length) bool. A unit of several features has them one after the other, each at every position; and a
+            model may have examples and positions in one axis.
+        values: activity by unit.
+    """
+    examples, length = mask.shape
+    mask = mask.to(values.device)
+    if values.shape[0] == examples and values.shape[2] > 1 and values.shape[2] % length == 0:
+        return mask.repeat(1, values.shape[2] // length).unsqueeze(1)
+    if values.shape[0] == examples * length and length > 1:
+        return mask.reshape(-1, 1, 1).expand(-1, 1, values.shape[2])
+    return None
 
 
 def mean_squared_gate_gradient(

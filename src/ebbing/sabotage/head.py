@@ -9,7 +9,7 @@ from torch import nn
 
 from ebbing.errors import InputError
 from ebbing.methods import Run
-from ebbing.units import find_units
+from ebbing.units import LAYERS, find_units
 
 
 def last_layers(model: nn.Module, run: Run, *, count: int = 1) -> nn.ModuleList:
@@ -18,7 +18,7 @@ def last_layers(model: nn.Module, run: Run, *, count: int = 1) -> nn.ModuleList:
     Raises:
         InputError: if there are not as many, or one cannot be drawn anew.
     """
-    names = [unit.name for unit in find_units(model, task=run.task, batch=run.a_batch())]
+    names = [unit.name for unit in find_units(model, task=run.task, batch=run.a_batch(), layers=LAYERS)]
     if len(names) < count:
         raise InputError(f"{count} last layers are to be replaced, but the model has {len(names)} that can be.")
     layers = [model.get_submodule(name) for name in names[-count:]]

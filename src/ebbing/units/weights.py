@@ -8,9 +8,9 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from ebbing.errors import InputError
 from ebbing.training import seeded
 from ebbing.units.group import Factors, UnitGroup, along
+from ebbing.units.kinds import KINDS
 
 Weights = dict[str, Tensor]
 
@@ -26,8 +26,8 @@ def bake(model: nn.Module, groups: Sequence[UnitGroup], factors: Factors) -> Non
     with torch.no_grad():
         for group in groups:
             for part in group.baked:
-                parameter = model.get_parameter(part.parameter)
-                parameter.mul_(along(factors[group.name], parameter, part.axis))
+                own = part.of(model.get_parameter(part.parameter), group.size)
+                own.mul_(along(factors[group.name], own, part.axis, block=part.block))
 
 
 def weights_of(model: nn.Module, groups: Sequence[UnitGroup]) -> Weights:
@@ -37,23 +37,16 @@ def weights_of(model: nn.Module, groups: Sequence[UnitGroup]) -> Weights:
 
 
 def fresh_anchor(model: nn.Module, groups: Sequence[UnitGroup], *, seed: int) -> Weights:
-    """A fresh initialisation of the units' parameters, as each layer's own ``reset_parameters`` draws it.
+    """A fresh initialisation of the units' parameters, as `ebbing.units.kinds.Kind.refresh` draws it for each kind.
 
     Raises:
-        InputError: if a module with such parameters has no ``reset_parameters``.
+        InputError: if a module with such parameters cannot be drawn anew.
     """
     twin = deepcopy(model)
-    owners = {part.parameter.rpartition(".")[0] for group in groups for part in group.slices}
+    owners = {part.parameter.rpartition(".")[0]: group.kind for group in groups for part in group.slices}
     with seeded(seed):
-        for owner in sorted(owners):
-            module = twin.get_submodule(owner)
-            reset = getattr(module, "reset_parameters", None)
-            if reset is None:
-                raise InputError(
-                    f"the anchor 'fresh' needs {owner!r} ({type(module).__name__}) to have reset_parameters(), but it has "
-                    "none. Give it one, leave it out of `layers`, or use the anchor 'zero'."
-                )
-            reset()
+        for owner, kind in sorted(owners.items()):
+            KINDS.get(kind, KINDS["linear"]).refresh(twin, owner)
     return weights_of(twin, groups)
 
 
@@ -73,7 +66,10 @@ def decay(
     with torch.no_grad():
         for group in groups:
             for part in group.slices if anchor is not None else group.baked:
-                theta = start[part.parameter]
-                phi = along(factors[group.name], theta, part.axis)
-                rest = torch.zeros_like(theta) if anchor is None else anchor[part.parameter].to(theta)
-                model.get_parameter(part.parameter).copy_(torch.lerp(rest, theta, phi))  # exact at 0 and 1
+                theta = part.of(start[part.parameter], group.size)
+                phi = along(factors[group.name], theta, part.axis, block=part.block)
+                rest = (
+                    torch.zeros_like(theta) if anchor is None else part.of(anchor[part.parameter], group.size).to(theta)
+                )
+                own = part.of(model.get_parameter(part.parameter), group.size)
+                own.copy_(torch.lerp(rest, theta, phi))  # exact at 0 and 1

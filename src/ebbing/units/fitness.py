@@ -1,0 +1,188 @@
+"""Whether a group of units can be decayed: tried by running the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ebbing.task import Task, evaluation_mode
+from ebbing.training import seeded
+from ebbing.units.group import Slice, UnitGroup, gated
+from ebbing.units.kinds.kind import parameter_of
+from ebbing.units.weights import bake, weights_of
+
+# a factor on one side of these is the same factor on the other, unit by unit
+TRANSPARENT = (
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Identity,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+)
+NORMS = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+    nn.modules.instancenorm._InstanceNorm,
+)
+OVER_FEATURES = (nn.LayerNorm, nn.RMSNorm)  # with one scale for each feature, the last axis
+UNDONE = 1e-2  # of the outputs' spread: less is what a normalisation's epsilon leaves
+NOTHING = 0.0  # units that mix with others before a normalisation: any change will do
+
+
+class Fitness:
+    """What is known of a model from running it on a batch: which groups run, share parameters, and answer to factors.
+
+    Args:
+        model: left as it was.
+        task: runs the model on ``batch``.
+        batch: a few examples, at least 2.
+    """
+
+    def __init__(self, model: nn.Module, *, task: Task, batch: Any) -> None:
+        self.model, self.task, self.batch = model, task, batch
+        self._calls: dict[str, int] = {}
+        self._position: dict[str, int] = {}
+        self._readers: dict[str, list[str]] = {}
+        self._owners: dict[int, int] = {}
+        for module in model.modules():
+            for parameter in module.parameters(recurse=False):
+                self._owners[id(parameter)] = self._owners.get(id(parameter), 0) + 1
+        self._trace()
+
+    def order(self, group: UnitGroup) -> int:
+        """Where a group comes in a forward pass; behind all others if it does not run."""
+        return self._position.get(group.runs[0], len(self._position))
+
+    def of(self, group: UnitGroup) -> UnitGroup | str:
+        """The group, gated where that is faithful and effective, or why there is none."""
+        for name in group.runs:
+            if self._calls.get(name, 0) != 1:
+                return f"it runs {self._calls.get(name, 0)} times in one forward pass"
+        parameters = [parameter_of(self.model, part.parameter) for part in group.slices]
+        if not group.baked or any(p is None for p in parameters) or self._computed(group):
+            return "its weight is computed from other parameters"
+        if any(self._owners[id(p)] > 1 for p in parameters):
+            return "it shares a parameter with another module"
+        if any(p is not None and not p.requires_grad for p in parameters):
+            return "its parameters are frozen, so that no repair could reach them"
+        # one factor for all units is what a normalisation over them undoes; one further on leaves factors that differ alone
+        one, differing = torch.full((group.size,), 0.25), torch.linspace(0.1, 0.9, group.size)
+        if group.site != group.name:  # units inside a block, whose output projection mixes them before anything else
+            if not self._changes(group, differing, more_than=NOTHING):
+                return "no factor on it changes what the model returns"
+        elif not self._changes(group, one, more_than=UNDONE):
+            norm = self._norm_behind(group.name)
+            if norm is not None:
+                scale = getattr(self.model.get_submodule(norm), "weight", None)
+                if not isinstance(scale, Tensor) or scale.shape != (group.size,):
+                    return "a normalisation without a scale of its own for each unit undoes any factor on it"
+                group = self._behind(group, norm)
+                if not self._changes(group, differing, more_than=UNDONE):
+                    return "normalisation undoes any factor on it, also on its scale and shift"
+            elif not self._changes(group, differing, more_than=UNDONE):
+                return "a normalisation that is no module right behind it undoes any factor on it"
+        if not self._is_faithful(group):
+            return "a factor on its activity cannot be written into its weights exactly"
+        return group
+
+    def _computed(self, group: UnitGroup) -> bool:
+        """Whether a module of the group has a weight that is no parameter of its own."""
+        modules = [self.model.get_submodule(name) for name in group.claims]
+        return any(isinstance(getattr(m, "weight", None), Tensor) and "weight" not in m._parameters for m in modules)
+
+    def _behind(self, group: UnitGroup, norm: str) -> UnitGroup:
+        """The group gated at a normalisation behind it."""
+        module = self.model.get_submodule(norm)
+        baked = [Slice(f"{norm}.weight", 0)]
+        if getattr(module, "bias", None) is not None:
+            baked.append(Slice(f"{norm}.bias", 0))
+        axis = -1 if isinstance(module, OVER_FEATURES) else 1
+        return replace(group, site=norm, axis=axis, baked=tuple(baked), slices=(*group.slices, *baked))
+
+    def _trace(self) -> None:
+        """Run the batch once: how often modules run, in which order, and, by identity, which leaf reads whose output."""
+        made: dict[int, str] = {}
+        alive = []  # an id is only unique while its tensor lives
+
+        def watch(name: str, is_leaf: bool) -> Callable[[nn.Module, Any, Any], None]:
+            def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+                self._calls[name] = self._calls.get(name, 0) + 1
+                self._position.setdefault(name, len(self._position))
+                if not is_leaf:
+                    return
+                for value in inputs:
+                    if isinstance(value, Tensor) and id(value) in made:
+                        self._readers.setdefault(made[id(value)], []).append(name)
+                if isinstance(output, Tensor):
+                    made[id(output)] = name
+                    alive.append(output)
+
+            return hook
+
+        with ExitStack() as stack, evaluation_mode(self.model):
+            for name, module in self.model.named_modules():
+                handle = module.register_forward_hook(watch(name, not list(module.children())))
+                stack.callback(handle.remove)
+            self.task.forward(self.model, self.batch)
+
+    def _norm_behind(self, name: str) -> str | None:
+        """The one normalisation that reads a layer, directly or through modules that pass a factor on."""
+        while True:
+            readers = self._readers.get(name, [])
+            if len(readers) != 1:
+                return None
+            name = readers[0]
+            module = self.model.get_submodule(name)
+            if isinstance(module, NORMS) or type(module).__name__.endswith("RMSNorm"):
+                return name
+            if not isinstance(module, TRANSPARENT):
+                return None
+
+    def _outputs(self, *, training: bool) -> Tensor:
+        """Logits on the batch, seeded, with buffers (running statistics) restored afterwards."""
+        buffers = {n: b.clone() for n, b in self.model.named_buffers()}
+        with evaluation_mode(self.model), seeded(0):
+            self.model.train(training)
+            logits = self.task.forward(self.model, self.batch).logits
+        with torch.no_grad():
+            for n, b in self.model.named_buffers():
+                b.copy_(buffers[n])
+        return logits
+
+    def _changes(self, group: UnitGroup, factor: Tensor, *, more_than: float) -> bool:
+        """Whether factors (n,) on the units of a group change the outputs when batch statistics are taken anew."""
+        before = self._outputs(training=True)
+        with gated(self.model, [group], {group.name: factor}):
+            after = self._outputs(training=True)
+        return _far(before, after, tolerance=more_than)
+
+    def _is_faithful(self, group: UnitGroup) -> bool:
+        """Whether baking gives the outputs of the gate, for factors that differ from unit to unit."""
+        factors = {group.name: torch.linspace(0.1, 0.9, group.size)}
+        with gated(self.model, [group], factors):
+            wanted = self._outputs(training=False)
+        before = weights_of(self.model, [group])
+        try:
+            bake(self.model, [group], factors)
+            found = self._outputs(training=False)
+        finally:
+            with torch.no_grad():
+                for name, weight in before.items():
+                    self.model.get_parameter(name).copy_(weight)
+        return not _far(wanted, found, tolerance=1e-4)
+
+
+def _far(a: Tensor, b: Tensor, *, tolerance: float) -> bool:
+    """Whether two outputs differ by more than a share of their spread."""
+    scale = float(a.abs().max()) + 1e-12
+    return bool((a - b).abs().max() > tolerance * scale)

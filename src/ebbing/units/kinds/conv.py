@@ -1,0 +1,25 @@
+"""Channels of convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from ebbing.units.group import UnitGroup
+from ebbing.units.kinds.kind import Kind, rows
+
+
+class Channels(Kind):
+    """The output channels of convolutions in one to three dimensions, with groups too, and of transposed ones without."""
+
+    name = "conv"
+
+    def find(self, model: nn.Module) -> Iterable[UnitGroup]:
+        """Every convolution."""
+        for name, module in model.named_modules():
+            if isinstance(module, nn.modules.conv._ConvNd):
+                if isinstance(module, nn.modules.conv._ConvTransposeNd) and module.groups > 1:
+                    continue  # its channels do not lie along one axis
+                own = rows(model, name)
+                yield UnitGroup(name, self.name, module.out_channels, name, 1, own, own, runs=(name,), claims=(name,))
