@@ -7,7 +7,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -120,3 +120,23 @@ def as_plain(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     return f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', type(value).__qualname__)}"
+
+
+def is_plain_of(saved: Any, value: Any) -> bool:
+    """Whether settings that `as_plain` once gave are those of a value today: a setting that was added since has its default."""
+    if is_dataclass(value) and not isinstance(value, type):
+        names = {"type", *(f.name for f in fields(value))}
+        if not isinstance(saved, dict) or saved.get("type") != type(value).__name__ or not saved.keys() <= names:
+            return False
+        return all(
+            is_plain_of(saved[f.name], getattr(value, f.name)) if f.name in saved else _has_default(value, f)
+            for f in fields(value)
+        )
+    return bool(saved == as_plain(value))
+
+
+def _has_default(value: Any, field: Field[Any]) -> bool:
+    """Whether a field of a dataclass holds what it would hold if nothing were said."""
+    if field.default_factory is not MISSING:
+        return bool(getattr(value, field.name) == field.default_factory())
+    return field.default is not MISSING and bool(getattr(value, field.name) == field.default)

@@ -22,7 +22,7 @@ from ebbing.bench.tasks import BenchTask, request_of
 from ebbing.errors import InputError
 from ebbing.evidence import Judge
 from ebbing.files import write_text
-from ebbing.fingerprint import as_plain, source_of
+from ebbing.fingerprint import as_plain, is_plain_of, source_of
 from ebbing.inside import probed_layers
 from ebbing.journal import Journal
 from ebbing.machine import describe
@@ -147,7 +147,7 @@ def refuse_other_settings(cells: Sequence[Cell], places: Places) -> None:
     """
     for cell in cells:
         path = places.cell(cell)
-        if path.exists() and json.loads(path.read_text(encoding="utf-8"))["method"] != identity_of(cell.method):
+        if path.exists() and not is_identity_of(json.loads(path.read_text(encoding="utf-8"))["method"], cell.method):
             raise InputError(
                 f"{str(path)!r} must be of the method that is asked for, but was made with other settings under the label "
                 f"{cell.label!r}. Give the method another label (--method NAME@LABEL), or delete the file."
@@ -158,6 +158,13 @@ def identity_of(method: Unlearner) -> dict[str, Any]:
     """What tells two methods apart: settings, where the class lives and, of one from elsewhere, its text."""
     kind = type(method)
     return {"class": f"{kind.__module__}:{kind.__qualname__}", "source": source_of(kind), "settings": as_plain(method)}
+
+
+def is_identity_of(saved: Mapping[str, Any], method: Unlearner) -> bool:
+    """Whether what `identity_of` once gave is that of a method today, see `ebbing.fingerprint.is_plain_of`."""
+    now = identity_of(method)
+    same = all(saved[name] == now[name] for name in ("class", "source"))
+    return same and is_plain_of(saved["settings"], method)
 
 
 def jobs_for(cells: Sequence[Cell], places: Places) -> list[Job]:

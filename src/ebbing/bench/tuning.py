@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ebbing.bench.cells import Places, check_label, identity_of, trained
+from ebbing.bench.cells import Places, check_label, identity_of, is_identity_of, trained
 from ebbing.bench.methods import METHODS, within
 from ebbing.bench.tasks import BenchTask, request_of
 from ebbing.errors import InputError
@@ -217,7 +217,7 @@ def tuned_method(label: str, method: Unlearner, budget: float, results: Path) ->
     if not path.exists():
         return None
     held = json.loads(path.read_text(encoding="utf-8"))
-    if held["method"] != identity_of(method):
+    if not is_identity_of(held["method"], method):
         raise InputError(
             f"{str(path)!r} was made for other settings of {label!r} beside the tuned ones. Tune these first."
         )

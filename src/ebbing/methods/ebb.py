@@ -22,6 +22,7 @@ from ebbing.request import ForgetRequest
 from ebbing.training import Recipe
 from ebbing.units import UnitGroup, find_units, fresh_anchor
 
+KINDS = ("linear", "conv", "mlp", "heads", "lora")  # of units that have a rate of their own
 WORTH_NAMING = 0.05  # of all parameters
 
 
@@ -48,6 +49,9 @@ class Ebb(Repairing):
     Attributes:
         linear: decay times of fully connected layers.
         conv: decay times of convolutions.
+        mlp: decay times of the hidden units of transformers' MLPs.
+        heads: decay times of attention heads.
+        lora: decay times of the components of adapters; a fresh adapter does nothing, so that the base is what decay is toward.
         duration: how long the decay lasts, in unlearning epochs, >= 0.
         curve: what is left after a time.
         anchor: "fresh" (a re-initialisation drawn from the seed) or "zero".
@@ -66,6 +70,9 @@ class Ebb(Repairing):
 
     linear: Rate = field(default_factory=lambda: FixedRate(0.5))
     conv: Rate = field(default_factory=lambda: FixedRate(6.0))
+    mlp: Rate = field(default_factory=lambda: FixedRate(6.0))
+    heads: Rate = field(default_factory=lambda: FixedRate(6.0))
+    lora: Rate = field(default_factory=lambda: FixedRate(0.5))
     duration: float = 4.0
     curve: ForgettingCurve = field(default_factory=Exponential)
     anchor: Literal["fresh", "zero"] = "fresh"
@@ -95,7 +102,7 @@ class Ebb(Repairing):
 
     def statistics(self, request: ForgetRequest) -> int:
         """What the rankings read, at most, and validation records."""
-        ranked = sum(rate.ranking.reads(request) for rate in (self.linear, self.conv))
+        ranked = sum(int(getattr(self, kind).ranking.reads(request)) for kind in KINDS)
         return ranked + (0 if self._unseen(request) is None else read_to_tell(request))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
@@ -103,9 +110,10 @@ class Ebb(Repairing):
         units = find_units(model, task=run.task, batch=run.a_batch())
         _note_untouched(model, units, run)
         anchor = fresh_anchor(model, units, seed=run.seed) if self.anchor == "fresh" else None
-        for kind, rate in (("linear", self.linear), ("conv", self.conv)):
+        for kind in KINDS:
             group = self._decaying(units, kind)
             if group:
+                rate: Rate = getattr(self, kind)
                 law = DecayLaw(rate, self.curve, self.duration)
                 factors = law.apply(model, group, run.request, task=run.task, seed=run.seed, anchor=anchor)
                 run.journal.advance(rate.ranking.reads(run.request))
