@@ -14,9 +14,9 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # Each may import those before it and itself. `executors` is a place kept for later.
 LAYERS = (
-    *("errors", "machine", "files", "allocator", "compiled", "batches", "fingerprint", "checkpoints"),
-    *("ids", "inspection"),
-    *("task", "unseen", "planted", "request", "journal", "training", "preflight", "pool", "store"),
+    *("errors", "machine", "files", "allocator", "compiled", "fresh", "batches", "fingerprint", "checkpoints"),
+    *("ids", "inspection", "pretrained"),
+    *("task", "language", "unseen", "planted", "request", "journal", "training", "preflight", "pool", "store"),
     *("units", "curves", "rankings", "rates", "law", "methods", "sabotage", "models", "data"),
     *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "pictures", "bank"),
     *("report", "verdict", "evidence", "facts", "auditing"),

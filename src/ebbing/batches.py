@@ -14,6 +14,34 @@ from ebbing.errors import InputError
 GATHERED = 16  # batches
 
 
+class NamedTensors(Dataset[dict[str, Tensor]]):
+    """Records that are dicts of tensors, held together as one tensor for each name: tokens, their mask and labels, say.
+
+    Record i is ``{name: tensors[name][i]}``. Batches are gathered where the tensors are held, as those of a `TensorDataset`.
+
+    Args:
+        tensors: by name, each of shape (n, ...), with the same n; ``labels`` among them where there are labels.
+
+    Raises:
+        InputError: if there is none, or if they are of different lengths.
+    """
+
+    def __init__(self, **tensors: Tensor) -> None:
+        lengths = {name: len(tensor) for name, tensor in tensors.items()}
+        if len(set(lengths.values())) != 1:
+            raise InputError(f"named tensors must be at least one and have one length, but have {lengths}.")
+        last = {name: tensor for name, tensor in tensors.items() if name == "labels"}
+        self.tensors = {name: tensor for name, tensor in tensors.items() if name != "labels"} | last
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(next(iter(self.tensors.values())))
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """One record."""
+        return {name: tensor[index] for name, tensor in self.tensors.items()}
+
+
 def size(dataset: Dataset[Any]) -> int:
     """Number of records of a map-style data set.
 
@@ -33,11 +61,13 @@ def held(dataset: Dataset[Any]) -> tuple[tuple[Tensor, ...], Tensor | None] | No
     """The tensors behind a data set and the positions it shows of them, where it is held as tensors.
 
     Returns:
-        ``(tensors, positions)`` for a `TensorDataset` or any nesting of `Subset` around one, with ``positions``
-        (n,) int64 or None for all; None for any other data set.
+        ``(tensors, positions)`` for a `TensorDataset`, `NamedTensors` or any nesting of `Subset` around one, with
+        ``positions`` (n,) int64 or None for all, and labels the last of the tensors; None for any other data set.
     """
     if type(dataset) is TensorDataset:
         return dataset.tensors, None
+    if type(dataset) is NamedTensors:
+        return tuple(dataset.tensors.values()), None
     if type(dataset) is Subset:
         below = held(dataset.dataset)
         if below is None:
@@ -46,6 +76,13 @@ def held(dataset: Dataset[Any]) -> tuple[tuple[Tensor, ...], Tensor | None] | No
         tensors, inner = below
         return tensors, positions if inner is None else inner[positions]
     return None
+
+
+def _names(dataset: Dataset[Any]) -> tuple[str, ...] | None:
+    """The names of the tensors that `held` gives, None where they have none."""
+    while type(dataset) is Subset:
+        dataset = dataset.dataset
+    return tuple(dataset.tensors) if type(dataset) is NamedTensors else None
 
 
 def evenly(dataset: Dataset[Any], n: int) -> Dataset[Any]:
@@ -80,7 +117,8 @@ def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = No
         order: (m,) int64 positions to visit in this order; all of them in their own order if None.
 
     Yields:
-        A tuple of tensors where the data set is held as tensors, else what torch's default collation makes.
+        A tuple of tensors where the data set is held as tensors, a dict of them where they have names, else what torch's
+        default collation makes.
     """
     source = held(dataset)
     if source is None:
@@ -90,13 +128,14 @@ def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = No
         yield from DataLoader(records, batch_sampler=batches, generator=torch.Generator())  # type: ignore[arg-type]
         return
     tensors, positions = source
+    names = _names(dataset)
     if order is not None:
         positions = order if positions is None else positions[order]
     n = len(tensors[0]) if positions is None else len(positions)
     cuts = spans(n, batch_size)
     if positions is None:
         for start, stop in cuts:
-            yield tuple(t[start:stop] for t in tensors)
+            yield _batch(names, [t[start:stop] for t in tensors])
         return
     for first in range(0, len(cuts), GATHERED):  # one gathering for many batches costs fewer calls, and little memory
         some = cuts[first : first + GATHERED]
@@ -104,7 +143,12 @@ def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = No
         index = positions[base : some[-1][1]]
         gathered = [t.index_select(0, index) for t in tensors]
         for start, stop in some:
-            yield tuple(t[start - base : stop - base] for t in gathered)
+            yield _batch(names, [t[start - base : stop - base] for t in gathered])
+
+
+def _batch(names: tuple[str, ...] | None, parts: list[Tensor]) -> tuple[Tensor, ...] | dict[str, Tensor]:
+    """The parts of a batch in the form of the data set's records."""
+    return tuple(parts) if names is None else dict(zip(names, parts, strict=True))
 
 
 def epoch_orders(n: int, *, examples: int, generator: torch.Generator) -> Iterator[Tensor]:

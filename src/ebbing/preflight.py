@@ -39,8 +39,11 @@ class Preflight:
 
     @property
     def looks_untrained(self) -> bool:
-        """Whether the model is wrong on its training data hardly less often than a constant answer would be."""
-        return 1 - self.retain > 0.97 * (1 - self.commonest)
+        """Whether the model is wrong on its training data hardly less often than a constant answer would be.
+
+        Where there is one class, as of texts with an answer, no answer is constant, and nothing can be said.
+        """
+        return self.commonest < 1 and 1 - self.retain > 0.97 * (1 - self.commonest)
 
 
 def preflight(model: nn.Module, request: ForgetRequest, *, task: Task) -> Preflight:

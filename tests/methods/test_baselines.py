@@ -15,6 +15,7 @@ from torch.utils.data import TensorDataset
 
 import ebbing.methods
 from ebbing.errors import InputError
+from ebbing.fresh import reinitialise
 from ebbing.journal import Journal
 from ebbing.law import DecayLaw
 from ebbing.methods import (
@@ -36,7 +37,6 @@ from ebbing.methods import (
     SalUn,
     SelectivePruning,
 )
-from ebbing.methods.retrain import reinitialise
 from ebbing.rankings import WeightImportance
 from ebbing.rates import DampeningRate
 from ebbing.request import ForgetRequest

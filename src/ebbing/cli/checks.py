@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ebbing.errors import InputError
+from ebbing.pretrained import is_folder, weights_in
 
 
 @contextmanager
@@ -80,11 +81,13 @@ def check_file(path: Path, option: str) -> None:
 
 
 def files_of(path: Path, option: str) -> list[Path]:
-    """A file to be read, or of a folder every ``.safetensors`` file in it, by name.
+    """A file to be read; of a folder of the transformers library its weights, of any other every ``.safetensors`` file.
 
     Raises:
         InputError: if it is not there, or the folder holds none.
     """
+    if is_folder(path):
+        return [weights_in(path)]
     if not path.is_dir():
         check_file(path, option)
         return [path]

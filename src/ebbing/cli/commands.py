@@ -267,12 +267,27 @@ def bank_prune(
 
 @app.command()
 def unlearn(
-    model: ModelName,
-    weights: Annotated[Path, typer.Option(help="The trained weights, safetensors. They are not changed.")],
     data: DataName,
     holdout: HoldoutName,
     forget: ForgetFile,
-    out: Annotated[Path, typer.Option(help="The new weights; the report and finished parts go beside them.")],
+    out: Annotated[
+        Path, typer.Option(help="The new weights, with --hf a folder; the report and finished parts go beside them.")
+    ],
+    model: Annotated[str | None, typer.Option("--model", help="pkg.mod:build, what makes the network.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="The trained weights, safetensors. They are not changed.")
+    ] = None,
+    hf: Annotated[
+        Path | None,
+        typer.Option("--hf", help="In place of --model and --weights: a folder of the transformers library."),
+    ] = None,
+    pretrained: Annotated[
+        Path | None,
+        typer.Option(help="The folder that --hf was fine-tuned from: references start there, and decay is toward it."),
+    ] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="key=value of that fine-tuning, such as epochs=3; repeatable.")
+    ] = None,
     keys: KeysName = None,
     exclude: ExcludeFile = None,
     matched: MatchedName = None,
@@ -310,12 +325,14 @@ def unlearn(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what is known, and stop.")] = False,
 ) -> None:
     """Make your own trained model forget the records of a list, and judge the result. The original stays."""
+    from ebbing.cli.folders import model_and_weights
     from ebbing.cli.own import OwnOptions
     from ebbing.cli.unlearn import UnlearnOptions
     from ebbing.cli.unlearn import unlearn as run_unlearn
 
+    model_name, weights_file = model_and_weights(model, weights, hf)
     own = OwnOptions(
-        model=model,
+        model=model_name,
         data=data,
         holdout=holdout,
         forget=forget,
@@ -338,8 +355,10 @@ def unlearn(
     )
     options = UnlearnOptions(
         own=own,
-        weights=weights,
+        weights=weights_file,
         out=out,
+        pretrained=pretrained,
+        recipe=tuple(recipe or ()),
         methods=tuple(method or ("ebb",)),
         settings=tuple(settings or ()),
         train_function=train_fn,

@@ -19,17 +19,26 @@ from ebbing.checkpoints import read_weights
 from ebbing.cli.checks import named_option, noted
 from ebbing.cli.names import find, made
 from ebbing.cli.screen import print_line
+from ebbing.data.text import tensors_of_columns
 from ebbing.errors import InputError
+from ebbing.language import CausalLM
+from ebbing.pretrained import Pretrained, is_language_model
 from ebbing.task import Classification, Task
 from ebbing.training import seeded
 
+FOLDER = "hf:"  # before the name of a folder of the transformers library, in the place of a module's
+
 
 def builder_of(name: str, known: Mapping[str, Any]) -> Callable[[], nn.Module]:
-    """What builds the network: called with no arguments, a fresh one each time.
+    """What builds the network, of a function or a folder of the transformers library: a fresh one each time.
 
     Raises:
         InputError: if the name stands for nothing of the kind; it is called once to find out.
     """
+    if name.startswith(FOLDER):
+        folder = Pretrained(name.removeprefix(FOLDER))
+        folder()  # to find out
+        return folder
     what = f"--model {name!r}"
     build = find(name, known, "--model")
     if isinstance(build, nn.Module):
@@ -54,6 +63,9 @@ def dataset_of(name: str, option: str) -> Dataset[Any]:
     found = find(name, {}, option)
     if isinstance(found, type) or (not hasattr(found, "__getitem__") and callable(found)):
         found = _called(found, what)
+    if hasattr(found, "column_names"):  # of the datasets library
+        with named_option(option):
+            found = tensors_of_columns(found)
     if isinstance(found, (tuple, list)) and len(found) == 2 and all(isinstance(p, (Tensor, np.ndarray)) for p in found):
         inputs, labels = (_tensor(part, what) for part in found)
         if len(inputs) != len(labels):
@@ -149,10 +161,11 @@ def keys_of(name: str, *, records: int) -> list[str]:
     return texts
 
 
-def task_of(name: str | None) -> Task:
-    """The task; `Classification` where none is named."""
+def task_of(name: str | None, *, model: str = "") -> Task:
+    """The task; where none is named `CausalLM` for a folder of a language model, and `Classification` for any other."""
     if name is None:
-        return Classification()
+        folder = Path(model.removeprefix(FOLDER))
+        return CausalLM() if model.startswith(FOLDER) and is_language_model(folder) else Classification()
     found = find(name, {}, "--task")
     what = f"--task {name!r}"
     if callable(found) and not isinstance(found, (type, Task)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -13,13 +13,20 @@ from ebbing.methods import Unlearner
 from ebbing.training import Recipe
 
 
-def methods_of(words: tuple[str, ...], settings: tuple[str, ...], *, recipe: Recipe | None) -> dict[str, Unlearner]:
+def methods_of(
+    words: tuple[str, ...],
+    settings: tuple[str, ...],
+    *,
+    recipe: Recipe | None,
+    adapted: Callable[[Unlearner], Unlearner] = lambda method: method,
+) -> dict[str, Unlearner]:
     """The methods by label, with what --set says.
 
     Args:
         words: ``name[:preset][@label]``, each.
         settings: ``[method.]field[.sub]=value``, each.
         recipe: the original's, for the methods that go by it; None where it is not known.
+        adapted: what becomes of each before its settings are set.
 
     Raises:
         InputError: if a word cannot be read, or names what there is not.
@@ -33,6 +40,7 @@ def methods_of(words: tuple[str, ...], settings: tuple[str, ...], *, recipe: Rec
             method = replace(method, recipe=recipe)
         elif recipe is not None and isinstance(method, methods.Repairing):
             method = replace(method, training=recipe)
+        method = adapted(method)
         if at and (not label or "=" in label or not label.isprintable()):
             raise InputError(f"--method {word!r}: a label must be printable and without '=', and have a character.")
         label = label or spec
@@ -106,3 +114,13 @@ def _with_set(chosen: dict[str, Unlearner], word: str) -> dict[str, Unlearner]:
 
 def _settings(method: Unlearner) -> list[str]:
     return [f.name for f in fields(method)] if is_dataclass(method) else []
+
+
+def recipe_with(recipe: Recipe, words: tuple[str, ...]) -> Recipe:
+    """The data set's recipe with what --recipe says."""
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise InputError(f"--recipe must be key=value, but is {word!r}.")
+        recipe = with_setting(recipe, [key], text, pieces={}, label="recipe")
+    return recipe

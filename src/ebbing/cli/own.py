@@ -102,7 +102,7 @@ def prepare(options: OwnOptions, problems: list[str]) -> Own:
     named = {"data": options.data, "holdout": options.holdout, "matched": options.matched}
     datasets = datasets_of(named | {"training_view": options.training_view}, problems)
     with noted(problems):
-        task = task_of(options.task)
+        task = task_of(options.task, model=options.model)
     with noted(problems):
         device = device_named(options.device)
     with noted(problems):

@@ -158,7 +158,7 @@ def _procedure(options: QualifyOptions, console: Console) -> Procedure:
         {"data": options.data, "holdout": options.holdout, "training_view": options.training_view}, problems
     )
     with noted(problems):
-        task = task_of(options.task)
+        task = task_of(options.task, model=options.model)
     with noted(problems):
         device = device_named(options.device)
     with noted(problems):

@@ -18,8 +18,8 @@ from ebbing.battery import Level
 from ebbing.cli.checks import check_writable, device_named, named_option, noted
 from ebbing.cli.loading import builder_of
 from ebbing.cli.measuring import tell_measures
-from ebbing.cli.methods import methods_of
-from ebbing.cli.names import members, nearest, with_setting
+from ebbing.cli.methods import methods_of, recipe_with
+from ebbing.cli.names import members, nearest
 from ebbing.cli.screen import command_line, make_console, print_line, print_report, received, shown
 from ebbing.data.selection import select
 from ebbing.data.sources import DataBundle, load
@@ -120,7 +120,7 @@ def build_study(options: Options) -> tuple[Study, Trainer]:
     model_name = options.model or model_name
     problems: list[str] = []
     with noted(problems):
-        recipe = _with_recipe(recipe, options.recipe)
+        recipe = recipe_with(recipe, options.recipe)
     with noted(problems):
         build = builder_of(model_name, members(models))
     with noted(problems):
@@ -164,16 +164,6 @@ def _load(options: Options) -> DataBundle:
             download=options.download,
             on_progress=on_progress,
         )
-
-
-def _with_recipe(recipe: Recipe, words: tuple[str, ...]) -> Recipe:
-    """The data set's recipe with what --recipe says."""
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals:
-            raise InputError(f"--recipe must be key=value, but is {word!r}.")
-        recipe = with_setting(recipe, [key], text, pieces={}, label="recipe")
-    return recipe
 
 
 def _print_plan(study: Study, trainer: Trainer, console: Console) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from ebbing import __version__
 from ebbing.allocator import keep_freed_memory
 from ebbing.bank import OracleBank
 from ebbing.batches import size
-from ebbing.checkpoints import WeightsRecord, digest_of, write_weights
+from ebbing.checkpoints import WeightsRecord, digest_of, record_path, write_weights
 from ebbing.cli.checks import check_file, check_writable, files_of, noted
-from ebbing.cli.loading import training_function_of
+from ebbing.cli.folders import check_out_folder, going_on_from, start_of
+from ebbing.cli.loading import FOLDER, training_function_of
 from ebbing.cli.measuring import tell_measures
 from ebbing.cli.methods import methods_of
 from ebbing.cli.own import FAILED, Own, OwnOptions, check_record, prepare, tell_evidence, tell_request
@@ -27,9 +29,15 @@ from ebbing.cli.screen import command_line, make_console, print_line, print_repo
 from ebbing.errors import InputError
 from ebbing.journal import RunRecord
 from ebbing.methods import Unlearner
+from ebbing.pretrained import (
+    Pretrained,
+    check_folder,
+    weights_in,
+    write_folder,
+)
 from ebbing.qualification import Qualification
 from ebbing.study import ORACLE_SEEDS, Study
-from ebbing.training import OwnTrainer
+from ebbing.training import OwnTrainer, Recipe, Trainer
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,13 @@ class UnlearnOptions:
     retrained: tuple[Path, ...] = ()
     workers: int | None = None
     qualification: Path | None = None
+    pretrained: Path | None = None
+    recipe: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the transformers library that the model came from, None for any other model."""
+        return Path(self.own.model.removeprefix(FOLDER)) if self.own.model.startswith(FOLDER) else None
 
 
 def unlearn(options: UnlearnOptions, *, dry_run: bool = False) -> int:
@@ -104,7 +119,7 @@ def unlearn(options: UnlearnOptions, *, dry_run: bool = False) -> int:
     if qualification is not None and written:
         print_line(console, _standing(qualification, objections, done=True))
     for path in written:
-        print_line(console, f"Weights: {path}, with a record of how they were made in {path}.json")
+        print_line(console, f"Weights: {path}, with a record of how they were made in {record_path(weights_in(path))}")
     failed = [n for n, verdict in report.verdicts.items() if not methods[n].control and verdict.outcome in own.fail_if]
     for name in failed:
         print_line(console, f"--fail-if: {name} is {report.verdicts[name].outcome}.")
@@ -127,7 +142,13 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
     """Everything that was named, checked and loaded, as a study."""
     problems: list[str] = []
     with noted(problems):
+        if options.folder is not None:
+            check_folder(options.folder)
         check_file(options.weights, "--weights")
+    start: Pretrained | None = None
+    recipe: Recipe | None = None
+    with noted(problems):
+        start, recipe = start_of(options.folder, options.pretrained, options.recipe, options.train_function)
     retrained: list[Path] = []
     for path in options.retrained:
         with noted(problems):
@@ -138,24 +159,31 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
     with noted(problems):
         _check_out(options, retrained)
     with noted(problems):
-        methods = methods_of(options.methods, options.settings, recipe=None)
+        adapted = partial(going_on_from, start, recipe)
+        methods = methods_of(options.methods, options.settings, recipe=recipe, adapted=adapted)
         _check_one_writes(methods)
     with noted(problems):
         function = None if options.train_function is None else training_function_of(options.train_function)
-    if options.oracles and options.train_function is None:
+    if options.oracles and options.train_function is None and start is None:
         problems.append(
             f"--oracles {options.oracles} needs --train-fn pkg.mod:train, a function (dataset, *, seed) -> model. Name one, or "
-            "pass models that were retrained elsewhere by --retrained."
+            "pass models that were retrained elsewhere by --retrained; for a model that was fine-tuned, --pretrained and "
+            "--recipe will do."
         )
     own = prepare(options.own, problems)
+    trainer: Trainer | OwnTrainer | None = None
+    if function is not None:
+        trainer = OwnTrainer(function, own.build, own.device)
+    elif start is not None and recipe is not None:
+        trainer = Trainer(start, recipe, task=own.task, device=own.device)
     original = own.load(options.weights, "--weights", console)
     record = check_record(options.weights, own.request, console)
     tell_request(own, original, console)
     study = Study(
-        trainer=None if function is None else OwnTrainer(function, own.build, own.device),
+        trainer=trainer,
         request=own.request,
         methods=methods,
-        oracles=(16 if options.oracles is None else options.oracles) if function is not None else 0,
+        oracles=(16 if options.oracles is None else options.oracles) if trainer is not None else 0,
         directory=options.out.with_suffix(".work"),
         seed=options.own.seed,
         provenance={"command": command_line(), "model": options.own.model, "weights": str(options.weights)},
@@ -177,6 +205,9 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
 def _check_out(options: UnlearnOptions, retrained: Sequence[Path]) -> None:
     """The weights go to a file of their own, in a folder that can be written to."""
     out = options.out
+    if options.folder is not None:
+        check_out_folder(out, options.folder, options.pretrained)
+        return
     if out.suffix != ".safetensors":
         raise InputError(f"--out must end in .safetensors, the format that is written, but is {str(out)!r}.")
     if out.is_dir():
@@ -220,10 +251,10 @@ def _write(
     """The new weights, and beside them what they were made from and how."""
     stays = set(own.request.retain_ids.tolist())
     gone = tuple(i for i in range(size(own.request.dataset)) if i not in stays)
-    before = digest_of(options.out) if options.out.exists() else None
-    made = write_weights(
-        options.out,
-        model,
+    weights = weights_in(options.out)
+    before = digest_of(weights) if weights.is_file() else None
+    known = WeightsRecord(
+        "0" * 32,
         data=own.request.data_fingerprint,
         records=size(own.request.dataset),
         forgotten=gone,
@@ -233,11 +264,15 @@ def _write(
             "method": name,
             "settings": run.settings,
             "seed": study.seed,
-            "from": options.weights.name,
+            "from": options.weights.name if options.folder is None else options.folder.name,
             "request": own.request.fingerprint,
             "qualification": qualification,
         },
     )
+    if options.folder is not None:
+        made = write_folder(options.out, model, like=options.folder, record=known)
+    else:
+        made = write_weights(options.out, model, **{f.name: getattr(known, f.name) for f in fields(known)[1:]})
     if made.weights != before and study.report is not None:  # an earlier run's report speaks of other weights
         for ending in ("json", "html"):
             study.report.with_name(f"{study.report.name}.{ending}").unlink(missing_ok=True)

@@ -1,13 +1,17 @@
-"""Data sets to unlearn from: the digits, MNIST, Fashion-MNIST, CIFAR-10, and canaries to hide in them."""
+"""Data sets to unlearn from: the digits, MNIST, Fashion-MNIST, CIFAR-10, texts, and canaries to hide in them."""
 
+from ebbing.batches import NamedTensors
 from ebbing.data.canaries import mislabel
 from ebbing.data.download import download
 from ebbing.data.idx import read_idx
 from ebbing.data.sources import NAMES, DataBundle, cifar10, digits, fashion_mnist, load, mnist
+from ebbing.data.text import answers, tokenised
 
 __all__ = [
     "NAMES",
     "DataBundle",
+    "NamedTensors",
+    "answers",
     "cifar10",
     "digits",
     "download",
@@ -16,4 +20,5 @@ __all__ = [
     "mislabel",
     "mnist",
     "read_idx",
+    "tokenised",
 ]

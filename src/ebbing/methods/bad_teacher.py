@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from ebbing.errors import InputError
+from ebbing.fresh import reinitialise
 from ebbing.methods.beside import Beside, affordable
 from ebbing.methods.repair import Repairing
-from ebbing.methods.retrain import reinitialise
 from ebbing.methods.teacher import Teacher, divergence, per_record_mean
 from ebbing.methods.unlearner import Run
 from ebbing.task import Outputs

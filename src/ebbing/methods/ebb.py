@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ebbing.curves import Exponential, ForgettingCurve
 from ebbing.errors import InputError
+from ebbing.fresh import state_of_start
 from ebbing.law import DecayLaw
 from ebbing.methods.repair import REPAIR, Repairing
 from ebbing.methods.unlearner import Run
 from ebbing.methods.validation import memory_was_lost, read_to_tell, unseen_that_tell
 from ebbing.rates import FixedRate, Rate
 from ebbing.request import ForgetRequest
-from ebbing.training import Recipe
+from ebbing.training import Recipe, seeded
 from ebbing.units import UnitGroup, find_units, fresh_anchor
 
 KINDS = ("linear", "conv", "mlp", "heads", "lora")  # of units that have a rate of their own
@@ -54,7 +55,8 @@ class Ebb(Repairing):
         lora: decay times of the components of adapters; a fresh adapter does nothing, so that the base is what decay is toward.
         duration: how long the decay lasts, in unlearning epochs, >= 0.
         curve: what is left after a time.
-        anchor: "fresh" (a re-initialisation drawn from the seed) or "zero".
+        anchor: "fresh" (a re-initialisation drawn from the seed), "zero", or what gives the model that training started from,
+            such as `ebbing.pretrained.Pretrained`.
         spare_input: whether the first convolution is left as it is where others follow: what it sees holds little of single
             records.
         peak: peak learning rate of the repair over that of ``training``, > 0, where that is known and has the optimizer of
@@ -75,7 +77,7 @@ class Ebb(Repairing):
     lora: Rate = field(default_factory=lambda: FixedRate(0.5))
     duration: float = 4.0
     curve: ForgettingCurve = field(default_factory=Exponential)
-    anchor: Literal["fresh", "zero"] = "fresh"
+    anchor: Literal["fresh", "zero"] | Callable[[], nn.Module] = "fresh"
     spare_input: bool = True
     peak: float | None = 10.0
     by_memory: bool = True
@@ -87,8 +89,10 @@ class Ebb(Repairing):
         super().__post_init__()
         if not 0 <= self.duration < float("inf"):
             raise InputError(f"`duration` must be finite and >= 0 unlearning epochs, but is {self.duration}.")
-        if self.anchor not in ("fresh", "zero"):
-            raise InputError(f"`anchor` must be 'fresh' or 'zero', but is {self.anchor!r}.")
+        if self.anchor not in ("fresh", "zero") and not callable(self.anchor):
+            raise InputError(
+                f"`anchor` must be 'fresh', 'zero' or what gives the model that training started from, but is {self.anchor!r}."
+            )
         if self.peak is not None and not 0 < self.peak < float("inf"):
             raise InputError(f"`peak` must be > 0 and finite, or None, but is {self.peak}.")
 
@@ -109,7 +113,7 @@ class Ebb(Repairing):
         """Decay, then repair."""
         units = find_units(model, task=run.task, batch=run.a_batch())
         _note_untouched(model, units, run)
-        anchor = fresh_anchor(model, units, seed=run.seed) if self.anchor == "fresh" else None
+        anchor = self._anchor(model, units, run)
         for kind in KINDS:
             group = self._decaying(units, kind)
             if group:
@@ -119,6 +123,13 @@ class Ebb(Repairing):
                 run.journal.advance(rate.ranking.reads(run.request))
                 run.journal.keep_factors(factors)
         return self.mend(model, run)
+
+    def _anchor(self, model: nn.Module, units: list[UnitGroup], run: Run) -> Mapping[str, Tensor] | None:
+        """What decay is toward, by parameter name; None for zero."""
+        if callable(self.anchor):
+            with seeded(run.seed):
+                return state_of_start(self.anchor, model)
+        return fresh_anchor(model, units, seed=run.seed) if self.anchor == "fresh" else None
 
     def settle(self, model: nn.Module, result: nn.Module, run: Run) -> nn.Module:
         """Undo what was done where nothing was memorised."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ebbing.errors import InputError
+from ebbing.fresh import redraw
 from ebbing.units.group import Slice, UnitGroup
-
-FRESH_FLAG = "_is_hf_initialized"  # transformers leaves alone what bears it
 
 
 class Kind(ABC):
@@ -31,38 +29,12 @@ class Kind(ABC):
         """Every group that might be one, by structure alone; whether it can be decayed is tried by `find_units`."""
 
     def refresh(self, model: nn.Module, owner: str) -> None:
-        """Draw the parameters of a module that holds slices of such units anew, in place, by torch's global generator.
-
-        The Hugging Face model that it is part of does that, if there is one, else its own ``reset_parameters``.
+        """Draw the parameters of a module that holds slices of such units anew, in place, see `ebbing.fresh.redraw`.
 
         Raises:
-            InputError: if there is neither.
+            InputError: if it cannot be drawn.
         """
-        module = model.get_submodule(owner)
-        for name in _upwards(owner):
-            around = model.get_submodule(name)
-            if hasattr(around, "config_class") and hasattr(around, "_init_weights"):
-                for marked in (module, *module.parameters(recurse=False)):
-                    if hasattr(marked, FRESH_FLAG):
-                        delattr(marked, FRESH_FLAG)
-                draw: Callable[[nn.Module], None] = around._init_weights  # type: ignore[assignment]
-                draw(module)
-                return
-        reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
-        if reset is None:
-            raise InputError(
-                f"the anchor 'fresh' needs {owner!r} ({type(module).__name__}) to have reset_parameters(), or to be part of a "
-                "transformers model, but it has none and is not. Give it one, leave it out of `layers`, or use the anchor "
-                "'zero'."
-            )
-        reset()
-
-
-def _upwards(name: str) -> Iterator[str]:
-    """Names of the modules around one, from the inside to the model itself, which is ''."""
-    while name:
-        name = name.rpartition(".")[0]
-        yield name
+        redraw(model, owner)
 
 
 def is_transposed(module: nn.Module) -> bool:

@@ -1,0 +1,94 @@
+"""``--hf`` and ``--pretrained``: models of the transformers library in folders, in and out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ebbing.cli.checks import check_writable
+from ebbing.cli.loading import FOLDER
+from ebbing.cli.methods import recipe_with
+from ebbing.errors import InputError
+from ebbing.methods import Ebb, Repairing, Retrain, RetrainEqualCompute, Unlearner
+from ebbing.pretrained import Pretrained, check_folder, classes_in, is_folder, is_language_model, weights_in
+from ebbing.training import Recipe
+
+# as most fine-tune; --recipe says otherwise
+FINE_TUNING = Recipe(epochs=3, batch_size=16, optimizer="adamw", learning_rate=5e-5)
+
+
+def model_and_weights(model: str | None, weights: Path | None, folder: Path | None) -> tuple[str, Path]:
+    """What makes the network and the file of its weights, from --model and --weights, or from --hf.
+
+    Raises:
+        InputError: if neither or both are given.
+    """
+    if folder is not None:
+        if model is not None or weights is not None:
+            raise InputError(
+                "--hf stands for both --model and --weights, but some of them are given as well. Leave them out."
+            )
+        return f"{FOLDER}{folder}", weights_in(folder)
+    if model is None or weights is None:
+        missing = " and ".join(name for name, value in (("--model", model), ("--weights", weights)) if value is None)
+        raise InputError(f"{missing} must be given, or --hf with a folder of the transformers library.")
+    return model, weights
+
+
+def start_of(
+    folder: Path | None, pretrained: Path | None, words: tuple[str, ...], train_function: str | None
+) -> tuple[Pretrained | None, Recipe | None]:
+    """What a fine-tuning started from, and how it was done; None where that is not said.
+
+    Args:
+        folder: of --hf.
+        pretrained: of --pretrained.
+        words: of --recipe.
+        train_function: of --train-fn.
+
+    Raises:
+        InputError: if they do not go together.
+    """
+    if pretrained is None:
+        if words:
+            raise InputError("--recipe is how the model was fine-tuned from --pretrained, but that is not given.")
+        return None, None
+    if folder is None:
+        raise InputError("--pretrained is what the model of --hf was fine-tuned from, but --hf is not given.")
+    if train_function is not None:
+        raise InputError("--train-fn and --pretrained both say how references are retrained. Give one of them.")
+    check_folder(pretrained)
+    classes = None if is_language_model(folder) else classes_in(folder)
+    return Pretrained(str(pretrained), classes), recipe_with(FINE_TUNING, words)
+
+
+def going_on_from(start: Pretrained | None, recipe: Recipe | None, method: Unlearner) -> Unlearner:
+    """A method for a model that was fine-tuned: decay is toward what that started from, a repair goes on as it went."""
+    if start is None or recipe is None:
+        return method
+    if isinstance(method, Repairing):
+        old = method.repair
+        repair = replace(recipe, schedule="one-cycle", epochs=old.epochs, max_examples=old.max_examples)
+        method = replace(method, repair=repair)
+    if isinstance(method, Ebb) and method.anchor == "fresh":
+        return replace(method, anchor=start, peak=None)
+    return replace(method, start=start) if isinstance(method, (Retrain, RetrainEqualCompute)) else method
+
+
+def check_out_folder(out: Path, *read: Path | None) -> None:
+    """A model from a folder goes into a folder of its own: one that is not there yet, is empty, or held such a model.
+
+    Args:
+        out: where it is to go.
+        read: folders that are read.
+
+    Raises:
+        InputError: if it is another.
+    """
+    if out.resolve() in {path.resolve() for path in read if path is not None}:
+        raise InputError(f"--out must not be a folder that is read, but is {str(out)!r}. What is read stays as it is.")
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not is_folder(out))):
+        raise InputError(
+            f"--out must be a new folder for --hf, but {str(out)!r} is something else. Choose another name."
+        )
+    check_writable(out.parent)

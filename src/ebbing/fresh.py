@@ -1,0 +1,93 @@
+"""Drawing the weights of a module anew, as they were before training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from torch import Tensor, nn
+
+from ebbing.errors import InputError
+
+FLAG = "_is_hf_initialized"  # the transformers library leaves alone what bears it
+
+
+def redraw(model: nn.Module, owner: str) -> None:
+    """Draw the parameters that a module holds itself anew, in place, by torch's global generators.
+
+    The Hugging Face model that it is part of does that, if there is one, else its own ``reset_parameters``.
+
+    Args:
+        model: that the module is part of.
+        owner: name of the module; "" for the model itself.
+
+    Raises:
+        InputError: if there is neither.
+    """
+    module = model.get_submodule(owner)
+    for name in _upwards(owner):
+        around = model.get_submodule(name)
+        if hasattr(around, "config_class") and hasattr(around, "_init_weights"):
+            for marked in (module, *module.parameters(recurse=False)):
+                if hasattr(marked, FLAG):
+                    delattr(marked, FLAG)
+            draw: Callable[[nn.Module], None] = around._init_weights  # type: ignore[assignment]
+            draw(module)
+            return
+    reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+    if reset is None:
+        raise InputError(
+            f"to be drawn anew, {owner!r} ({type(module).__name__}) must have reset_parameters(), or be part of a transformers "
+            "model, but it has none and is not. Give it one, or do without: leave it out of `layers`, take the anchor 'zero', "
+            "or retrain with your own trainer."
+        )
+    reset()
+
+
+def reinitialise(model: nn.Module, start: Callable[[], nn.Module] | None = None) -> None:
+    """Give every parameter that is trained the value that it had before training, in place.
+
+    Frozen modules keep their weights: training did not make them.
+
+    Args:
+        model: changed where it is.
+        start: gives the model that training started from, such as `ebbing.pretrained.Pretrained`; None where it was a fresh
+            initialisation, which is then drawn, see `redraw`.
+
+    Raises:
+        InputError: if a module cannot be drawn anew, or ``start`` gives a model of other parameters.
+    """
+    if start is not None:
+        values = state_of_start(start, model)
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.data.copy_(values[name])
+        return
+    for name, module in model.named_modules():
+        if any(p.requires_grad for p in module.parameters(recurse=False)):
+            redraw(model, name)
+
+
+def state_of_start(start: Callable[[], nn.Module], model: nn.Module) -> dict[str, Tensor]:
+    """The parameters by name of the model that training started from.
+
+    Raises:
+        InputError: if they are not those of the model.
+    """
+    begun = {name: parameter.detach() for name, parameter in start().named_parameters()}
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    found = {name: tuple(value.shape) for name, value in begun.items()}
+    other = sorted(name for name in found.keys() | shapes.keys() if found.get(name) != shapes.get(name))
+    if other:
+        raise InputError(
+            f"what training started from must have the parameters of the model, but {len(other)} differ, {other[:3]} first. "
+            "Has it as many classes?"
+        )
+    return begun
+
+
+def _upwards(name: str) -> Iterator[str]:
+    """Names of a module and those around it, from the inside to the model itself, which is ''."""
+    yield name
+    while name:
+        name = name.rpartition(".")[0]
+        yield name

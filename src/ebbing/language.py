@@ -1,0 +1,131 @@
+"""Language models: the task of giving an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from ebbing.batches import size
+from ebbing.errors import InputError
+from ebbing.task import Outputs, Task, run_model
+
+IGNORED = -100  # the label of a token that is not part of the answer, as the transformers library has it
+AT_ONCE = 64  # texts that are run together where nothing is trained
+
+
+@dataclass(frozen=True)
+class AnswerOutputs(Outputs):
+    """What a language model says about the answers of a batch of texts.
+
+    With p = exp(mean log-probability of the answer's tokens), the geometric mean of their probabilities, ``logits`` are
+    (0, log p - log(1 - p)) and ``targets`` are 1: whether the answer is given is a question with two outcomes, and loss,
+    margin, confidence and entropy of an example are those of that question: its cross entropy is the mean loss of the tokens.
+
+    Attributes:
+        log_likelihood: (n,) sum over the answer's tokens of their log-probabilities in nats, <= 0.
+        lengths: (n,) int64 tokens of each answer, >= 1.
+    """
+
+    log_likelihood: Tensor | None = None
+    lengths: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class CausalLM(Task):
+    """Texts with an answer in them, for language models that predict each token from those before it.
+
+    A batch is a dict of ``input_ids`` (n, length), ``labels`` of the same shape, -100 where a token is not part of the answer,
+    and whatever else the model takes, such as ``attention_mask``: what the transformers library calls causal language
+    modelling. The model returns logits (n, length, vocabulary); the token at a position is predicted by the one before.
+
+    Examples have one class, that of being answered: rules by class, and methods that give wrong labels, do not apply.
+
+    Attributes:
+        at_once: texts that are run together where nothing is trained, >= 1, so that memory does not grow with a batch.
+    """
+
+    at_once: int = AT_ONCE
+
+    def forward(self, model: nn.Module, batch: Any) -> AnswerOutputs:
+        """Run the model on the texts of a batch.
+
+        Raises:
+            InputError: if the batch has no labels of the tokens, a text has no answer, or the model's output is not
+                (n, length, vocabulary).
+        """
+        labels = _labels(batch)
+        if torch.is_grad_enabled():
+            parts = [self._answers(model, batch)]
+        else:
+            parts = [self._answers(model, part) for part in _parts(batch, len(labels), self.at_once)]
+        likelihood, lengths = (torch.cat(each) for each in zip(*parts, strict=True))
+        mean = likelihood / lengths
+        # log(1 - p) from log p; p so near to 1 that nothing is left counts as one rounding below
+        rest = torch.log(-torch.expm1(mean.clamp(max=-torch.finfo(mean.dtype).eps)))
+        logits = torch.stack([torch.zeros_like(mean), mean - rest], dim=1)
+        return AnswerOutputs(logits, torch.ones_like(lengths), None, likelihood, lengths)
+
+    def _answers(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+        """Sum of log-probabilities of each answer, and its length."""
+        logits, labels = run_model(model, batch)
+        if logits.ndim != 3 or logits.shape[:2] != labels.shape:
+            raise InputError(
+                f"a language model must return logits of shape (n, length, vocabulary) for labels (n, length) = "
+                f"{tuple(labels.shape)}, but returned {tuple(logits.shape)}."
+            )
+        wanted = labels[:, 1:]
+        counted = wanted != IGNORED
+        lengths = counted.sum(dim=1)
+        if not bool((lengths > 0).all()):
+            raise InputError(
+                f"each text must have an answer, tokens behind the first whose label is not {IGNORED}, but "
+                f"{int((lengths == 0).sum())} of {len(lengths)} have none. Was an answer cut off by the longest length?"
+            )
+        losses = functional.cross_entropy(logits[:, :-1][counted], wanted[counted], reduction="none")
+        rows = counted.nonzero()[:, 0]
+        likelihood = torch.zeros(len(labels), dtype=losses.dtype, device=losses.device).index_add(0, rows, -losses)
+        return likelihood, lengths
+
+    def targets(self, dataset: Dataset[Any]) -> Tensor:
+        """(n,) int64 ones: each text has an answer."""
+        return torch.ones(size(dataset), dtype=torch.int64)
+
+    def loss(self, outputs: Outputs) -> Tensor:
+        """Mean over all tokens of all answers of their cross entropy in nats.
+
+        Raises:
+            InputError: if the outputs are of another task, or other labels were put in.
+        """
+        if not isinstance(outputs, AnswerOutputs) or outputs.log_likelihood is None or outputs.lengths is None:
+            raise InputError(
+                f"the loss of a language model needs its own outputs, but was given {type(outputs).__name__}."
+            )
+        if not bool((outputs.targets == 1).all()):
+            raise InputError(
+                "a language model's answers have no classes that could be exchanged, but a method puts in others. Take one "
+                "that does not work by wrong labels."
+            )
+        return -outputs.log_likelihood.sum() / outputs.lengths.sum()
+
+
+def _labels(batch: Any) -> Tensor:
+    """Labels of the tokens of a batch."""
+    labels = batch.get("labels") if isinstance(batch, Mapping) else None
+    if not isinstance(labels, Tensor) or labels.ndim != 2:
+        raise InputError(
+            "a batch of texts must be a dict with `labels` (n, length), one for each token, but "
+            + (f"is a {type(batch).__name__}." if not isinstance(batch, Mapping) else f"has {sorted(batch)}.")
+        )
+    return labels
+
+
+def _parts(batch: Mapping[str, Any], n: int, most: int) -> Iterator[dict[str, Any]]:
+    """A batch in parts of at most so many records."""
+    for start in range(0, n, most):
+        yield {name: value[start : start + most] for name, value in batch.items()}

@@ -1,0 +1,148 @@
+"""Language models: probabilities of answers, and what is made of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from ebbing.batches import NamedTensors, iterate
+from ebbing.errors import InputError
+from ebbing.fingerprint import of_dataset
+from ebbing.language import IGNORED, CausalLM
+from ebbing.task import Classification, confidence, correct, cross_entropy, margin
+
+WORDS, LENGTH = 11, 8
+
+
+class Bigrams(nn.Module):
+    """Logits of the next token from the one before, and something of the mask so that it is known to arrive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(WORDS, WORDS)
+
+    def forward(self, input_ids, attention_mask):
+        return self.table(input_ids) * attention_mask.unsqueeze(-1)
+
+
+def texts(n: int = 5) -> NamedTensors:
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(0, WORDS, (n, LENGTH), generator=generator)
+    labels = tokens.clone()
+    for i in range(n):
+        labels[i, : 3 + i % 3] = IGNORED
+        labels[i, LENGTH - i % 2 :] = IGNORED
+    return NamedTensors(input_ids=tokens, labels=labels, attention_mask=torch.ones_like(tokens))
+
+
+def model() -> Bigrams:
+    torch.manual_seed(1)
+    return Bigrams()
+
+
+def by_hand(net: Bigrams, data: NamedTensors) -> list[list[float]]:
+    """Log-probability of each token of each answer, one by one."""
+    found = []
+    for record in data:
+        own = []
+        for t in range(1, LENGTH):
+            if record["labels"][t] != IGNORED:
+                scores = net.table.weight[record["input_ids"][t - 1]].detach()
+                own.append(float(scores.log_softmax(0)[record["labels"][t]]))
+        found.append(own)
+    return found
+
+
+def test_an_answers_probability_is_the_geometric_mean_of_its_tokens() -> None:
+    net, data = model(), texts()
+    outputs = CausalLM().forward(net, data[:])
+    wanted = torch.tensor([sum(own) / len(own) for own in by_hand(net, data)])
+    p = wanted.exp()
+    torch.testing.assert_close(cross_entropy(outputs), -wanted)
+    torch.testing.assert_close(margin(outputs), p.log() - (1 - p).log())
+    torch.testing.assert_close(confidence(outputs), torch.maximum(p, 1 - p))
+    assert correct(outputs).tolist() == (p > 0.5).tolist()
+    assert outputs.lengths.tolist() == [len(own) for own in by_hand(net, data)]
+
+
+def test_the_loss_is_that_of_all_tokens_alike() -> None:
+    net, data = model(), texts()
+    every = [value for own in by_hand(net, data) for value in own]
+    task = CausalLM()
+    loss = task.loss(task.forward(net, data[:]))
+    torch.testing.assert_close(loss.detach(), torch.tensor(-sum(every) / len(every)))
+    loss.backward()
+    assert float(net.table.weight.grad.abs().sum()) > 0
+
+
+def test_texts_that_are_run_together_or_one_by_one_give_the_same() -> None:
+    net, data = model(), texts()
+    whole = CausalLM().forward(net, data[:])
+    with torch.no_grad():
+        for at_once in (1, 2, 64):
+            parts = CausalLM(at_once=at_once).forward(net, data[:])
+            torch.testing.assert_close(parts.logits, whole.logits.detach())
+
+
+def test_a_sure_answer_stays_finite() -> None:
+    net = model()
+    with torch.no_grad():
+        net.table.weight.fill_(0.0)
+        net.table.weight[:, 0] = 300.0
+    sure = NamedTensors(
+        input_ids=torch.zeros(2, 4, dtype=torch.int64),
+        labels=torch.zeros(2, 4, dtype=torch.int64),
+        attention_mask=torch.ones(2, 4),
+    )
+    outputs = CausalLM().forward(net, sure[:])
+    assert bool(torch.isfinite(outputs.logits).all())
+    assert float(outputs.logits[:, 1].detach().min()) > 10
+    assert bool(torch.isfinite(torch.autograd.grad(outputs.logits.sum(), net.table.weight)[0]).all())
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    net, data, task = model(), texts(), CausalLM()
+    empty = {**data[:], "labels": torch.full_like(data[:]["labels"], IGNORED)}
+    with pytest.raises(InputError, match="5 of 5 have none"):
+        task.forward(net, empty)
+    with pytest.raises(InputError, match="dict with `labels`"):
+        task.forward(net, (data[:]["input_ids"], data[:]["labels"]))
+    with pytest.raises(InputError, match="must return logits of shape"):
+        task.forward(lambda_model(), data[:])
+    others = replace(task.forward(net, data[:]), targets=torch.zeros(5, dtype=torch.int64))
+    with pytest.raises(InputError, match="wrong labels"):
+        task.loss(others)
+
+
+def lambda_model() -> nn.Module:
+    class Short(Bigrams):
+        def forward(self, input_ids, attention_mask):
+            return super().forward(input_ids, attention_mask)[:, :-1]
+
+    return Short()
+
+
+def test_named_tensors_are_read_as_dicts_in_any_order() -> None:
+    data = texts()
+    subset = torch.utils.data.Subset(data, [4, 0, 2])
+    (batch,) = iterate(subset, batch_size=8, order=torch.tensor([2, 0]))
+    assert list(batch) == ["input_ids", "attention_mask", "labels"]
+    for name, tensor in batch.items():
+        assert torch.equal(tensor, data.tensors[name][[2, 4]])
+    assert of_dataset(data) == of_dataset(texts())
+    assert of_dataset(data) != of_dataset(texts(4))
+
+
+def test_labels_of_named_tensors_are_found_wherever_they_stand() -> None:
+    data = NamedTensors(labels=torch.tensor([2, 0]), pixels=torch.zeros(2, 3))
+    assert Classification().targets(data).tolist() == [2, 0]
+
+
+def test_named_tensors_of_different_lengths_are_refused() -> None:
+    with pytest.raises(InputError, match=r"\{'a': 2, 'b': 3\}"):
+        NamedTensors(a=torch.zeros(2), b=torch.zeros(3))
+    with pytest.raises(InputError, match="at least one"):
+        NamedTensors()
