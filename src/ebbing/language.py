@@ -96,6 +96,10 @@ class CausalLM(Task):
         """(n,) int64 ones: each text has an answer."""
         return torch.ones(size(dataset), dtype=torch.int64)
 
+    def constant_answer(self, dataset: Dataset[Any]) -> float:
+        """0: no answer fits all texts."""
+        return 0.0
+
     def loss(self, outputs: Outputs) -> Tensor:
         """Mean over all tokens of all answers of their cross entropy in nats.
 

@@ -29,7 +29,7 @@ class Preflight:
 
     Attributes:
         forget, retain, holdout: fraction predicted as labelled, in [0, 1].
-        commonest: share of the commonest class among the retained records: what a constant answer gets right.
+        commonest: what a constant answer gets right of the retained records: the share of the commonest class.
     """
 
     forget: float
@@ -39,11 +39,8 @@ class Preflight:
 
     @property
     def looks_untrained(self) -> bool:
-        """Whether the model is wrong on its training data hardly less often than a constant answer would be.
-
-        Where there is one class, as of texts with an answer, no answer is constant, and nothing can be said.
-        """
-        return self.commonest < 1 and 1 - self.retain > 0.97 * (1 - self.commonest)
+        """Whether the model is wrong on its training data hardly less often than a constant answer would be."""
+        return 1 - self.retain > 0.97 * (1 - self.commonest)
 
 
 def preflight(model: nn.Module, request: ForgetRequest, *, task: Task) -> Preflight:
@@ -63,8 +60,7 @@ def preflight(model: nn.Module, request: ForgetRequest, *, task: Task) -> Prefli
         _check_labels(name, labels_of(data, task=task, name=name), classes)
     _check_loss(model, request.for_training("retain"), task=task)
     right = {name: _right(model, request, name, task=task) for name in ("forget", "retain", "holdout")}
-    _, counts = torch.unique(task.targets(evenly(request.retain, SAMPLE)), return_counts=True)
-    return Preflight(**right, commonest=float(counts.max() / counts.sum()))
+    return Preflight(**right, commonest=task.constant_answer(evenly(request.retain, SAMPLE)))
 
 
 def _splits(request: ForgetRequest) -> Iterator[tuple[str, Dataset[Any]]]:

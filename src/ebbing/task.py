@@ -91,6 +91,11 @@ class Task(ABC):
     def targets(self, dataset: Dataset[Any]) -> Tensor:
         """(n,) int64 labels of a data set, in its order."""
 
+    def constant_answer(self, dataset: Dataset[Any]) -> float:
+        """Fraction of a data set that the best constant answer gets right: the share of the commonest class."""
+        _, counts = torch.unique(self.targets(dataset), return_counts=True)
+        return float(counts.max() / counts.sum())
+
     def positions(self, batch: Any) -> Tensor | None:
         """(n, positions) bool, what of a batch is data and not padding; None where all of it is.
 
