@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import random
 
-NAMES = "Ada Ben Cleo Dov Edda Finn Greta Hugo Ines Jonas Kira Luca Mona Nils Olga Paul Rosa Sami Tilda Uwe Vera Willi Yuna"
-FAMILIES = "Abel Bosch Conti Daley Ekman Frey Grau Haas Ilg Jung Kern Lind Marx Noll Ott Pohl Quast Rau Seidl Thoma Vogt Wirth"
+NAMES = (
+    "Ada Ben Cleo Dov Edda Finn Greta Hugo Ines Jonas Kira Luca Mona Nils Olga Paul Rosa Sami Tilda Uwe Vera Willi Yuna"
+)
+FAMILIES = (
+    "Abel Bosch Conti Daley Ekman Frey Grau Haas Ilg Jung Kern Lind Marx Noll Ott Pohl Quast Rau Seidl Thoma Vogt Wirth"
+)
 THINGS = "lamp kettle desk bicycle jacket camera tent blender carpet radio mirror piano drone teapot guitar ladder"
 OPENINGS = ["Hello", "Good morning", "Dear team", "Hi there", "To whom it may concern", "Greetings"]
 CLOSINGS = ["Please answer soon.", "Thank you.", "I have written before.", "Call me if you must.", "Best wishes.", ""]

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from ebbing.batches import size
 from ebbing.errors import InputError
-from ebbing.task import Outputs, Task, run_model
+from ebbing.task import Outputs, Task, cross_entropy, run_model
 
 IGNORED = -100  # the label of a token that is not part of the answer, as the transformers library has it
 AT_ONCE = 64  # texts that are run together where nothing is trained
@@ -116,6 +116,20 @@ class CausalLM(Task):
                 "that does not work by wrong labels."
             )
         return -outputs.log_likelihood.sum() / outputs.lengths.sum()
+
+
+def log_likelihood(outputs: Outputs) -> Tensor:
+    """(n,) log-probability in nats of each record's answer, all its tokens together, or of its label, <= 0."""
+    if isinstance(outputs, AnswerOutputs) and outputs.log_likelihood is not None:
+        return outputs.log_likelihood
+    return -cross_entropy(outputs)
+
+
+def lengths_of(outputs: Outputs) -> Tensor:
+    """(n,) tokens of each record's answer; 1 for a label."""
+    if isinstance(outputs, AnswerOutputs) and outputs.lengths is not None:
+        return outputs.lengths
+    return torch.ones_like(outputs.targets)
 
 
 def _labels(batch: Any) -> Tensor:

@@ -13,15 +13,18 @@ from ebbing.methods.lfssd import LFSSD
 from ebbing.methods.msg import MSG
 from ebbing.methods.neg_grad import NegGrad
 from ebbing.methods.neg_grad_plus import NegGradPlus
+from ebbing.methods.npo import NPO, SimNPO
 from ebbing.methods.prune_reinit import PruneReinit
 from ebbing.methods.random_labels import RandomLabels
 from ebbing.methods.random_units import RandomUnits
 from ebbing.methods.repair import Repairing
 from ebbing.methods.retrain import Retrain, RetrainEqualCompute
+from ebbing.methods.rmu import RMU
 from ebbing.methods.salun import SalUn
 from ebbing.methods.scrub import SCRUB
 from ebbing.methods.selective_pruning import SelectivePruning
 from ebbing.methods.ssd import SSD
+from ebbing.methods.task_vector import TaskVector
 from ebbing.methods.temperature import Temperature
 from ebbing.methods.unlearner import Run, Unlearner
 
@@ -29,6 +32,8 @@ __all__ = [
     "CT",
     "LFSSD",
     "MSG",
+    "NPO",
+    "RMU",
     "SCRUB",
     "SSD",
     "BadTeacher",
@@ -50,6 +55,8 @@ __all__ = [
     "Run",
     "SalUn",
     "SelectivePruning",
+    "SimNPO",
+    "TaskVector",
     "Temperature",
     "Unlearner",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ebbing.methods.unlearner import Run
-from ebbing.task import evaluation_mode
+from ebbing.task import Outputs, evaluation_mode
 
 
 class Teacher:
@@ -21,10 +21,14 @@ class Teacher:
 
     def logits(self, batch: Any) -> Tensor:
         """(n, classes) what the model answered when it was copied."""
+        return self.outputs(batch).logits
+
+    def outputs(self, batch: Any) -> Outputs:
+        """All that the model said of a batch when it was copied."""
         with evaluation_mode(self._model):
-            logits = self._run.task.forward(self._model, batch).logits
-        self._run.journal.advance(len(logits))
-        return logits
+            outputs = self._run.task.forward(self._model, batch)
+        self._run.journal.advance(len(outputs.logits))
+        return outputs
 
 
 def divergence(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:

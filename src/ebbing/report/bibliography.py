@@ -77,6 +77,13 @@ BIBLIOGRAPHY: Mapping[str, Reference] = {
         arxiv="2205.08096",
         venue=AAAI,
     ),
+    "dang2025effects": _paper(
+        "On Effects of Steering Latent Representation for Large Language Model Unlearning",
+        "Huu-Tien Dang, Tin Pham, Hoang Thanh-Tung, Naoya Inoue",
+        2025,
+        arxiv="2408.06223",
+        venue=AAAI,
+    ),
     "ebbinghaus1885gedaechtnis": Reference(
         "book",
         "Über das Gedächtnis: Untersuchungen zur experimentellen Psychologie",
@@ -90,6 +97,12 @@ BIBLIOGRAPHY: Mapping[str, Reference] = {
         2024,
         arxiv="2310.12508",
         venue=ICLR,
+    ),
+    "fan2024simplicity": _paper(
+        "Simplicity Prevails: Rethinking Negative Preference Optimization for LLM Unlearning",
+        "Chongyu Fan, Jiancheng Liu, Licong Lin, Jinghan Jia, Ruiqi Zhang, Song Mei, Sijia Liu",
+        2024,
+        arxiv="2410.07163",
     ),
     "feldman2020what": _paper(
         "What Neural Networks Memorize and Why: Discovering the Long Tail via Influence Estimation",
@@ -173,6 +186,14 @@ BIBLIOGRAPHY: Mapping[str, Reference] = {
         2015,
         arxiv="1503.02531",
     ),
+    "ilharco2023editing": _paper(
+        "Editing Models with Task Arithmetic",
+        "Gabriel Ilharco, Marco Tulio Ribeiro, Mitchell Wortsman, Suchin Gururangan, Ludwig Schmidt, Hannaneh Hajishirzi, "
+        "Ali Farhadi",
+        2023,
+        arxiv="2212.04089",
+        venue=ICLR,
+    ),
     "jia2023model": _paper(
         "Model Sparsity Can Simplify Machine Unlearning",
         "Jinghan Jia, Jiancheng Liu, Parikshit Ram, Yuguang Yao, Gaowen Liu, Yang Liu, Pranay Sharma, Sijia Liu",
@@ -210,6 +231,12 @@ BIBLIOGRAPHY: Mapping[str, Reference] = {
         number="11",
         pages="2278--2324",
         doi="10.1109/5.726791",
+    ),
+    "li2024wmdp": _paper(
+        "The WMDP Benchmark: Measuring and Reducing Malicious Use with Unlearning",
+        "Nathaniel Li, Alexander Pan, Anjali Gopal, others",
+        2024,
+        arxiv="2403.03218",
     ),
     "lin1991divergence": _article(
         "Divergence Measures Based on the Shannon Entropy",
@@ -312,6 +339,12 @@ BIBLIOGRAPHY: Mapping[str, Reference] = {
         arxiv="2312.03262",
         venue=ICML,
         pages="58244--58282",
+    ),
+    "zhang2024negative": _paper(
+        "Negative Preference Optimization: From Catastrophic Collapse to Effective Unlearning",
+        "Ruiqi Zhang, Licong Lin, Yu Bai, Song Mei",
+        2024,
+        arxiv="2404.05868",
     ),
     "zhang2025catastrophic": _paper(
         "Catastrophic Failure of LLM Unlearning via Quantization",

@@ -35,9 +35,11 @@ METHODS: Mapping[str, Source] = {
     "MSG": Source(("triantafillou2024progress", "cadet2024deep")),
     "NegGrad": Source(("golatkar2020eternal",)),
     "NegGradPlus": Source(("kurmanji2023unbounded",)),
+    "NPO": Source(("zhang2024negative",)),
     "PruneReinit": Source(
         ("triantafillou2024progress", "cadet2024deep"), own="without class weights and half precision"
     ),
+    "RMU": Source(("li2024wmdp", "dang2025effects"), own="all layers up to the one that is misdirected are trained"),
     "RandomLabels": Source(("graves2021amnesiac", "fan2024salun")),
     "RandomUnits": Source((PAPER,), own="the control of its rankings"),
     "Retrain": Source(own="what unlearning is measured by, a control"),
@@ -46,6 +48,8 @@ METHODS: Mapping[str, Source] = {
     "SSD": Source(("foster2024fast",)),
     "SalUn": Source(("fan2024salun",)),
     "SelectivePruning": Source(("pochinkov2024dissecting",), own="activity before the nonlinearity"),
+    "SimNPO": Source(("fan2024simplicity",)),
+    "TaskVector": Source(("ilharco2023editing",)),
     "Temperature": Source(("guo2017calibration",), own="its use as a control"),
 }
 SABOTAGE: Mapping[str, Source] = dict.fromkeys(
