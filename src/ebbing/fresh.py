@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import torch
 from torch import Tensor, nn
 
 from ebbing.errors import InputError
@@ -27,11 +28,7 @@ def redraw(model: nn.Module, owner: str) -> None:
     for name in _upwards(owner):
         around = model.get_submodule(name)
         if hasattr(around, "config_class") and hasattr(around, "_init_weights"):
-            for marked in (module, *module.parameters(recurse=False)):
-                if hasattr(marked, FLAG):
-                    delattr(marked, FLAG)
-            draw: Callable[[nn.Module], None] = around._init_weights  # type: ignore[assignment]
-            draw(module)
+            _draw_within(model, owner, around)
             return
     reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
     if reset is None:
@@ -41,6 +38,27 @@ def redraw(model: nn.Module, owner: str) -> None:
             "or retrain with your own trainer."
         )
     reset()
+
+
+def _draw_within(model: nn.Module, owner: str, around: nn.Module) -> None:
+    """Draw a module of a model of the transformers library as that does it.
+
+    The module around it has a say too: GPT-2 draws output projections with a spread of their own when it comes to the attention
+    or the MLP that they are part of. What else that draws stays as it was.
+    """
+    draw: Callable[[nn.Module], None] = around._init_weights  # type: ignore[assignment]
+    module, outer = model.get_submodule(owner), model.get_submodule(owner.rpartition(".")[0])
+    own = {id(parameter) for parameter in module.parameters(recurse=False)}
+    others = [parameter for parameter in outer.parameters() if id(parameter) not in own]
+    kept = [parameter.detach().clone() for parameter in others]
+    for part in dict.fromkeys((module, outer)):
+        for marked in (part, *module.parameters(recurse=False)):
+            if hasattr(marked, FLAG):
+                delattr(marked, FLAG)
+        draw(part)
+    with torch.no_grad():
+        for parameter, value in zip(others, kept, strict=True):
+            parameter.copy_(value)
 
 
 def reinitialise(model: nn.Module, start: Callable[[], nn.Module] | None = None) -> None:

@@ -1,0 +1,91 @@
+"""The transformers of the experiments: sizes, units, and that every part can be drawn anew."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from ebbing.errors import InputError
+from ebbing.fresh import redraw, reinitialise
+from ebbing.language import CausalLM
+from ebbing.models.gpt import SmallGPT
+from ebbing.models.vit import small_vit
+from ebbing.task import Classification
+from ebbing.training import seeded
+from ebbing.units import find_units
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def test_the_vision_transformer_has_heads_and_hidden_units_in_every_block() -> None:
+    with seeded(0):
+        model = small_vit()
+    assert parameters(model) == 205_066
+    batch = torch.randn(4, 1, 28, 28), torch.arange(4)
+    found = find_units(model, task=Classification(), batch=batch)
+    kinds = [(group.kind, group.size) for group in found]
+    assert kinds == [("conv", 64), *[("heads", 4), ("mlp", 256)] * 4, ("linear", 10)]
+
+
+def test_blocks_of_the_vision_transformer_are_drawn_each_for_itself() -> None:
+    with seeded(0):
+        model = small_vit()
+    first, second = model.encoder.layers[0], model.encoder.layers[1]
+    assert not torch.equal(first.linear1.weight, second.linear1.weight)
+    assert not torch.equal(first.self_attn.in_proj_weight, second.self_attn.in_proj_weight)
+
+
+def test_the_language_model_has_heads_and_hidden_units_in_every_block() -> None:
+    with seeded(0):
+        model = SmallGPT(700)()
+    assert parameters(model) == 889_088
+    tokens = torch.randint(3, 700, (4, 9))
+    batch = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens), "labels": tokens}
+    found = find_units(model, task=CausalLM(), batch=batch)
+    assert [(group.kind, group.size) for group in found] == [("heads", 4), ("mlp", 512)] * 4
+
+
+@pytest.mark.parametrize("build", [small_vit, SmallGPT(50)], ids=["vit", "gpt"])
+def test_every_parameter_is_drawn_anew(build) -> None:
+    """Weights of another seed, and those drawn anew by it, have the same spread, tensor by tensor."""
+    with seeded(0):
+        model = build()
+    fresh = {name: p.detach().clone() for name, p in model.named_parameters()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(7.0)
+    with seeded(1):
+        reinitialise(model)
+    for name, parameter in model.named_parameters():
+        values = parameter.detach()
+        assert float((values - 7.0).abs().min()) > 1, name
+        if values.numel() > 500:
+            assert float(values.std()) == pytest.approx(float(fresh[name].std()), rel=0.15, abs=1e-6), name
+
+
+def test_training_that_started_from_a_model_starts_from_it_again() -> None:
+    def start() -> nn.Module:
+        with seeded(5):
+            return nn.Linear(3, 2)
+
+    model = nn.Linear(3, 2)
+    model.bias.requires_grad_(False)
+    bias = model.bias.detach().clone()
+    reinitialise(model, start)
+    assert torch.equal(model.weight, start().weight)
+    assert torch.equal(model.bias, bias)
+    with pytest.raises(InputError, match="as many classes"):
+        reinitialise(nn.Linear(3, 5), start)
+
+
+def test_what_cannot_be_drawn_anew_is_refused() -> None:
+    class Bare(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(2))
+
+    with pytest.raises(InputError, match=r"'' \(Bare\) must have reset_parameters"):
+        redraw(Bare(), "")
