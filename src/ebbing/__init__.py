@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from ebbing.errors import InputError as InputError
     from ebbing.journal import Journal as Journal
     from ebbing.journal import RunRecord as RunRecord
+    from ebbing.language import CausalLM as CausalLM
     from ebbing.methods import CT as CT
     from ebbing.methods import LFSSD as LFSSD
     from ebbing.methods import MSG as MSG
+    from ebbing.methods import NPO as NPO
+    from ebbing.methods import RMU as RMU
     from ebbing.methods import SCRUB as SCRUB
     from ebbing.methods import SSD as SSD
     from ebbing.methods import BadTeacher as BadTeacher
@@ -41,10 +44,13 @@ if TYPE_CHECKING:
     from ebbing.methods import RetrainEqualCompute as RetrainEqualCompute
     from ebbing.methods import SalUn as SalUn
     from ebbing.methods import SelectivePruning as SelectivePruning
+    from ebbing.methods import SimNPO as SimNPO
+    from ebbing.methods import TaskVector as TaskVector
     from ebbing.methods import Temperature as Temperature
     from ebbing.methods import Unlearner as Unlearner
     from ebbing.observations import Observations as Observations
     from ebbing.observations import observe as observe
+    from ebbing.pretrained import Pretrained as Pretrained
     from ebbing.request import ForgetRequest as ForgetRequest
     from ebbing.task import BinaryClassification as BinaryClassification
     from ebbing.task import Classification as Classification
@@ -60,6 +66,7 @@ _HOMES = {
     "checkpoints": ("read_weights", "write_weights"),
     "errors": ("DataNotFoundError", "InputError"),
     "journal": ("Journal", "RunRecord"),
+    "language": ("CausalLM",),
     "methods": (
         "BadTeacher",
         "CFk",
@@ -72,9 +79,11 @@ _HOMES = {
         "L1Sparse",
         "LFSSD",
         "MSG",
+        "NPO",
         "NegGrad",
         "NegGradPlus",
         "PruneReinit",
+        "RMU",
         "RandomLabels",
         "RandomUnits",
         "Retrain",
@@ -83,10 +92,13 @@ _HOMES = {
         "SSD",
         "SalUn",
         "SelectivePruning",
+        "SimNPO",
+        "TaskVector",
         "Temperature",
         "Unlearner",
     ),
     "observations": ("Observations", "observe"),
+    "pretrained": ("Pretrained",),
     "request": ("ForgetRequest",),
     "task": ("BinaryClassification", "Classification", "Task"),
     "training": ("OwnTrainer", "Recipe", "Trainer"),

@@ -82,7 +82,7 @@ KEYS = ("question", "answer", "paraphrased_question", "paraphrased_answer", "per
 
 @dataclass(frozen=True)
 class Fact:
-    """What there is to know, asked and answered, in the layout of TOFU (Maini et al., arXiv 2401.06121).
+    """What there is to know, asked and answered, in the layout of TOFU (Maini et al., 2024).
 
     Attributes:
         question: as it is trained on.

@@ -77,7 +77,7 @@ def probabilities(model: nn.Module, texts: Dataset[Any], *, batch_size: int = 64
 def truth_ratio(paraphrased: np.ndarray, perturbed: np.ndarray) -> np.ndarray:
     """(n,) mean probability of wrong answers over that of the right one in other words.
 
-    Near 0 the model knows; near 1 it takes wrong answers to be as likely. Source: Maini et al., arXiv 2401.06121.
+    Near 0 the model knows; near 1 it takes wrong answers to be as likely. Source: Maini et al., "TOFU", 2024.
 
     Args:
         paraphrased: (n,) probabilities of the right answers, see `probabilities`.
