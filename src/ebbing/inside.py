@@ -25,8 +25,8 @@ from ebbing.observations import Observations
 from ebbing.request import ForgetRequest
 from ebbing.task import Task, cross_entropy, evaluation_mode
 from ebbing.training import seeded
+from ebbing.units.kinds.kind import is_linear
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 PROBED = 4  # layers; more tests would each have to be weaker
 FITTED = 2_000  # retained records that a readout is fitted to
 POSITIONS = 4  # what the positions of a convolution are averaged to
@@ -106,7 +106,7 @@ def probed_layers(model: nn.Module, request: ForgetRequest, *, task: Task) -> li
     calls: dict[str, int] = {}
     with ExitStack() as stack, evaluation_mode(model):
         for name, module in model.named_modules():
-            if isinstance(module, LAYERS):
+            if is_linear(module) or isinstance(module, nn.modules.conv._ConvNd):
 
                 def count(module: nn.Module, inputs: Any, name: str = name) -> None:
                     calls[name] = calls.get(name, 0) + 1
@@ -192,7 +192,7 @@ def _inputs_read(model: nn.Module, layers: Sequence[str], rows: dict[str, list[T
 
     def read(module: nn.Module, inputs: tuple[Tensor, ...], name: str) -> None:
         value = inputs[0].detach().float()
-        if isinstance(module, nn.Linear):
+        if is_linear(module):
             value = value.reshape(len(value), -1, value.shape[-1]).mean(dim=1)
         else:
             value = functional.adaptive_avg_pool1d(value.flatten(2), POSITIONS).flatten(1)
