@@ -224,7 +224,7 @@ def test_a_whole_number_is_one_setting_however_it_is_written(text, now) -> None:
         ("repair.max_examples=1.5", r"it\.repair\.max_examples must be a whole number or none"),
         ("repair.epochs=0", r"epochs must be > 0"),
         (f"duration={10**400}", r"it\.duration must be a number that a float can hold"),
-        ("anchor=old", r"it\.anchor must be 'fresh' or 'zero', but is 'old'"),
+        ("anchor=old", r"it\.anchor must be 'fresh' or 'zero' or a Callable, but is 'old'"),
         ("curve=power-low", r"it\.curve 'power-low' is unknown\. Did you mean 'power-law'\?"),
         ("curve=taylor", r"it\.curve 'taylor' is unknown\. There are exponential, power-law, step"),
         ("curve=ebbing.rankings:Taylor", r"it\.curve must be a ForgettingCurve, but is .*Taylor"),
