@@ -157,8 +157,7 @@ def _put_in_place(made: Path, out: Path) -> None:
     except BaseException:
         (old / out.name).rename(out)
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -221,3 +222,25 @@ def test_the_data_of_the_tests_can_be_split(project: Path) -> None:
     """A subset of named tensors gives dicts."""
     data = NamedTensors(input_ids=torch.arange(4), labels=torch.arange(4))
     assert Subset(data, [2])[0]["input_ids"] == 2
+
+
+def test_a_folder_around_what_is_read_is_not_written_over(call, here: Path, tmp_path: Path) -> None:
+    """The layout of a training: checkpoints inside the folder of the last one."""
+    run = tmp_path / "run"
+    shutil.copytree(here / "tuned", run)
+    shutil.copytree(here / "tuned", run / "checkpoint-5")
+    words = arguments(here)
+    words[words.index(str(here / "tuned"))] = str(run / "checkpoint-5")
+    words[words.index("forgotten")] = str(run)
+    said = call(*words)
+    assert said.code == 2
+    assert "nor hold or lie in one" in said.err
+    assert (run / "checkpoint-5" / "model.safetensors").is_file()
+
+
+def test_a_model_that_was_not_written_here_is_not_written_over(call, here: Path, tmp_path: Path) -> None:
+    shutil.copytree(here / "tuned", tmp_path / "forgotten")
+    said = call(*arguments(here))
+    assert said.code == 2
+    assert "must be a new folder" in said.err
+    assert (tmp_path / "forgotten" / "pytorch_model.bin").is_file()

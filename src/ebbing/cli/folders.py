@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ebbing.checkpoints import record_path
 from ebbing.cli.checks import check_writable
 from ebbing.cli.loading import FOLDER
 from ebbing.cli.methods import recipe_with
@@ -76,19 +77,33 @@ def going_on_from(start: Pretrained | None, recipe: Recipe | None, method: Unlea
 
 
 def check_out_folder(out: Path, *read: Path | None) -> None:
-    """A model from a folder goes into a folder of its own: one that is not there yet, is empty, or held such a model.
+    """A model from a folder goes into a folder of its own: not there yet, empty, or one that was written here before.
+
+    What the folder held is replaced, so nothing else may be in it: no folders, and nothing that is read.
 
     Args:
         out: where it is to go.
-        read: folders that are read.
+        read: files and folders that are read.
 
     Raises:
         InputError: if it is another.
     """
-    if out.resolve() in {path.resolve() for path in read if path is not None}:
-        raise InputError(f"--out must not be a folder that is read, but is {str(out)!r}. What is read stays as it is.")
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not is_folder(out))):
+    own = out.resolve()
+    for path in (path.resolve() for path in read if path is not None):
+        if own == path or own in path.parents or (path in own.parents and path.is_dir()):
+            raise InputError(
+                f"--out must not be a folder that is read, nor hold or lie in one, but {str(out)!r} and {str(path)!r} are so. "
+                "What is read stays as it is."
+            )
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or _was_written_here(out))):
         raise InputError(
             f"--out must be a new folder for --hf, but {str(out)!r} is something else. Choose another name."
         )
     check_writable(out.parent)
+
+
+def _was_written_here(folder: Path) -> bool:
+    """Whether a folder holds a model with a record beside it, and no folders."""
+    return (
+        is_folder(folder) and record_path(weights_in(folder)).is_file() and all(p.is_file() for p in folder.iterdir())
+    )

@@ -206,7 +206,8 @@ def _check_out(options: UnlearnOptions, retrained: Sequence[Path]) -> None:
     """The weights go to a file of their own, in a folder that can be written to."""
     out = options.out
     if options.folder is not None:
-        check_out_folder(out, options.folder, options.pretrained)
+        named = (options.own.forget, options.own.exclude)
+        check_out_folder(out, options.folder, options.pretrained, *options.retrained, *retrained, *named)
         return
     if out.suffix != ".safetensors":
         raise InputError(f"--out must end in .safetensors, the format that is written, but is {str(out)!r}.")
