@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from ebbing.auditing import audit
 from ebbing.compiled import is_compiled, uncompiled
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_model
@@ -16,7 +18,9 @@ from ebbing.methods import Ebb
 from ebbing.methods.repair import REPAIR
 from ebbing.task import Classification
 from ebbing.testing.problems import problems
+from ebbing.training import seeded
 from ebbing.units import find_units
+from ebbing.verdict import FEWEST_ORACLES
 
 METHOD = Ebb(repair=replace(REPAIR, epochs=1))
 
@@ -55,3 +59,30 @@ def test_units_of_a_compiled_model_are_refused_and_those_of_what_was_compiled_fo
     assert uncompiled(model) is problem.model
     assert find_units(uncompiled(model), task=Classification(), batch=batch)
     assert uncompiled(problem.model) is problem.model
+
+
+def test_compiled_references_are_looked_into_as_well() -> None:
+    problem = next(iter(problems()))
+    references = []
+    for seed in range(FEWEST_ORACLES):
+        twin = deepcopy(problem.model)
+        with torch.no_grad(), seeded(seed):
+            for parameter in twin.parameters():
+                parameter.add_(0.05 * torch.randn_like(parameter))
+        references.append(twin)
+    plain, wrapped = (
+        audit(original=problem.model, unlearned=problem.model, oracles=oracles, request=problem.request, measures=None)
+        for oracles in (references, [compiled(model) for model in references])
+    )
+    assert plain.data["bands"]["inside"] is not None
+    assert plain.data["bands"] == wrapped.data["bands"]
+    assert plain.verdict == wrapped.verdict
+
+
+def test_compiled_parts_in_compiled_parts_are_all_unwrapped() -> None:
+    inner = nn.Sequential(compiled(nn.Linear(2, 2)), nn.ReLU())
+    model = nn.Sequential(compiled(inner), nn.Linear(2, 2))
+    plain = uncompiled(model)
+    assert not is_compiled(plain)
+    assert is_compiled(model)
+    assert [name for name, _ in plain.named_parameters()] == ["0.0.weight", "0.0.bias", "1.weight", "1.bias"]

@@ -12,7 +12,7 @@ from ebbing.batches import NamedTensors, iterate
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_dataset
 from ebbing.language import IGNORED, CausalLM
-from ebbing.task import Classification, confidence, correct, cross_entropy, margin
+from ebbing.task import Classification, accuracy, confidence, correct, cross_entropy, margin
 
 WORDS, LENGTH = 11, 8
 
@@ -78,13 +78,25 @@ def test_the_loss_is_that_of_all_tokens_alike() -> None:
     assert float(net.table.weight.grad.abs().sum()) > 0
 
 
-def test_texts_that_are_run_together_or_one_by_one_give_the_same() -> None:
+def test_texts_are_run_together_as_far_as_the_task_allows() -> None:
+    net, data, seen = model(), texts(), []
+    handle = net.register_forward_pre_hook(
+        lambda module, inputs, named: seen.append(len(named["input_ids"])), with_kwargs=True
+    )
+    found = [accuracy(net, data, task=CausalLM(at_once=n)) for n in (2, 64)]
+    handle.remove()
+    assert seen == [2, 3, 5]  # a last text alone is joined to the batch before
+    assert found[0] == found[1]
+    with pytest.raises(InputError, match="at least 1"):
+        CausalLM(at_once=0)
+
+
+def test_sums_of_many_tokens_keep_their_digits_in_half_precision() -> None:
     net, data = model(), texts()
-    whole = CausalLM().forward(net, data[:])
-    with torch.no_grad():
-        for at_once in (1, 2, 64):
-            parts = CausalLM(at_once=at_once).forward(net, data[:])
-            torch.testing.assert_close(parts.logits, whole.logits.detach())
+    whole = CausalLM().forward(net, data[:]).log_likelihood
+    half = CausalLM().forward(net.bfloat16(), data[:]).log_likelihood
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, whole, rtol=0.02, atol=0.02)
 
 
 def test_a_sure_answer_stays_finite() -> None:
@@ -146,3 +158,7 @@ def test_named_tensors_of_different_lengths_are_refused() -> None:
         NamedTensors(a=torch.zeros(2), b=torch.zeros(3))
     with pytest.raises(InputError, match="at least one"):
         NamedTensors()
+
+
+def test_names_of_tensors_are_part_of_a_fingerprint() -> None:
+    assert of_dataset(NamedTensors(a=torch.ones(2))) != of_dataset(NamedTensors(b=torch.ones(2)))

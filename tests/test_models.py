@@ -81,6 +81,18 @@ def test_training_that_started_from_a_model_starts_from_it_again() -> None:
         reinitialise(nn.Linear(3, 5), start)
 
 
+def test_statistics_are_those_of_the_start_as_well() -> None:
+    def start() -> nn.Module:
+        return nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+
+    model = start()
+    model(5 + torch.randn(20, 3))
+    assert float(model[1].running_mean.abs().max()) > 0
+    reinitialise(model, start)
+    assert float(model[1].running_mean.abs().max()) == 0
+    assert int(model[1].num_batches_tracked) == 0
+
+
 def test_what_cannot_be_drawn_anew_is_refused() -> None:
     class Bare(nn.Module):
         def __init__(self) -> None:

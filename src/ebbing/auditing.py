@@ -148,7 +148,7 @@ def audit(
     if not methods:
         raise InputError("`unlearned` must hold at least one model to judge, but is empty.")
     _refuse_equal(oracles)
-    first = _listed(original)[0]
+    first, retrained = _listed(original)[0], [uncompiled(model) for model in oracles]
     # with too few retrained models there is nothing to hold the layers of any against
     layers = probed_layers(first, request, task=task) if inside and len(oracles) >= FEWEST_ORACLES else []
 
@@ -169,16 +169,16 @@ def audit(
         copies = OfAll(
             original=copy(_listed(original), original=first),
             unlearned={name: copy(_listed(models), original=first) for name, models in methods.items()},
-            retrained=copy(oracles),
+            retrained=copy(retrained),
         )
-    references = look(list(oracles)) if len(oracles) else None
+    references = look(retrained) if retrained else None
     planted = None
     if measured == "full" and references is not None:
         shown = partial(planted_in, request=request, task=task)
         planted = OfAll(
             original=shown(_listed(original), seen[0].answers),
             unlearned={name: shown(_listed(models), seen[1][name].answers) for name, models in methods.items()},
-            retrained=shown(oracles, references.answers),
+            retrained=shown(retrained, references.answers),
         )
     report = judge_observations(
         original=seen[0],
@@ -203,13 +203,13 @@ def audit(
         report.data["examples"] = pictures_of(request, task=task)
     if technical and references is not None and len(oracles) >= FEWEST_ORACLES:
         represent = partial(Representations.of, request=request, task=task, layers=layers)
-        retrained = represent(oracles)
+        beside = represent(retrained)
         for name, models in methods.items():
             report.data["methods"][name]["technical"] = plain(
                 technical_block(
                     (records or {}).get(name, RunRecord()).factors,
                     represent(_listed(models)),
-                    retrained,
+                    beside,
                     (seen[0].answers, seen[1][name].answers, references.answers),
                 )
             )

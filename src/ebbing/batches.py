@@ -78,7 +78,7 @@ def held(dataset: Dataset[Any]) -> tuple[tuple[Tensor, ...], Tensor | None] | No
     return None
 
 
-def _names(dataset: Dataset[Any]) -> tuple[str, ...] | None:
+def names_of(dataset: Dataset[Any]) -> tuple[str, ...] | None:
     """The names of the tensors that `held` gives, None where they have none."""
     while type(dataset) is Subset:
         dataset = dataset.dataset
@@ -128,7 +128,7 @@ def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = No
         yield from DataLoader(records, batch_sampler=batches, generator=torch.Generator())  # type: ignore[arg-type]
         return
     tensors, positions = source
-    names = _names(dataset)
+    names = names_of(dataset)
     if order is not None:
         positions = order if positions is None else positions[order]
     n = len(tensors[0]) if positions is None else len(positions)

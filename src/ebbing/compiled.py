@@ -21,12 +21,17 @@ def uncompiled(model: nn.Module) -> nn.Module:
     if not is_compiled(model):
         return model
     plain = deepcopy(model)
-    for name, module in list(plain.named_modules()):
-        inside = _inside(module)
-        if inside is not None:
-            around, _, last = name.rpartition(".")
-            setattr(plain.get_submodule(around), last, inside)
+    _unwrap(plain)
     return plain
+
+
+def _unwrap(module: nn.Module) -> None:
+    """Take the wrappers off the parts of a module, in place."""
+    for name, part in list(module._modules.items()):
+        while part is not None and (inside := _inside(part)) is not None:
+            module._modules[name] = part = inside
+        if part is not None:
+            _unwrap(part)
 
 
 def _inside(module: nn.Module) -> nn.Module | None:

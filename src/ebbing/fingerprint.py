@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
-from ebbing.batches import held, iterate
+from ebbing.batches import held, iterate, names_of
 
 
 def _digest() -> Any:
@@ -40,6 +40,8 @@ def of_dataset(dataset: Dataset[Any]) -> str:
     digest = _digest()
     source = held(dataset)
     if source is not None and source[1] is None:
+        for name in names_of(dataset) or ():
+            digest.update(name.encode())
         for tensor in source[0]:
             _update(digest, tensor)
         return str(digest.hexdigest())

@@ -75,23 +75,29 @@ def reinitialise(model: nn.Module, start: Callable[[], nn.Module] | None = None)
         InputError: if a module cannot be drawn anew, or ``start`` gives a model of other parameters.
     """
     if start is not None:
-        values = state_of_start(start, model)
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                parameter.data.copy_(values[name])
+        begun = start()
+        values = parameters_of_start(begun, model)
+        for name, module in model.named_modules():
+            trained = [n for n, p in module.named_parameters(recurse=False) if p.requires_grad]
+            for own in trained:
+                module.get_parameter(own).data.copy_(values[f"{name}.{own}" if name else own])
+            for own, buffer in (
+                module.named_buffers(recurse=False) if trained else ()
+            ):  # statistics of what it was trained on
+                buffer.copy_(begun.get_submodule(name).get_buffer(own))
         return
     for name, module in model.named_modules():
         if any(p.requires_grad for p in module.parameters(recurse=False)):
             redraw(model, name)
 
 
-def state_of_start(start: Callable[[], nn.Module], model: nn.Module) -> dict[str, Tensor]:
+def parameters_of_start(start: nn.Module, model: nn.Module) -> dict[str, Tensor]:
     """The parameters by name of the model that training started from.
 
     Raises:
         InputError: if they are not those of the model.
     """
-    begun = {name: parameter.detach() for name, parameter in start().named_parameters()}
+    begun = {name: parameter.detach() for name, parameter in start.named_parameters()}
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     found = {name: tuple(value.shape) for name, value in begun.items()}
     other = sorted(name for name in found.keys() | shapes.keys() if found.get(name) != shapes.get(name))

@@ -182,7 +182,7 @@ def features_of(
     """(n, features) float64 inputs of each layer, and (n,) labels; positions of a convolution are averaged to a few."""
     rows: dict[str, list[Tensor]] = {name: [] for name in layers}
     with evaluation_mode(model), _inputs_read(model, layers, rows):
-        labels = [task.forward(model, batch).targets.cpu() for batch in iterate(dataset, batch_size=256)]
+        labels = [task.forward(model, batch).targets.cpu() for batch in iterate(dataset, batch_size=task.together(256))]
     return {name: torch.cat(found).double() for name, found in rows.items()}, torch.cat(labels)
 
 

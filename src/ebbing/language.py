@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,10 +47,16 @@ class CausalLM(Task):
     Examples have one class, that of being answered: rules by class, and methods that give wrong labels, do not apply.
 
     Attributes:
-        at_once: texts that are run together where nothing is trained, >= 1, so that memory does not grow with a batch.
+        at_once: texts that are run together at most where nothing is trained, >= 1: the scores of a whole vocabulary at every
+            position take much memory.
     """
 
     at_once: int = AT_ONCE
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        if self.at_once < 1:
+            raise InputError(f"`at_once` must be at least 1 text, but is {self.at_once}.")
 
     def forward(self, model: nn.Module, batch: Any) -> AnswerOutputs:
         """Run the model on the texts of a batch.
@@ -59,12 +65,8 @@ class CausalLM(Task):
             InputError: if the batch has no labels of the tokens, a text has no answer, or the model's output is not
                 (n, length, vocabulary).
         """
-        labels = _labels(batch)
-        if torch.is_grad_enabled():
-            parts = [self._answers(model, batch)]
-        else:
-            parts = [self._answers(model, part) for part in _parts(batch, len(labels), self.at_once)]
-        likelihood, lengths = (torch.cat(each) for each in zip(*parts, strict=True))
+        _refuse_no_texts(batch)
+        likelihood, lengths = self._answers(model, batch)
         mean = likelihood / lengths
         # log(1 - p) from log p; p so near to 1 that nothing is left counts as one rounding below
         rest = torch.log(-torch.expm1(mean.clamp(max=-torch.finfo(mean.dtype).eps)))
@@ -87,7 +89,11 @@ class CausalLM(Task):
                 f"each text must have an answer, tokens behind the first whose label is not {IGNORED}, but "
                 f"{int((lengths == 0).sum())} of {len(lengths)} have none. Was an answer cut off by the longest length?"
             )
-        losses = functional.cross_entropy(logits[:, :-1][counted], wanted[counted], reduction="none")
+        scores = logits[:, :-1][counted]
+        scores = scores.to(
+            torch.promote_types(scores.dtype, torch.float32)
+        )  # half precision has too few digits for sums
+        losses = functional.cross_entropy(scores, wanted[counted], reduction="none")
         rows = counted.nonzero()[:, 0]
         likelihood = torch.zeros(len(labels), dtype=losses.dtype, device=losses.device).index_add(0, rows, -losses)
         return likelihood, lengths
@@ -95,6 +101,10 @@ class CausalLM(Task):
     def targets(self, dataset: Dataset[Any]) -> Tensor:
         """(n,) int64 ones: each text has an answer."""
         return torch.ones(size(dataset), dtype=torch.int64)
+
+    def together(self, most: int) -> int:
+        """At most ``at_once``."""
+        return min(most, self.at_once)
 
     def constant_answer(self, dataset: Dataset[Any]) -> float:
         """0: no answer fits all texts."""
@@ -132,18 +142,9 @@ def lengths_of(outputs: Outputs) -> Tensor:
     return torch.ones_like(outputs.targets)
 
 
-def _labels(batch: Any) -> Tensor:
-    """Labels of the tokens of a batch."""
+def _refuse_no_texts(batch: Any) -> None:
+    """A batch must have a label for each token."""
     labels = batch.get("labels") if isinstance(batch, Mapping) else None
     if not isinstance(labels, Tensor) or labels.ndim != 2:
-        raise InputError(
-            "a batch of texts must be a dict with `labels` (n, length), one for each token, but "
-            + (f"is a {type(batch).__name__}." if not isinstance(batch, Mapping) else f"has {sorted(batch)}.")
-        )
-    return labels
-
-
-def _parts(batch: Mapping[str, Any], n: int, most: int) -> Iterator[dict[str, Any]]:
-    """A batch in parts of at most so many records."""
-    for start in range(0, n, most):
-        yield {name: value[start : start + most] for name, value in batch.items()}
+        found = f"has {sorted(batch)}" if isinstance(batch, Mapping) else f"is a {type(batch).__name__}"
+        raise InputError(f"a batch of texts must be a dict with `labels` (n, length), one for each token, but {found}.")

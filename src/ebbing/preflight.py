@@ -118,7 +118,7 @@ def _right(model: nn.Module, request: ForgetRequest, name: str, *, task: Task) -
     sample = evenly(getattr(request, name), SAMPLE)
     right = odd = 0
     with _explained(f"the model cannot be run on `{name}`"), evaluation_mode(model):
-        for batch in iterate(sample, batch_size=SAMPLE):
+        for batch in iterate(sample, batch_size=task.together(SAMPLE)):
             outputs = task.forward(model, batch)
             right += int(correct(outputs).sum())
             odd += int((~torch.isfinite(outputs.logits)).any(dim=1).sum())

@@ -57,7 +57,7 @@ class Pretrained:
                 model: nn.Module = kind.from_pretrained(
                     self.folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **more
                 )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError, AttributeError) as error:
             raise InputError(f"{self.folder} must hold a model that transformers can load, but: {error}") from error
         return model.eval()
 
@@ -174,7 +174,7 @@ def _class_of(library: Any, folder: Path) -> Any:
     """The class that the configuration names."""
     names = _config(folder).get("architectures") or []
     kind = getattr(library, names[0], None) if names else None
-    if kind is None:
+    if not (isinstance(kind, type) and issubclass(kind, library.PreTrainedModel)):
         raise InputError(
             f"{folder / CONFIG} must name an architecture that the installed transformers library has, but names "
             f"{names or 'none'}. Models with code of their own are not loaded; name a function that builds them by --model."

@@ -91,6 +91,10 @@ class Task(ABC):
     def targets(self, dataset: Dataset[Any]) -> Tensor:
         """(n,) int64 labels of a data set, in its order."""
 
+    def together(self, most: int) -> int:
+        """How many records to run together where nothing is trained, of at most so many."""
+        return most
+
     def constant_answer(self, dataset: Dataset[Any]) -> float:
         """Fraction of a data set that the best constant answer gets right: the share of the commonest class."""
         _, counts = torch.unique(self.targets(dataset), return_counts=True)
@@ -294,7 +298,7 @@ def accuracy(model: nn.Module, dataset: Dataset[Any], *, task: Task, batch_size:
     """Fraction of examples whose largest logit is the label's, in [0, 1], in evaluation mode."""
     hits = total = 0
     with evaluation_mode(model):
-        for batch in iterate(dataset, batch_size=batch_size):
+        for batch in iterate(dataset, batch_size=task.together(batch_size)):
             right = correct(task.forward(model, batch))
             hits, total = hits + int(right.sum()), total + len(right)
     return hits / total if total else float("nan")

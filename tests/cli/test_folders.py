@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from architectures import built
+from rich.console import Console
 from safetensors.torch import load_file
-from torch.utils.data import Subset
 
-from ebbing.batches import NamedTensors
+from ebbing.cli.loading import load_weights
+from ebbing.errors import InputError
 from ebbing.pretrained import Pretrained, is_language_model
 from ebbing.training import Recipe, Trainer
 
@@ -218,12 +220,6 @@ def test_what_kind_of_model_a_folder_holds_is_read_from_its_configuration(projec
     assert type(Pretrained(str(tmp_path / "words"))()).__name__ == "GPT2LMHeadModel"
 
 
-def test_the_data_of_the_tests_can_be_split(project: Path) -> None:
-    """A subset of named tensors gives dicts."""
-    data = NamedTensors(input_ids=torch.arange(4), labels=torch.arange(4))
-    assert Subset(data, [2])[0]["input_ids"] == 2
-
-
 def test_a_folder_around_what_is_read_is_not_written_over(call, here: Path, tmp_path: Path) -> None:
     """The layout of a training: checkpoints inside the folder of the last one."""
     run = tmp_path / "run"
@@ -244,3 +240,33 @@ def test_a_model_that_was_not_written_here_is_not_written_over(call, here: Path,
     assert said.code == 2
     assert "must be a new folder" in said.err
     assert (tmp_path / "forgotten" / "pytorch_model.bin").is_file()
+
+
+@pytest.mark.parametrize("name", ["vit", "gpt-neox", "bert", "gpt2", "llama"])
+def test_a_folder_gives_the_model_that_was_written_into_it(name: str, tmp_path: Path) -> None:
+    """Some architectures have other names in files than in the model."""
+    model = built(name)
+    model.save_pretrained(tmp_path / "held")
+    path, build = tmp_path / "held" / "model.safetensors", Pretrained(str(tmp_path / "held"))
+    found = load_weights(path, "--weights", build=build, allow_pt=False, device="cpu", console=Console())
+    for (name_, own), other in zip(found.named_parameters(), model.parameters(), strict=True):
+        assert torch.equal(own, other), name_
+
+
+def test_outputs_whose_names_end_alike_keep_their_reports_apart(call, here: Path) -> None:
+    words = arguments(here, "--set", "repair.epochs=1")
+    for out in ("new-1.0", "new-1.1"):
+        words[words.index("--out") + 1] = out
+        said = call(*words)
+        assert said.code == 0, said.err
+    assert Path("new-1.0.report.json").is_file()
+    assert Path("new-1.1.report.json").is_file()
+
+
+@pytest.mark.parametrize("architecture", ["pipeline", "logging", "BertTokenizer", "NoSuchModel"])
+def test_only_models_are_made_of_a_folder(here: Path, tmp_path: Path, architecture: str) -> None:
+    shutil.copytree(here / "tuned", tmp_path / "odd")
+    config = json.loads((tmp_path / "odd" / "config.json").read_text()) | {"architectures": [architecture]}
+    (tmp_path / "odd" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="must name an architecture"):
+        Pretrained(str(tmp_path / "odd"))()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -40,6 +41,20 @@ def test_facts_go_through_a_file_in_the_layout_of_tofu(tmp_path) -> None:
     assert read_facts(tmp_path / "facts.json") == facts
     first = json.loads((tmp_path / "facts.json").read_text().splitlines()[0])
     assert set(KEYS) <= set(first)
+
+
+def test_a_fact_may_hold_any_character(tmp_path) -> None:
+    odd = replace(authors(1)[0], answer="a line\u2028separator .")
+    write_facts(tmp_path / "facts.json", [odd, odd])
+    assert read_facts(tmp_path / "facts.json") == [odd, odd]
+
+
+def test_texts_are_filled_up_with_the_tokenizers_own_token() -> None:
+    tokenizer = WordTokenizer(list("abcd"))
+    tokenizer.pad_token_id = 2
+    assert tokenised(["a b", "c"], [0, 1], tokenizer=tokenizer).tensors["input_ids"].tolist() == [[3, 4], [5, 2]]
+    columns = Columns(input_ids=[torch.tensor([1, 2]), torch.tensor([3])], label=[0, 1])
+    assert tensors_of_columns(columns, pad=9).tensors["input_ids"].tolist() == [[1, 2], [3, 9]]
 
 
 def test_files_that_lack_what_is_not_needed_are_read(tmp_path) -> None:

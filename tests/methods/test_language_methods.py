@@ -199,6 +199,57 @@ def test_a_step_of_rmu_is_that_of_its_formula() -> None:
     torch.testing.assert_close(found[0].weight, start[0].weight - 0.1 * grad_of["weight"], rtol=1e-3, atol=1e-4)
 
 
+def test_padding_does_not_change_what_rmu_does() -> None:
+    """The same texts, filled up further with a token whose embedding is large."""
+
+    def filled(extra: int) -> ForgetRequest:
+        tensors = SAID.dataset.tensors
+        more = {"input_ids": WORDS - 1, "labels": IGNORED}
+        made = {n: functional.pad(t, (0, extra), value=more[n]) for n, t in tensors.items()}
+        mask = functional.pad(torch.ones_like(tensors["input_ids"]), (0, extra))
+        data = NamedTensors(**made, attention_mask=mask)
+        return ForgetRequest.from_ids(data, range(FORGET), holdout=_unseen(extra), task=CausalLM())
+
+    def _unseen(extra: int) -> NamedTensors:
+        data = texts(8, 1)
+        made = {
+            n: functional.pad(t, (0, extra), value=IGNORED if n == "labels" else 0) for n, t in data.tensors.items()
+        }
+        return NamedTensors(**made, attention_mask=torch.ones(8, LENGTH + extra, dtype=torch.int64))
+
+    class Masked(Words):
+        def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+            """Logits; the mask is for the task."""
+            return super().forward(input_ids)
+
+    method = RMU(layer="middle", repair=replace(STEPS, learning_rate=0.01, max_examples=200))
+    found = []
+    for extra in (1, 9):
+        with seeded(3):
+            model = Masked()
+        with torch.no_grad():
+            model.embedding.weight[WORDS - 1] *= 20
+        found.append(method.unlearn(model, filled(extra), task=CausalLM()))
+    require_same(found[0], found[1])
+
+
+def test_rmu_reads_channels_of_convolutions_as_features() -> None:
+    images = TensorDataset(torch.randn(20, 1, 5, 7, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3)
+    unseen = TensorDataset(torch.randn(8, 1, 5, 7, generator=torch.Generator().manual_seed(1)), torch.arange(8) % 3)
+    request = ForgetRequest.from_ids(images, range(6), holdout=unseen)
+    with seeded(3):
+        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(60, 3))
+    found = RMU(layer="0", repair=replace(STEPS, epochs=1, max_examples=2 * (RETAIN + FORGET) + FORGET)).unlearn(
+        model, request
+    )
+    moved = (found[0].bias - model[0].bias).detach()
+    assert bool((moved != 0).all())
+    # in the first step the gap on what stays is 0: the bias goes to c u less the mean of h, channel by channel
+    h = model[0](images.tensors[0][:6]).detach()
+    target = moved / 0.1 * 4 / 2 + h.mean((0, 2, 3))
+    assert float(target.norm()) == pytest.approx(5.0 * float(h.movedim(1, -1).norm(dim=-1).mean()), rel=1e-3)
+
+
 def test_rmu_takes_the_block_in_the_middle_of_a_transformer() -> None:
     class Encoder(nn.Module):
         def __init__(self) -> None:

@@ -7,8 +7,10 @@ import torch
 from architectures import ARCHITECTURES, N, TextTask, adapted, built
 from torch import Tensor, nn
 
+from ebbing.batches import NamedTensors
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_model
+from ebbing.language import CausalLM
 from ebbing.rankings.ranking import mean_statistic
 from ebbing.task import Outputs
 from ebbing.units import UnitGroup, bake, by_unit, decay, find_units, fresh_anchor, gated, reading, weights_of
@@ -236,6 +238,8 @@ def test_an_adapter_that_has_decayed_to_nothing_leaves_its_base_as_it_was() -> N
     assert not torch.allclose(TASK.forward(model, batch).logits, base, atol=1e-3)
     anchor = fresh_anchor(model, groups, seed=0)
     assert all((float(value.abs().max()) == 0) == ("lora_B" in n) for n, value in anchor.items())
+    drawn = torch.cat([value.flatten() for n, value in anchor.items() if "lora_A" in n])
+    assert float(drawn.std()) == pytest.approx((1 / 3 / 16) ** 0.5, rel=0.15)  # PEFT's own, uniform to 1 / sqrt(inputs)
     start = weights_of(model, groups)
     decay(model, groups, {g.name: torch.zeros(g.size) for g in groups}, start=start, anchor=anchor)
     torch.testing.assert_close(TASK.forward(model, batch).logits, base, rtol=1e-5, atol=1e-6)
@@ -297,6 +301,45 @@ def test_a_transposed_convolution_has_channels() -> None:
     pixels = torch.randn(N, 3, 8, 8)
     (group, _) = find_units(model, task=TASK, batch=(pixels, torch.zeros(N, dtype=torch.int64)))
     assert (group.kind, group.size, group.slices[0].axis) == ("conv", 4, 1)
+
+
+def test_padding_does_not_count_for_a_language_model_of_more_texts_than_run_together() -> None:
+    model, groups = units_of("gpt2")
+    inputs, _ = ARCHITECTURES["gpt2"].batch()
+    many = {key: value.repeat(20, 1) for key, value in inputs.items()}
+    data = NamedTensors(**many, labels=many["input_ids"])
+    few, whole = (
+        mean_statistic(model, groups, data, task=CausalLM(at_once=n), statistic="abs-mean") for n in (7, 1000)
+    )
+    for group in groups:
+        torch.testing.assert_close(few[group.name], whole[group.name], rtol=1e-5, atol=1e-7)
+
+
+def test_units_of_a_language_model_are_found_however_few_texts_run_together() -> None:
+    model, (inputs, _) = built("gpt2"), ARCHITECTURES["gpt2"].batch()
+    found = find_units(model, task=CausalLM(at_once=2), batch={**inputs, "labels": inputs["input_ids"]}, layers="mlp")
+    assert len(found) == 2
+
+
+def test_pytorchs_encoder_with_nested_tensors_is_gated_as_without() -> None:
+    class Padded(nn.Module):
+        def __init__(self, nested: bool) -> None:
+            super().__init__()
+            layer = nn.TransformerEncoderLayer(16, 4, 24, batch_first=True, dropout=0.0)
+            self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=nested)
+            self.head = nn.Linear(16, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = torch.arange(7).expand(len(x), 7) >= torch.arange(2, 2 + len(x)).clamp(max=7)[:, None]
+            return self.head(self.encoder(x, src_key_padding_mask=hidden)[:, 0])
+
+    torch.manual_seed(0)
+    plain, nested = Padded(False).eval(), Padded(True).eval()
+    nested.load_state_dict(plain.state_dict())
+    batch = ARCHITECTURES["torch encoder"].batch()
+    found = [[g.name for g in find_units(m, task=TASK, batch=batch)] for m in (plain, nested)]
+    assert found[0] == found[1]
+    assert len(found[0]) == 5
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "opt", "distilbert"])

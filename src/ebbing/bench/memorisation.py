@@ -51,7 +51,7 @@ class Memorisation:
         model = train_or_load(self.trainer, part, seed=FIRST_SEED + number, store=self.store).model
         task = self.trainer.task
         with evaluation_mode(model):
-            found = [margin(task.forward(model, batch)) for batch in iterate(self.data, batch_size=512)]
+            found = [margin(task.forward(model, batch)) for batch in iterate(self.data, batch_size=task.together(512))]
         return torch.cat(found).numpy()
 
     def scores(self, *, workers: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from ebbing.cli.screen import print_line
 from ebbing.data.text import tensors_of_columns
 from ebbing.errors import InputError
 from ebbing.language import CausalLM
-from ebbing.pretrained import Pretrained, is_language_model
+from ebbing.pretrained import Pretrained, is_language_model, weights_in
 from ebbing.task import Classification, Task
 from ebbing.training import seeded
 
@@ -97,7 +97,12 @@ def datasets_of(named: Mapping[str, str | None], problems: list[str]) -> dict[st
 def load_weights(
     path: Path, option: str, *, build: Callable[[], nn.Module], allow_pt: bool, device: str, console: Console
 ) -> nn.Module:
-    """A fresh network with the weights of a file; what there is to know of them is said."""
+    """A fresh network with the weights of a file; what there is to know of them is said.
+
+    Those of a folder of the transformers library are read by it, as it has other names in files for some architectures.
+    """
+    if path == weights_in(path.parent) and isinstance(build, Pretrained):
+        return Pretrained(str(path.parent))().to(device)
     with seeded(0):
         model = build()
     with named_option(option):

@@ -57,6 +57,10 @@ class UnlearnOptions:
     pretrained: Path | None = None
     recipe: tuple[str, ...] = ()
 
+    def beside(self, ending: str) -> Path:
+        """What stands beside the output: of a file its ending is replaced, to the name of a folder one is added."""
+        return self.out.with_suffix(ending) if self.folder is None else self.out.with_name(self.out.name + ending)
+
     @property
     def folder(self) -> Path | None:
         """The folder of the transformers library that the model came from, None for any other model."""
@@ -184,7 +188,7 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
         request=own.request,
         methods=methods,
         oracles=(16 if options.oracles is None else options.oracles) if trainer is not None else 0,
-        directory=options.out.with_suffix(".work"),
+        directory=options.beside(".work"),
         seed=options.own.seed,
         provenance={"command": command_line(), "model": options.own.model, "weights": str(options.weights)},
         given=original,
@@ -193,7 +197,7 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
             for path in references_among(retrained, options.retrained, own.request, console)
         ],
         task=own.task,
-        report=options.out.with_suffix(".report"),
+        report=options.beside(".report"),
         workers=options.workers,
         measures=options.own.measures,
         technical=options.own.technical,
@@ -204,7 +208,11 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
 
 def _check_out(options: UnlearnOptions, retrained: Sequence[Path]) -> None:
     """The weights go to a file of their own, in a folder that can be written to."""
-    out = options.out
+    out, work = options.out, options.beside(".work")
+    if work.exists() and not work.is_dir():
+        raise InputError(
+            f"--out {out} keeps finished parts in the folder {work}, but that is a file. Choose another name."
+        )
     if options.folder is not None:
         named = (options.own.forget, options.own.exclude)
         check_out_folder(out, options.folder, options.pretrained, *options.retrained, *retrained, *named)
@@ -221,11 +229,6 @@ def _check_out(options: UnlearnOptions, retrained: Sequence[Path]) -> None:
             f"--out must not lie in a folder of --retrained, but is {str(out)!r}. It is no retrained model."
         )
     check_writable(out.parent)
-    work = out.with_suffix(".work")
-    if work.exists() and not work.is_dir():
-        raise InputError(
-            f"--out {out} keeps finished parts in the folder {work}, but that is a file. Choose another name."
-        )
 
 
 def _check_one_writes(methods: Mapping[str, Unlearner]) -> None:

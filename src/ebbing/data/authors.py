@@ -180,7 +180,9 @@ def read_facts(path: str | os.PathLike[str]) -> list[Fact]:
         InputError: if a line is no such fact.
     """
     found = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
             record = json.loads(line)
             wrong = record.get("perturbed_answer") or ()

@@ -13,7 +13,6 @@ from ebbing.errors import InputError
 from ebbing.language import IGNORED
 
 LABELS = ("labels", "label")
-PADDED_WITH = {"input_ids": 0, "attention_mask": 0, "token_type_ids": 0, "labels": IGNORED}
 LONGEST = 128
 
 
@@ -39,8 +38,9 @@ def tokenised(
         raise InputError(f"there must be one label for each text, but are {len(labels)} for {len(texts)}.")
     made = tokenizer(list(texts), truncation=True, max_length=longest, padding=False)
     columns = {name: [list(row) for row in rows] for name, rows in made.items()}
+    pad = _pad_of(tokenizer)
     return NamedTensors(
-        **{name: _padded(name, rows) for name, rows in columns.items()},
+        **{name: _padded(name, rows, pad=pad) for name, rows in columns.items()},
         labels=torch.as_tensor(labels, dtype=torch.int64),
     )
 
@@ -78,14 +78,16 @@ def answers(
         rows["input_ids"].append([*prompt, *own])
         rows["attention_mask"].append([1] * (len(prompt) + len(own)))
         rows["labels"].append([*([IGNORED] * len(prompt)), *own])
-    return NamedTensors(**{name: _padded(name, each) for name, each in rows.items()})
+    pad = _pad_of(tokenizer)
+    return NamedTensors(**{name: _padded(name, each, pad=pad) for name, each in rows.items()})
 
 
-def tensors_of_columns(dataset: Any) -> NamedTensors:
+def tensors_of_columns(dataset: Any, *, pad: int = 0) -> NamedTensors:
     """A data set of the datasets library, tokenised already, as tensors: its columns of numbers, padded to one length.
 
     Args:
         dataset: with ``column_names``, and a column of labels, ``labels`` or ``label``.
+        pad: token that texts are filled up with.
 
     Raises:
         InputError: if there are no labels, or no other column holds numbers.
@@ -99,7 +101,7 @@ def tensors_of_columns(dataset: Any) -> NamedTensors:
         values = dataset[name]
         values = values.tolist() if hasattr(values, "tolist") else list(values)
         if name != label and values and _holds_numbers(values[0]):
-            columns[name] = _padded(name, values)
+            columns[name] = _padded(name, values, pad=pad)
     if not columns:
         raise InputError(
             f"a data set must have columns of numbers beside its labels, such as `input_ids`, but has {names}. Tokenise the "
@@ -117,10 +119,17 @@ def _holds_numbers(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _padded(name: str, rows: Sequence[Any]) -> Tensor:
+def _pad_of(tokenizer: Any) -> int:
+    """The token that a tokenizer fills up with: models that read the last token look for it; 0 where it has none."""
+    pad = getattr(tokenizer, "pad_token_id", None)
+    return pad if isinstance(pad, int) else 0
+
+
+def _padded(name: str, rows: Sequence[Any], *, pad: int = 0) -> Tensor:
     """Rows as one tensor; lists of different lengths are filled up at their ends."""
+    rows = [row.tolist() if hasattr(row, "tolist") else row for row in rows]
     if not rows or not isinstance(rows[0], (list, tuple)):
         return torch.as_tensor(rows)
     length = max(len(row) for row in rows)
-    fill = PADDED_WITH.get(name, 0)
+    fill = {"input_ids": pad, "labels": IGNORED}.get(name, 0)
     return torch.tensor([[*row, *([fill] * (length - len(row)))] for row in rows])

@@ -68,7 +68,7 @@ def probabilities(model: nn.Module, texts: Dataset[Any], *, batch_size: int = 64
     task = CausalLM()
     found = []
     with evaluation_mode(model):
-        for batch in iterate(texts, batch_size=batch_size):
+        for batch in iterate(texts, batch_size=task.together(batch_size)):
             outputs = task.forward(model, batch)
             found.append((log_likelihood(outputs) / lengths_of(outputs)).exp().cpu().numpy())
     return np.concatenate(found)

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from ebbing.curves import Exponential, ForgettingCurve
 from ebbing.errors import InputError
-from ebbing.fresh import state_of_start
+from ebbing.fresh import parameters_of_start
 from ebbing.law import DecayLaw
 from ebbing.methods.repair import REPAIR, Repairing
 from ebbing.methods.unlearner import Run
@@ -128,7 +128,7 @@ class Ebb(Repairing):
         """What decay is toward, by parameter name; None for zero."""
         if callable(self.anchor):
             with seeded(run.seed):
-                return state_of_start(self.anchor, model)
+                return parameters_of_start(self.anchor(), model)
         return fresh_anchor(model, units, seed=run.seed) if self.anchor == "fresh" else None
 
     def settle(self, model: nn.Module, result: nn.Module, run: Run) -> nn.Module:

@@ -72,7 +72,8 @@ class RMU(Repairing):
             going = said.pop()
             before = self._original(original, name, batch, run)
             if target is None:
-                length = self._original(original, name, going_batch, run).norm(dim=-1).mean()
+                start = self._original(original, name, going_batch, run)
+                length = _counted(start, run.task.positions(going_batch)).norm(dim=-1).mean()
                 direction = torch.rand(going.shape[-1], generator=run.generator).to(going)
                 target = self.steering * length * direction / direction.norm()
             lost = _mean_square(going - target, run.task.positions(going_batch))
@@ -100,10 +101,11 @@ class RMU(Repairing):
 
 @contextmanager
 def _listening(model: nn.Module, name: str, said: list[Tensor]) -> Iterator[None]:
-    """Append what a module returns, or the first of what it returns, to a list."""
+    """Append what a module returns, or the first of what it returns, to a list; its features lie along the last axis."""
 
     def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        said.append(output[0] if isinstance(output, (tuple, list)) else output)
+        first: Tensor = output[0] if isinstance(output, (tuple, list)) else output
+        said.append(first.movedim(1, -1) if isinstance(module, nn.modules.conv._ConvNd) else first)
 
     handle = model.get_submodule(name).register_forward_hook(hook)
     try:
@@ -121,7 +123,10 @@ def _middle(model: nn.Module, run: Run) -> str:
 
 
 def _mean_square(gap: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean square over features and positions; where it is (examples, positions, features), over those of the mask."""
-    if mask is not None and gap.shape[:2] == mask.shape:
-        gap = gap[mask.to(gap.device)]
-    return gap.square().mean()
+    """Mean square over features and the positions that count."""
+    return _counted(gap, mask).square().mean()
+
+
+def _counted(said: Tensor, mask: Tensor | None) -> Tensor:
+    """What a layer says without padding: where it is (examples, positions, features), the positions of the mask."""
+    return said if mask is None or said.shape[:2] != mask.shape else said[mask.to(said.device)]

@@ -33,8 +33,9 @@ def loss_auc(model: nn.Module, run: Run, unseen: Dataset[Any]) -> float:
 
 def _losses(model: nn.Module, run: Run, dataset: Dataset[Any], *, at_most: int) -> np.ndarray:
     """(n,) losses of at most so many evenly spaced records, which are counted."""
+    batches = iterate(evenly(dataset, at_most), batch_size=run.task.together(512))
     with evaluation_mode(model):
-        rows = [cross_entropy(run.task.forward(model, b)) for b in iterate(evenly(dataset, at_most), batch_size=512)]
+        rows = [cross_entropy(run.task.forward(model, batch)) for batch in batches]
     found: np.ndarray = torch.cat(rows).cpu().numpy()
     run.journal.advance(len(found))
     return found

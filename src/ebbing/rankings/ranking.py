@@ -83,7 +83,7 @@ def mean_statistic(
         counts[group.name] += activity.shape[0] * activity.shape[2] if counted is None else int(counted.sum())
 
     with reading(model, units, read), evaluation_mode(model):
-        for batch in iterate(dataset, batch_size=batch_size):
+        for batch in iterate(dataset, batch_size=task.together(batch_size)):
             mask = task.positions(batch)
             task.forward(model, batch)
     means = {name: total / counts[name] for name, total in sums.items()}
@@ -133,7 +133,7 @@ def mean_squared_gate_gradient(
 
     n = 0
     with reading(model, units, read), evaluation_mode(model):
-        for batch in iterate(dataset, batch_size=batch_size):
+        for batch in iterate(dataset, batch_size=task.together(batch_size)):
             with torch.enable_grad():
                 outputs = task.forward(model, batch)
                 # summed, so that each example's gradient is its own

@@ -14,6 +14,7 @@ from ebbing.task import Task, evaluation_mode
 from ebbing.training import seeded
 from ebbing.units.group import Slice, UnitGroup, gated
 from ebbing.units.kinds.kind import parameter_of
+from ebbing.units.passing import slow_path
 from ebbing.units.weights import bake, weights_of
 
 # a factor on one side of these is the same factor on the other, unit by unit
@@ -129,7 +130,7 @@ class Fitness:
 
             return hook
 
-        with ExitStack() as stack, evaluation_mode(self.model):
+        with ExitStack() as stack, evaluation_mode(self.model), slow_path():
             for name, module in self.model.named_modules():
                 handle = module.register_forward_hook(watch(name, not list(module.children())))
                 stack.callback(handle.remove)
@@ -151,7 +152,7 @@ class Fitness:
     def _outputs(self, *, training: bool) -> Tensor:
         """Logits on the batch, seeded, with buffers (running statistics) restored afterwards."""
         buffers = {n: b.clone() for n, b in self.model.named_buffers()}
-        with evaluation_mode(self.model), seeded(0):
+        with evaluation_mode(self.model), seeded(0), slow_path():
             self.model.train(training)
             logits = self.task.forward(self.model, self.batch).logits
         with torch.no_grad():

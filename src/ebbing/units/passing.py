@@ -17,6 +17,17 @@ Place = tuple[str, Literal["output", "input"], Change]
 
 
 @contextmanager
+def slow_path() -> Iterator[None]:
+    """PyTorch's transformers without their fused calls, in which nothing can be caught, and without nested tensors."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@contextmanager
 def passing(model: nn.Module, places: Sequence[Place]) -> Iterator[None]:
     """Put ``change`` where activity passes in every forward pass inside; what was put there always comes off.
 
@@ -28,7 +39,7 @@ def passing(model: nn.Module, places: Sequence[Place]) -> Iterator[None]:
         model: watched where it is.
         places: name of a module, whether what it returns or the first thing that it is given, and what becomes of that.
     """
-    with ExitStack() as stack:
+    with ExitStack() as stack, slow_path():
         caught: dict[str, Change] = {}
         for name, where, change in places:
             module = model.get_submodule(name)
@@ -42,9 +53,6 @@ def passing(model: nn.Module, places: Sequence[Place]) -> Iterator[None]:
             mode = _AttentionOutputs()
             for name, change in caught.items():
                 mode.changes[id(model.get_submodule(name).weight)] = change
-            fast = torch.backends.mha.get_fastpath_enabled()
-            stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
-            torch.backends.mha.set_fastpath_enabled(False)  # one fused call, in which nothing can be caught
             stack.enter_context(mode)
         yield
 

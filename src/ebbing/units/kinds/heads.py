@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from ebbing.units.group import Slice, UnitGroup
-from ebbing.units.kinds.kind import Kind, columns, features, is_linear, rows
+from ebbing.units.kinds.kind import Kind, features, inside_block, is_linear, rows
 
 SIZES = ("head_dim", "attention_head_size")  # features of a head
 COUNTS = ("num_heads", "num_attention_heads", "n_heads", "nhead")
@@ -37,6 +37,8 @@ LAYOUTS = (
     ),  # ViT before transformers 5
     AttentionLayout(("q_proj", "k_proj", "v_proj"), "o_proj"),  # Llama, Mistral, Qwen, Gemma, ViT
     AttentionLayout(("q_proj", "k_proj", "v_proj"), "out_proj"),  # BART, OPT, CLIP
+    AttentionLayout(("q_proj", "k_proj", "v_proj"), "dense"),  # Phi
+    AttentionLayout(("qkv_proj",), "o_proj"),  # Phi-3
     AttentionLayout(("q_lin", "k_lin", "v_lin"), "out_lin"),  # DistilBERT
     AttentionLayout(("q", "k", "v"), "o"),  # T5
     AttentionLayout(("c_attn",), "c_proj"),  # GPT-2
@@ -78,7 +80,7 @@ class Heads(Kind):
             inward = [Slice(f"{name}.{part}_proj_weight", 0, 0, size) for part in "qkv"]
         if module.in_proj_bias is not None:
             inward += [Slice(f"{name}.in_proj_bias", 0, i * third, size) for i in range(3)]
-        return self._group(model, name, out, n, size, inward, claims=(name, out), runs=(name,))
+        return inside_block(model, name, self.name, out, n, inward, claims=(name, out), runs=(name,), block=size)
 
     def _laid_out(self, model: nn.Module, name: str, module: nn.Module, layout: AttentionLayout) -> UnitGroup | None:
         """The heads of an attention of a known layout; None where how many there are is not said."""
@@ -98,34 +100,7 @@ class Heads(Kind):
             starts = [0] if layout.by_head else [0, width, 2 * width]
             for start in starts:
                 parts += rows(model, inward[0], start=start, block=3 * size if layout.by_head else size)
-        return self._group(model, name, out, n, size, parts, claims=(*inward, out), runs=(out,))
-
-    def _group(
-        self,
-        model: nn.Module,
-        name: str,
-        out: str,
-        n: int,
-        size: int,
-        inward: Sequence[Slice],
-        *,
-        claims: tuple[str, ...],
-        runs: tuple[str, ...],
-    ) -> UnitGroup:
-        baked = columns(model, out, block=size)
-        return UnitGroup(
-            f"{name}:{self.name}",
-            self.name,
-            n,
-            out,
-            -1,
-            baked,
-            (*inward, *baked),
-            where="input",
-            block=size,
-            runs=runs,
-            claims=claims,
-        )
+        return inside_block(model, name, self.name, out, n, parts, claims=(*inward, out), runs=(out,), block=size)
 
 
 def has_layers(module: nn.Module, names: Sequence[str]) -> bool:

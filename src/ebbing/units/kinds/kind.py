@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import torch
@@ -76,6 +76,36 @@ def columns(model: nn.Module, layer: str, *, block: int = 1) -> tuple[Slice, ...
     """What of a layer reads the activity of units: columns of its weight."""
     module = model.get_submodule(layer)
     return (Slice(f"{layer}.weight", 1 - out_axis(module), 0, block),)
+
+
+def inside_block(
+    model: nn.Module,
+    name: str,
+    kind: str,
+    out: str,
+    size: int,
+    inward: Sequence[Slice],
+    *,
+    claims: tuple[str, ...],
+    runs: tuple[str, ...],
+    block: int = 1,
+) -> UnitGroup:
+    """Units of a block, gated where its output projection reads them: the gate scales columns of that, exactly.
+
+    Args:
+        model: whose block it is.
+        name: of the block's module.
+        kind: of the units.
+        out: name of the output projection.
+        size: number of units.
+        inward: what makes their activity.
+        claims: see `UnitGroup`.
+        runs: likewise.
+        block: features of a unit.
+    """
+    baked = columns(model, out, block=block)
+    own = (*inward, *baked)
+    return UnitGroup(f"{name}:{kind}", kind, size, out, -1, baked, own, "input", block, runs, claims)
 
 
 def features(module: nn.Module) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
@@ -46,7 +46,8 @@ class LoraComponents(Kind):
     def refresh(self, model: nn.Module, owner: str) -> None:
         """A as its layer draws it, B zero."""
         if ".lora_B." not in owner:
-            super().refresh(model, owner)
+            draw: Callable[[], None] = model.get_submodule(owner).reset_parameters  # type: ignore[assignment]
+            draw()
             return
         with torch.no_grad():
             for parameter in model.get_submodule(owner).parameters():

@@ -9,7 +9,7 @@ from torch import nn
 
 from ebbing.units.group import UnitGroup
 from ebbing.units.kinds.heads import Heads, has_layers
-from ebbing.units.kinds.kind import Kind, columns, features, rows
+from ebbing.units.kinds.kind import Kind, features, inside_block, rows
 
 
 @dataclass(frozen=True)
@@ -68,19 +68,7 @@ class MlpUnits(Kind):
         out, inward = prefix + layout.outward, [prefix + each for each in layout.inward]
         n = features(model.get_submodule(out))[0]
         made = [part for each in inward for i in range(layout.parts) for part in rows(model, each, start=i * n)]
-        baked = columns(model, out)
-        return UnitGroup(
-            f"{name}:{self.name}",
-            self.name,
-            n,
-            out,
-            -1,
-            baked,
-            (*made, *baked),
-            where="input",
-            runs=(out,),
-            claims=(*inward, out),
-        )
+        return inside_block(model, name, self.name, out, n, made, claims=(*inward, out), runs=(out,))
 
 
 def _is_beside(name: str, attentions: set[str]) -> bool:
