@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from architectures import built
 from rich.console import Console
 from safetensors.torch import load_file
 
+from architectures import built
 from ebbing.cli.loading import load_weights
 from ebbing.errors import InputError
 from ebbing.pretrained import Pretrained, is_language_model

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from architectures import ARCHITECTURES, N, TextTask, adapted, built
 from torch import Tensor, nn
 
+from architectures import ARCHITECTURES, N, TextTask, adapted, built
 from ebbing.batches import NamedTensors
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_model
