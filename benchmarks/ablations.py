@@ -2,6 +2,7 @@
 
     python benchmarks/ablations.py --workers 2            # make what is missing
     python benchmarks/ablations.py --task digits-memorised3 --budget 0.03
+    python benchmarks/ablations.py --task fashion10k-mislabelled5 --variant linear-only --variant no-decay
 
 A cell is a small file under results/ablations; a run that was interrupted goes on. Models are those of the leaderboard.
 """
@@ -25,10 +26,12 @@ from ebbing.curves import PowerLaw, Step
 from ebbing.methods import Ebb, Run, Unlearner
 from ebbing.rankings import Activation, ActivationRatio, FisherRatio, Inverse, Random, Ranking, Taylor
 from ebbing.rates import FixedRate, RankedRate
+from ebbing.units import UnitGroup
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "ablations"
 ON = ("digits-mislabelled5-cnn/v1", "digits-memorised3-cnn/v1")
+ON_IMAGES = ("mnist10k-mislabelled5-cnn/v1", "fashion10k-mislabelled5-cnn/v1")
 NEVER = FixedRate(float("inf"))
 
 
@@ -49,6 +52,20 @@ class InTurns(Ebb):
         for _ in range(self.turns):
             model = Ebb(**(settings | shared)).forget(model, run)
         return model
+
+
+@dataclass(frozen=True)
+class InLayers(Ebb):
+    """`Ebb` that decays some layers alone.
+
+    Attributes:
+        layers: their names.
+    """
+
+    layers: tuple[str, ...] = ()
+
+    def _decaying(self, units: list[UnitGroup], kind: str) -> list[UnitGroup]:
+        return [unit for unit in super()._decaying(units, kind) if unit.name in self.layers]
 
 
 def ranked(ranking: Ranking) -> Ebb:
@@ -75,6 +92,10 @@ VARIANTS: Mapping[str, Unlearner] = {
     "linear-only": Ebb(conv=NEVER),
     "conv-only": Ebb(linear=NEVER),
     "all-layers": Ebb(spare_input=False),
+    "first-linear-only": InLayers(layers=("fc1",)),
+    "last-linear-only": InLayers(layers=("fc2",)),
+    "conv-half-as-fast": Ebb(conv=FixedRate(12.0)),
+    "conv-twice-as-fast": Ebb(conv=FixedRate(3.0)),
     "power-law": Ebb(curve=PowerLaw()),
     "step": Ebb(curve=Step()),
     "half-as-long": Ebb(duration=2.0),
@@ -86,25 +107,47 @@ VARIANTS: Mapping[str, Unlearner] = {
 }
 
 
-def ablation_cells(tasks: tuple[str, ...] = ON, budgets: tuple[float, ...] = (0.03, 0.1)) -> list[Cell]:
-    """All cells of some tasks and budgets."""
-    return cells_of([TASKS[name] for name in tasks], VARIANTS, budgets)
+DEPTHS = (
+    *("ebb", "no-decay", "linear-only", "conv-only", "all-layers", "first-linear-only", "last-linear-only"),
+    *("conv-half-as-fast", "conv-twice-as-fast", "peak-3", "peak-30"),
+)  # what is asked of images, where a cell takes minutes
+
+
+def ablation_cells(
+    tasks: tuple[str, ...] = (*ON, *ON_IMAGES),
+    budgets: tuple[float, ...] = (0.03, 0.1),
+    variants: tuple[str, ...] = tuple(VARIANTS),
+) -> list[Cell]:
+    """All cells of some tasks, budgets and variants: on images, those that tell layers apart."""
+    return [
+        cell
+        for name in tasks
+        for cell in cells_of([TASKS[name]], VARIANTS, budgets)
+        if cell.label in variants and (name not in ON_IMAGES or cell.label in DEPTHS)
+    ]
 
 
 def main() -> None:
     """Make what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--task", action="append", help="the beginning of a name; the default is mislabelled and memorised"
+        "--task",
+        action="append",
+        help="the beginning of a name; the default is two of digits and two of images",
     )
     parser.add_argument("--budget", action="append", type=float)
+    parser.add_argument("--variant", action="append", choices=VARIANTS)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--data-dir", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    names = tuple(n for n in TASKS if any(n.startswith(word) for word in options.task)) if options.task else ON
-    cells = ablation_cells(names, tuple(options.budget or (0.03, 0.1)))
+    names = (
+        tuple(n for n in TASKS if any(n.startswith(word) for word in options.task))
+        if options.task
+        else (*ON, *ON_IMAGES)
+    )
+    cells = ablation_cells(names, tuple(options.budget or (0.03, 0.1)), tuple(options.variant or VARIANTS))
     places = Places(RESULTS, ROOT / "runs" / "bench", options.data_dir, "python benchmarks/ablations.py")
     missing = [cell for cell in cells if not places.cell(cell).exists()]
     print(f"{len(cells) - len(missing)} of {len(cells)} cells are finished", flush=True)

@@ -85,7 +85,7 @@ def test_the_parts_are_disjoint_in_range_and_everything(ids: set[int], exclude: 
         np.array([1, 2, 9]),
         [np.int32(1), 2, 9],
     ],
-    ids=repr,
+    ids=["list", "tuple", "set", "iterator", "tensor", "array", "numbers-of-numpy"],
 )
 def test_ids_may_come_in_any_form_and_order(ids) -> None:
     assert request(ids).forget_ids.tolist() == [1, 2, 9]
