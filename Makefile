@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 	$(BIN)/ebbing demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""The transformers of the experiments: sizes, units, and that every part can be drawn anew."""
+"""The networks of the experiments: sizes, units, and that every part can be drawn anew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ebbing.errors import InputError
 from ebbing.fresh import redraw, reinitialise
 from ebbing.language import CausalLM
 from ebbing.models.gpt import SmallGPT
-from ebbing.models.vit import small_vit
+from ebbing.models import small_resnet, small_resnet_plain, small_vit
 from ebbing.task import Classification
 from ebbing.training import seeded
 from ebbing.units import find_units
@@ -48,7 +48,18 @@ def test_the_language_model_has_heads_and_hidden_units_in_every_block() -> None:
     assert [(group.kind, group.size) for group in found] == [("heads", 4), ("mlp", 512)] * 4
 
 
-@pytest.mark.parametrize("build", [small_vit, SmallGPT(50)], ids=["vit", "gpt"])
+@pytest.mark.parametrize(("build", "size"), [(small_resnet, 78_042), (small_resnet_plain, 77_690)])
+def test_the_small_residual_networks_have_channels_in_every_block(build, size) -> None:
+    with seeded(0):
+        model = build()
+    assert parameters(model) == size
+    found = find_units(model, task=Classification(), batch=(torch.randn(4, 1, 28, 28), torch.arange(4)))
+    widths = [group.size for group in found if group.kind == "conv"]
+    assert widths == [16, *[16] * 3, *[32] * 3, *[64] * 3]
+    assert [group.size for group in found if group.kind == "linear"] == [10]
+
+
+@pytest.mark.parametrize("build", [small_vit, small_resnet, SmallGPT(50)], ids=["vit", "resnet", "gpt"])
 def test_every_parameter_is_drawn_anew(build) -> None:
     """Weights of another seed, and those drawn anew by it, have the same spread, tensor by tensor."""
     with seeded(0):

@@ -44,7 +44,10 @@ METHODS = (
     "weight-noise",
 )
 DATASETS = ("cifar-10", "digits", "fashion-mnist", "mnist")
-NETWORKS = ("authors-cnn", "cifar-cnn", "digits-cnn", "digits-mlp", "paper-cnn", "resnet18")
+NETWORKS = (
+    *("authors-cnn", "cifar-cnn", "digits-cnn", "digits-mlp", "paper-cnn", "resnet18"),
+    *("small-resnet", "small-resnet-plain", "small-vit"),
+)
 
 
 def methods(incomplete: str) -> list[str]:

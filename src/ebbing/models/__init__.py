@@ -2,6 +2,17 @@
 
 from ebbing.models.cnn import authors_cnn, cifar_cnn, digits_cnn, paper_cnn
 from ebbing.models.mlp import digits_mlp
-from ebbing.models.resnet import resnet18
+from ebbing.models.resnet import resnet18, small_resnet, small_resnet_plain
+from ebbing.models.vit import small_vit
 
-__all__ = ["authors_cnn", "cifar_cnn", "digits_cnn", "digits_mlp", "paper_cnn", "resnet18"]
+__all__ = [
+    "authors_cnn",
+    "cifar_cnn",
+    "digits_cnn",
+    "digits_mlp",
+    "paper_cnn",
+    "resnet18",
+    "small_resnet",
+    "small_resnet_plain",
+    "small_vit",
+]
