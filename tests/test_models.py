@@ -9,8 +9,8 @@ from torch import nn
 from ebbing.errors import InputError
 from ebbing.fresh import redraw, reinitialise
 from ebbing.language import CausalLM
-from ebbing.models.gpt import SmallGPT
 from ebbing.models import small_resnet, small_resnet_plain, small_vit
+from ebbing.models.gpt import SmallGPT
 from ebbing.task import Classification
 from ebbing.training import seeded
 from ebbing.units import find_units

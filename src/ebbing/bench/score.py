@@ -33,10 +33,12 @@ def score(judge: Judge, after: Seen, *, looked_into: Seen) -> dict[str, Any]:
     Args:
         judge: with the originals and the retrained models.
         after: one unlearned model for each original, in their order; only their answers are read.
-        looked_into: the first of them, with what their layers keep; the verdicts are on these.
+        looked_into: the first of them, with what their layers keep; the verdicts are on these, and the M of the readouts on
+            each layer's input.
     """
     models, retrained = after.answers, _retrained(judge)
     found = judge.figures(Seen(models))
+    within = [f.hidden for f in judge.figures(looked_into) if f.hidden is not None]
     outcomes = Counter(judge.verdict(looked_into[[i]], original=i).outcome for i in range(looked_into.answers.n_models))
     accuracy = {s: getattr(retrained, s).accuracy.mean() for s in SPLITS}
     tow = [tug_of_war({s: float(getattr(models, s).accuracy[i]) for s in SPLITS}, accuracy) for i in range(len(found))]
@@ -45,6 +47,9 @@ def score(judge: Judge, after: Seen, *, looked_into: Seen) -> dict[str, Any]:
         "tow": _mean(tow),
         "verdicts": dict(sorted(outcomes.items())),
         "looked_inside": looked_into.inside is not None and judge.inside is not None,
+        "probes": {layer: _mean([h.probes[layer][0] for h in within]) for layer in within[0].probes}
+        if within
+        else None,
         **figures_of_all(models, retrained),
     }
 

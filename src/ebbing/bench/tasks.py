@@ -17,12 +17,18 @@ from torch.utils.data import Subset
 from ebbing.data import load
 from ebbing.data.selection import select
 from ebbing.errors import InputError
-from ebbing.models import digits_cnn, paper_cnn
+from ebbing.models import digits_cnn, paper_cnn, small_resnet, small_resnet_plain, small_vit
 from ebbing.request import ForgetRequest
 from ebbing.training import Recipe, Trainer
 from ebbing.unseen import split_unseen
 
-NETWORKS: Mapping[str, Callable[[], nn.Module]] = {"digits-cnn": digits_cnn, "paper-cnn": paper_cnn}
+NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
+    "digits-cnn": digits_cnn,
+    "paper-cnn": paper_cnn,
+    "small-resnet": small_resnet,
+    "small-resnet-plain": small_resnet_plain,
+    "small-vit": small_vit,
+}
 MEMORISED = "memorised"
 MATCHED_TIMES = 4  # the share of unseen records that are matched to the most memorised: there must be enough of them
 
@@ -80,6 +86,14 @@ _ALL = [
     *_of("digits", "digits", "digits-cnn", Recipe(epochs=80, learning_rate=2e-3), 64),
     *_of("mnist10k", "mnist", "paper-cnn", Recipe(epochs=30), 8, 10_000),
     *_of("fashion10k", "fashion-mnist", "paper-cnn", Recipe(epochs=40), 8, 10_000),
+    *(
+        BenchTask(f"fashion10k-mislabelled5-{end}/v1", "fashion-mnist", "mislabelled:0.05", network, recipe, 8, 10_000)
+        for end, network, recipe in (
+            ("resnet", "small-resnet", Recipe(epochs=30, learning_rate=2e-3)),
+            ("plain", "small-resnet-plain", Recipe(epochs=30, learning_rate=2e-3)),
+            ("vit", "small-vit", Recipe(epochs=40)),
+        )
+    ),
 ]
 TASKS: Mapping[str, BenchTask] = {task.name: task for task in _ALL}
 
