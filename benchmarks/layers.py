@@ -1,11 +1,11 @@
 """What decay does elsewhere than in a small network of convolutions: residual networks, and a vision transformer.
 
-    python benchmarks/architectures.py --workers 2               # make what is missing
-    python benchmarks/architectures.py --task resnet --variant ebb
+    python benchmarks/layers.py --workers 2               # make what is missing
+    python benchmarks/layers.py --task resnet --variant ebb
 
 5 % of 10,000 images of Fashion-MNIST have wrong labels, and these records must go: the same as in
 `fashion10k-mislabelled5-cnn/v1`, whose layers `benchmarks/ablations.py` tells apart. A cell is a small file under
-results/architectures; a run that was interrupted goes on.
+results/layers; a run that was interrupted goes on.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from ebbing.training import Recipe
 from ebbing.units import UnitGroup
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "results" / "architectures"
+RESULTS = ROOT / "results" / "layers"
 NAME = "fashion10k-mislabelled5-{}/v1"
 NEVER = FixedRate(float("inf"))
 RESET = FixedRate(0.5)
@@ -158,7 +158,7 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     cells = study_cells(tuple(options.task or STUDIES), tuple(options.variant or ()))
-    places = Places(options.results, ROOT / "runs" / "bench", options.data_dir, "python benchmarks/architectures.py")
+    places = Places(options.results, ROOT / "runs" / "bench", options.data_dir, "python benchmarks/layers.py")
     missing = [cell for cell in cells if not places.cell(cell).exists()]
     print(f"{len(cells) - len(missing)} of {len(cells)} cells are finished", flush=True)
     started = time.perf_counter()
