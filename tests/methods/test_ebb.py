@@ -82,6 +82,29 @@ def test_the_layer_that_reads_the_input_is_spared_where_another_follows(learned_
     assert not torch.equal(decayed(alone, asked, spare_input=True)[0].weight, alone[0].weight)
 
 
+@pytest.mark.parametrize("reach", [0.0, 0.25])
+def test_convolutions_make_a_share_of_the_first_step(learned_by_heart, reach) -> None:
+    """One step of plain descent: theirs is the share of the whole one, that of other layers is the same."""
+    model, asked = learned_by_heart
+    step = Recipe(epochs=1, batch_size=10_000, learning_rate=1e-3, optimizer="sgd", momentum=0.0)
+    settings = {"duration": 0.0, "repair": step}
+    with seeded(0) as generator:
+        run = Run(asked, Classification(), 0, generator, Journal())
+        held = replace(PLAIN, conv_reach=reach, **settings).forget(deepcopy(model), run)
+    with seeded(0) as generator:
+        run = Run(asked, Classification(), 0, generator, Journal())
+        whole = replace(PLAIN, **settings).forget(deepcopy(model), run)
+    for layer, share in ((0, reach), (2, reach), (5, 1.0), (7, 1.0)):
+        before, after, free = (m[layer].weight.detach() for m in (model, held, whole))
+        assert float((free - before).abs().max()) > 1e-6
+        torch.testing.assert_close(after - before, share * (free - before), rtol=1e-3, atol=1e-7)
+
+
+def test_the_share_of_steps_is_checked() -> None:
+    with pytest.raises(InputError, match=r"`conv_reach` must lie in \[0, 1\]"):
+        Ebb(conv_reach=1.5)
+
+
 def test_the_peak_goes_by_the_training() -> None:
     asked = request(wrong=False)
     method = Ebb(peak=10.0, training=Recipe(learning_rate=3e-3))

@@ -68,6 +68,7 @@ METHODS: Mapping[str, Unlearner] = {
     "forgetting-network-vfr": ForgettingNetwork(turns=2),
     "ebb": Ebb(),
     "ebb-plain": Ebb.presets["plain"],
+    "ebb-gentle": Ebb.presets["gentle"],
 }
 
 

@@ -78,6 +78,7 @@ SPACES: Mapping[str, Mapping[str, Range]] = {
     "forgetting-network-ffr": {"rate.decay_time": Range(0.5, 50.0, log=True)},
     "forgetting-network-vfr": {"rate.fastest": Range(0.5, 50.0, log=True)},
     "ebb": {"conv.decay_time": Range(0.3, 100.0, log=True), "peak": Range(1.0, 50.0, log=True)},
+    "ebb-gentle": {"conv_reach": Range(0.01, 1.0, log=True), "peak": Range(1.0, 50.0, log=True)},
     "ebb-plain": {"linear.decay_time": Range(0.3, 50.0, log=True), "conv.decay_time": Range(0.3, 100.0, log=True)},
 }
 

@@ -7,6 +7,7 @@ METHODS = (
     "distilled-head",
     "do-nothing",
     "ebb",
+    "ebb:gentle",
     "ebb:plain",
     "euk",
     "fine-tune",
