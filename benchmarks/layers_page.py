@@ -41,7 +41,7 @@ def main() -> None:
 def built() -> dict[Path, str]:
     """Every page and picture."""
     images = [board for board in read_boards(ABLATIONS) if board.task.name in ON_IMAGES]
-    studies = {_study(board): board for board in read_boards(RESULTS)}
+    studies = {_study(board): board for board in read_boards(RESULTS)} if RESULTS.is_dir() else {}
     cnn = "\n".join(_tables(board, DEPTHS) for board in images)
     residual = "\n".join(_tables(studies[name], STUDIES[name]) for name in ("resnet", "plain") if name in studies)
     convolutions = {"cnn": cnn, "residual": residual, "made": _made(images)}

@@ -14,26 +14,9 @@ from ebbing.verdict import CONSISTENT, NO_MEMORY, NO_TRACE
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_pages_are_built_from_the_files() -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / "results_page.py"), "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_pages_of_the_leaderboard_are_built_from_the_files() -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / "leaderboard_page.py"), "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_page_on_the_language_model_is_built_from_the_files() -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / "authors_page.py"), "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_page_on_the_paper_is_built_from_the_files() -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / "reproduction_page.py"), "--check"]
+@pytest.mark.parametrize("page", ["results", "leaderboard", "layers", "authors", "reproduction"])
+def test_pages_are_built_from_the_files(page) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{page}_page.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
