@@ -139,6 +139,7 @@ def trainer() -> eb.Trainer:
 def methods() -> dict[str, eb.Unlearner]:
     """Who takes part, by label; several settings of the main rivals."""
     repair = replace(RECIPE, schedule="one-cycle")
+    hot, hotter = (replace(repair, learning_rate=times * RECIPE.learning_rate) for times in (3, 6))
     ours = eb.Ebb(repair=repair, peak=None)
     blocks = ("mlp", "heads")
 
@@ -149,7 +150,12 @@ def methods() -> dict[str, eb.Unlearner]:
     found: dict[str, eb.Unlearner] = {
         "do-nothing": eb.DoNothing(),
         "ebb": ours,
-        "ebb-hot": replace(ours, repair=replace(repair, learning_rate=3 * RECIPE.learning_rate)),
+        "ebb-hot": replace(ours, repair=hot),
+        "ebb-hotter": replace(ours, repair=hotter),
+        "ebb-gentle-hot": replace(ours, mlp=FixedRate(20.0), heads=FixedRate(20.0), repair=hot),
+        "ebb-strong-hot": replace(ours, mlp=FixedRate(2.0), heads=FixedRate(2.0), repair=hot),
+        "ebb-mlp-ratio-hot": replace(ranked(ActivationRatio()), repair=hot),
+        "ebb-mlp-random-hot": replace(ranked(Random()), repair=hot),
         "ebb-strong": replace(ours, mlp=FixedRate(2.0), heads=FixedRate(2.0)),
         "ebb-gentle": replace(ours, mlp=FixedRate(20.0), heads=FixedRate(20.0)),
         "ebb-mlp": replace(ours, heads=NEVER),
@@ -159,7 +165,8 @@ def methods() -> dict[str, eb.Unlearner]:
         "fnn-ratio": replace(network, rate=RankedRate(ActivationRatio())),
         "fnn-random": replace(network, rate=RankedRate(Random())),
         "fine-tune": eb.FineTune(repair=repair),
-        "fine-tune-hot": eb.FineTune(repair=replace(repair, learning_rate=3 * RECIPE.learning_rate)),
+        "fine-tune-hot": eb.FineTune(repair=hot),
+        "fine-tune-hotter": eb.FineTune(repair=hotter),
         "retrain-equal-compute": eb.RetrainEqualCompute(repair=repair),
         "selective-pruning": eb.SelectivePruning(layers=blocks),
         "grad-ascent": eb.NegGrad(replace(RECIPE, epochs=1, learning_rate=3e-4, schedule="constant")),
