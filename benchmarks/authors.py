@@ -143,7 +143,7 @@ def methods() -> dict[str, eb.Unlearner]:
     ours = eb.Ebb(repair=repair, peak=None)
     blocks = ("mlp", "heads")
 
-    def ranked(ranking: Any, **rates: float) -> eb.Ebb:
+    def ranked(ranking: Any) -> eb.Ebb:
         return replace(ours, mlp=RankedRate(ranking, 1.0, 32.0), heads=NEVER)
 
     network = eb.ForgettingNetwork(layers=blocks, turns=1, learning=RECIPE)
