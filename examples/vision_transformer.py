@@ -51,7 +51,7 @@ def main() -> None:
     for name, method in METHODS.items():
         model = method.unlearn(original, request, seed=0)
         found = eb.audit(original=original, unlearned=model, oracles=oracles, request=request, task=eb.Classification())
-        figures = found.data["models"]["unlearned"][0]
+        figures = found.data["methods"]["unlearned"]
         print(f"{name:12} {figures['memory']['m']:6.2f} {figures['accuracy']['holdout']:8.1%}", flush=True)
 
 

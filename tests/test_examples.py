@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-LONG = ("own_images", "own_table", "own_texts")  # `make examples` runs them too, in CI as well
+LONG = (
+    "own_images",
+    "own_table",
+    "own_texts",
+    "language_model",
+    "vision_transformer",
+    "convolutions",
+)  # `make examples` runs them too, in CI as well
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
