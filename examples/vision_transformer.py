@@ -14,7 +14,7 @@ from ebbing.models.vit import VisionTransformer
 from ebbing.rankings import ActivationRatio, Random, Ranking
 from ebbing.rates import FixedRate, RankedRate
 
-RETRAINED = 3
+RETRAINED = 4  # the fewest that memory can be told with
 RECIPE = eb.Recipe(epochs=30, learning_rate=3e-3)
 NEVER = FixedRate(float("inf"))
 
