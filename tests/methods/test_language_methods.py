@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
+from alike import require_same
 from ebbing.batches import NamedTensors
 from ebbing.errors import InputError
 from ebbing.journal import Journal
@@ -73,11 +74,6 @@ def sgd(model: nn.Module, loss: Callable[[nn.Module], Tensor], steps: int) -> nn
         loss(model).backward()
         optimizer.step()
     return model
-
-
-def require_same(found: nn.Module, wanted: nn.Module) -> None:
-    for (name, one), other in zip(found.named_parameters(), wanted.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def label_likelihood(model: nn.Module, part: slice) -> Tensor:
