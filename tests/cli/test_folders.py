@@ -362,6 +362,20 @@ def test_a_checkpoint_with_another_head_takes_that_of_the_fine_tuned(here: Path,
     assert not torch.equal(one.classifier.weight, other.classifier.weight)
 
 
+def test_a_language_model_goes_on_from_a_checkpoint_without_head_in_its_own_precision(tmp_path: Path) -> None:
+    config = transformers.GPT2Config(
+        n_embd=8, n_layer=1, n_head=2, vocab_size=20, n_positions=8, bos_token_id=1, eos_token_id=1
+    )
+    transformers.GPT2Model(config).save_pretrained(tmp_path / "start")
+    transformers.GPT2LMHeadModel(config).bfloat16().save_pretrained(tmp_path / "tuned")
+    model = Pretrained(str(tmp_path / "start"), like=str(tmp_path / "tuned"))()
+    assert type(model).__name__ == "GPT2LMHeadModel"
+    assert model.lm_head.weight is model.transformer.wte.weight
+    held = load_file(tmp_path / "start" / "model.safetensors")
+    for name, value in model.transformer.named_parameters():
+        assert torch.equal(value, held[name].bfloat16()), name
+
+
 @pytest.mark.parametrize(
     ("model", "says"),
     [
