@@ -5,8 +5,8 @@
 
 100 authors with ten facts each, the facts of every other author in other words as well, and 2,000 comparisons that need no
 memory; .86 M parameters, 30 epochs. Five authors go: their facts were asked in one form alone, so that what is left of them
-can be seen in the other. Each cell unlearns four originals within a tenth of retraining's examples. Figures go to
-results/authors/, one file for each label.
+can be seen in the other. Each cell unlearns four originals within a tenth of retraining's examples; cells have
+figures of rounded and retaught copies, older ones do without. Figures go to results/authors/, one file for each label.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torch.utils.data import Subset
 
 import ebbing as eb
 from ebbing.allocator import keep_freed_memory
-from ebbing.batches import NamedTensors
+from ebbing.batches import NamedTensors, evenly
 from ebbing.bench.methods import within
 from ebbing.data import answers
 from ebbing.data.authors import Fact, authors, comparisons
@@ -36,6 +36,7 @@ from ebbing.data.words import WordTokenizer
 from ebbing.evidence import Judge
 from ebbing.files import write_text
 from ebbing.fingerprint import as_plain
+from ebbing.inside import steps_to_relearn
 from ebbing.journal import Journal
 from ebbing.machine import describe
 from ebbing.measures.answers import (
@@ -47,6 +48,7 @@ from ebbing.measures.answers import (
     rouge_l,
     truth_ratio,
 )
+from ebbing.measures.gates import rounded
 from ebbing.models.gpt import SmallGPT
 from ebbing.pool import compute
 from ebbing.rankings import ActivationRatio, Random
@@ -59,6 +61,7 @@ ORIGINALS, RETRAINED, FIRST_RETRAINED = 4, 16, 1000
 KNOWN, UNSEEN, GOES = 100, 40, (0, 2, 4, 6, 8)
 COMPARED, UNSEEN_COMPARED = 2000, 500
 BUDGET = 0.1
+RELEARNED = 50  # texts: as many as go
 TASK = eb.CausalLM()
 RECIPE = eb.Recipe(epochs=30, batch_size=64, learning_rate=2e-3, schedule="one-cycle")
 NEVER = FixedRate(float("inf"))
@@ -219,6 +222,20 @@ def utility(model: nn.Module) -> dict[str, float]:
     }
 
 
+def deployed(model: nn.Module) -> dict[str, np.ndarray]:
+    """What comes back of the facts that go in copies as they might be deployed: rounded, and trained on them again."""
+    own = corpus()
+    asked = own.asked(own.going)
+    found: dict[str, np.ndarray] = {}
+    for bits in (8, 4):
+        figures = answer_figures(rounded(model, bits=bits), asked)
+        found |= {f"int{bits}_probability": figures.probability, f"int{bits}_exact": figures.exact}
+    for name, data in (("forgotten", own.request.forget), ("unseen", own.request.matched)):
+        steps = steps_to_relearn(model, evenly(data, RELEARNED), task=TASK, seed=0)
+        found[f"relearning_steps_{name}"] = np.array(steps)
+    return found
+
+
 @dataclass(frozen=True)
 class Places:
     """Where models and figures are."""
@@ -241,6 +258,9 @@ def observed(places: Places, job: tuple[str, int]) -> None:
     """Train a model, and keep what it knows."""
     role, number = job
     path = places.store / f"{role}-{number}.npz"
+    copies = places.store / f"{role}-{number}-deployed.npz"
+    if not copies.exists():
+        np.savez(copies, **deployed(made(places, role, number)[0]))
     if not path.exists():
         model, seconds = made(places, role, number)
         see([model], corpus().request, task=TASK).save(places.store / f"{role}-{number}-seen.npz")
@@ -258,9 +278,10 @@ def references(places: Places) -> tuple[Judge, dict[str, np.ndarray]]:
     return Judge(seen["original"], seen["retrained"], concept=False, seed=0), stacked(places, "retrained", RETRAINED)
 
 
-def stacked(places: Places, role: str, n: int) -> dict[str, np.ndarray]:
-    """What several models know, model by model."""
-    files = [np.load(places.store / f"{role}-{i}.npz") for i in range(n)]
+def stacked(places: Places, role: str, n: int, *, copies: bool = False) -> dict[str, np.ndarray]:
+    """What several models know, or copies of them, model by model."""
+    ending = "-deployed" if copies else ""
+    files = [np.load(places.store / f"{role}-{i}{ending}.npz") for i in range(n)]
     return {name: np.stack([file[name] for file in files]) for name in files[0].files}
 
 
@@ -285,7 +306,7 @@ def make_cell(places: Places, label: str) -> None:
     free = isinstance(asked, (eb.DoNothing, eb.TaskVector, eb.SelectivePruning))
     method = asked if free else within(asked, BUDGET, RECIPE, request)
     judge, retrained = references(places)
-    known, seen, seconds, examples, undone = [], [], [], [], 0
+    known, copies, seen, seconds, examples, undone = [], [], [], [], [], 0
     for number in range(ORIGINALS):
         original, whole = made(places, "original", number)
         journal, started = Journal(), time.perf_counter()
@@ -294,6 +315,7 @@ def make_cell(places: Places, label: str) -> None:
         examples.append(journal.examples / RECIPE.examples(len(request.retain)))
         undone += journal.rolled_back is not None
         known.append(known_of(model, corpus().going) | {n: np.array(v) for n, v in utility(model).items()})
+        copies.append(deployed(model))
         seen.append(see([model], request, task=TASK))
     together = {name: np.stack([one[name] for one in known]) for name in known[0]}
     after = Seen.concatenate(seen)
@@ -307,6 +329,7 @@ def make_cell(places: Places, label: str) -> None:
             "memory": statistics.fmean(f.m for f in found),
             "verdicts": {o: outcomes.count(o) for o in sorted(set(outcomes))},
         },
+        "deployed": {name: float(np.mean([one[name] for one in copies])) for name in copies[0]},
         "cost": {"examples_ratio": statistics.median(examples), "seconds_ratio": statistics.median(seconds)},
         "rolled_back": undone,
         "provenance": describe(places.command) | {"threads": 1},
@@ -324,6 +347,10 @@ def make_reference(places: Places) -> None:
     bands = judge.describe_bands()
     figures = {
         "retrained": summary(retrained, retrained) | {"effect_of_each": left_out},
+        "deployed": {
+            role: {name: float(value.mean()) for name, value in stacked(places, role, n, copies=True).items()}
+            for role, n in (("original", ORIGINALS), ("retrained", RETRAINED))
+        },
         "bands": bands,
         "counts": {"forget": len(corpus().request.forget), "originals": ORIGINALS, "retrained": RETRAINED},
         "seconds": float(np.median(retrained["seconds"])),
@@ -346,7 +373,11 @@ def main() -> None:
     options.store.mkdir(parents=True, exist_ok=True)
     options.results.mkdir(parents=True, exist_ok=True)
     jobs = [("retrained", i) for i in range(RETRAINED)] + [("original", i) for i in range(ORIGINALS)]
-    missing = [job for job in jobs if not (places.store / f"{job[0]}-{job[1]}.npz").exists()]
+    missing = [
+        job
+        for job in jobs
+        if not all((places.store / f"{job[0]}-{job[1]}{end}.npz").exists() for end in ("", "-deployed"))
+    ]
     for job, _ in compute(observed, places, missing, workers=options.workers):
         print(*job, flush=True)
     make_reference(places)

@@ -5,11 +5,11 @@ python benchmarks/authors_page.py [--check]
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
+
+from pages import write_or_check
 
 ROOT = Path(__file__).parent.parent
 RESULTS, TEXT, PAGE = (
@@ -32,14 +32,8 @@ UTILITY = 0.02  # of neighbours and of comparisons: what may be lost
 
 
 def main() -> None:
-    """Write the page, or compare it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is another")
-    page = built()
-    if not parser.parse_args().check:
-        PAGE.write_text(page, encoding="utf-8")
-    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:
-        sys.exit(f"{PAGE.name} is not what the files say. Run python benchmarks/authors_page.py.")
+    """Write the page, or check it."""
+    write_or_check({PAGE: built()})
 
 
 def built() -> str:

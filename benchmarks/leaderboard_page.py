@@ -7,7 +7,6 @@ python benchmarks/leaderboard_page.py --check   # exit 1 where they are not what
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from typing import Any
 from ablations import RESULTS as ABLATIONS
 from ablations import VARIANTS
 from leaderboard_claims import can_be_told, claims
+from pages import write_or_check
 
 from ebbing.bench.plots import draw_board
 from ebbing.bench.tables import Board, read_boards, tables
-from ebbing.files import write_text
 from ebbing.paper.tables import markdown
 
 ROOT = Path(__file__).parent.parent
@@ -41,13 +40,7 @@ def main() -> None:
         DOCS / "leaderboard.md": page(boards),
         DOCS / "leaderboard-tables.md": TABLES_TITLE + tables(boards),
     }
-    if "--check" in sys.argv[1:]:
-        stale = [p.name for p, t in made.items() if not p.exists() or p.read_text(encoding="utf-8") != t]
-        if stale:
-            sys.exit(f"Not what results/ says: {', '.join(stale)}. Run python benchmarks/leaderboard_page.py.")
-        return
-    for path, content in made.items():
-        write_text(path, content)
+    write_or_check(made)
 
 
 def pictures(boards: Sequence[Board]) -> dict[Path, str]:

@@ -7,13 +7,12 @@ python benchmarks/reproduction_page.py --check   # exit 1 where they are not wha
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from pages import write_or_check
 
-from ebbing.files import write_text
 from ebbing.paper import read_cells, tables
 from ebbing.paper.claims import claims
 from ebbing.paper.grid import BOUT
@@ -37,13 +36,7 @@ def main() -> None:
     text = TEXT.read_text(encoding="utf-8")
     page = text.replace("{claims}", answers).replace("{tables}", tables(cells).rstrip())
     made[PAGE] = page
-    if "--check" in sys.argv[1:]:
-        stale = [p.name for p, t in made.items() if not p.exists() or p.read_text(encoding="utf-8") != t]
-        if stale:
-            sys.exit(f"Not what results/ says: {', '.join(stale)}. Run python benchmarks/reproduction_page.py.")
-        return
-    for path, content in made.items():
-        write_text(path, content)
+    write_or_check(made)
 
 
 def _pictures(problem: ProblemCells) -> dict[Path, str]:

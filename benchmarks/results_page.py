@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from typing import Any
 import numpy as np
 from baselines_page import overhead_section, parity_section, peers_section
 from judge_page import judge_section
+from pages import write_or_check
 from standard_page import measures_speed, standard_section
 
-from ebbing.files import write_text
 from ebbing.measures import mean_interval
 from ebbing.report import draw_plots
 
@@ -71,14 +70,8 @@ def main() -> None:
             )
         ),
     ]
-    made = {PAGE: "\n".join(part for part in parts if part).rstrip() + "\n", README: _readme(), PICTURE: _picture()}
-    if "--check" in sys.argv[1:]:
-        stale = [path.name for path, text in made.items() if path.read_text(encoding="utf-8") != text]
-        if stale:
-            sys.exit(f"Not what results/ says: {', '.join(stale)}. Run python benchmarks/results_page.py.")
-        return
-    for path, text in made.items():
-        write_text(path, text)
+    page = "\n".join(part for part in parts if part).rstrip() + "\n"
+    write_or_check({PAGE: page, README: _readme(), PICTURE: _picture()})
 
 
 def _readme() -> str:

@@ -6,13 +6,14 @@ import errno
 import os
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from safetensors import SafetensorError
 
 from ebbing import files
-from ebbing.files import SCRATCH, NotWrittenError, note_interruption, write_text, write_whole
+from ebbing.files import SCRATCH, NotWrittenError, note_interruption, put_folder, write_text, write_whole
 from steps import FULL, INTERRUPTED, KILLED, strike_at_every_step
 
 DAY = 24 * 3600
@@ -178,3 +179,72 @@ def test_after_ctrl_c_things_are_put_back(tmp_path) -> None:
     except KeyboardInterrupt:
         write_text(tmp_path / "file", "as it was")
     assert contents(tmp_path) == {"file": "as it was"}
+
+
+# ---------------------------------------------------------------- a folder
+
+
+def folder_of(path: Path, text: str) -> Path:
+    path.mkdir()
+    (path / "file.txt").write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("before", ["old", None])
+def test_a_folder_is_put_where_another_may_be(tmp_path, before) -> None:
+    path = tmp_path / "folder"
+    if before is not None:
+        (folder_of(path, before) / "more.txt").write_text("gone with the old one")
+    put_folder(folder_of(tmp_path / "made", "new"), path)
+    assert contents(tmp_path) == {"folder": "", "folder/file.txt": "new"}
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.EIO, "broken")])
+@pytest.mark.parametrize("before", ["old", None])
+def test_wherever_putting_a_folder_stops_there_is_the_old_one_or_the_new_one(
+    tmp_path, monkeypatch, error, before
+) -> None:
+    """Struck before and after each rename."""
+    rename, outcomes = Path.rename, set()
+    for strike in range(1, 7):
+        home = tmp_path / f"{strike}"
+        home.mkdir()
+        path, made = home / "folder", folder_of(home / "made", "new")
+        if before is not None:
+            folder_of(path, before)
+        count = 0
+
+        def struck(self: Path, target: Path, *, strike: int = strike) -> Path:
+            nonlocal count
+            for done in (False, True):
+                count += 1
+                if done:
+                    rename(self, target)
+                if count == strike:
+                    raise error
+            return target
+
+        monkeypatch.setattr(Path, "rename", struck)
+        with suppress(KeyboardInterrupt, NotWrittenError):
+            put_folder(made, path)
+        monkeypatch.setattr(Path, "rename", rename)
+        found = contents(path).get("file.txt")
+        outcomes.add(found)
+        assert found in (before, "new")
+        assert {p.name for p in home.iterdir()} <= {"folder", "made"}  # nothing hidden is left
+    assert outcomes == {before, "new"}
+
+
+def test_a_folder_that_may_not_be_replaced_stays_and_is_named(tmp_path, monkeypatch) -> None:
+    """A folder around it that may only be read: root writes there all the same, so the system's answer is played."""
+    path, made = folder_of(tmp_path / "folder", "old"), folder_of(tmp_path / "made", "new")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(files.tempfile, "mkdtemp", refuse)
+    with pytest.raises(NotWrittenError, match="Permission denied") as raised:
+        put_folder(made, path)
+    assert raised.value.filename == str(path)
+    assert contents(path) == {"file.txt": "old"}

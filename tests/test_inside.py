@@ -11,8 +11,10 @@ from sklearn.linear_model import Ridge
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from architectures import WORDS, built
+from ebbing.batches import NamedTensors
 from ebbing.fingerprint import of_model
-from ebbing.inside import RIDGE, Inside, _Readout, look_inside, probed_layers
+from ebbing.inside import RIDGE, Inside, _mean_over_positions, _Readout, features_of, look_inside, probed_layers
 from ebbing.measures import hidden, hidden_left_out, kinship, telling_layers
 from ebbing.observations import Observations
 from ebbing.request import ForgetRequest
@@ -210,3 +212,61 @@ def test_models_of_another_structure_are_seen_by_their_answers_alone(request_) -
     other = nn.Sequential(nn.Linear(6, CLASSES))
     assert see([other], request_, task=TASK, layers=["2"]).inside is None
     assert see([mlp()], request_, task=TASK, layers=[]).inside is None
+
+
+# ---------------------------------------------------------------- texts
+
+
+def padded_texts(extra: int) -> NamedTensors:
+    """The same texts of three to seven tokens, filled up further at their ends."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(3, WORDS, (30, 7), generator=generator)
+    mask = (torch.arange(7) < torch.randint(3, 8, (30, 1), generator=generator)).long()
+    made = {"input_ids": tokens * mask, "attention_mask": mask}
+    return NamedTensors(**{n: nn.functional.pad(t, (0, extra)) for n, t in made.items()}, labels=torch.arange(30) % 3)
+
+
+@pytest.mark.parametrize("name", ["bert", "distilbert", "electra"])
+def test_padding_does_not_move_what_is_read_of_layers(name) -> None:
+    model = built(name)
+    request = ForgetRequest.from_ids(padded_texts(0), range(3), holdout=padded_texts(0), overlap="allow")
+    layers = probed_layers(model, request, task=TASK)
+    found, again = (features_of(model, padded_texts(extra), task=TASK, layers=layers)[0] for extra in (0, 9))
+    for layer in layers:
+        torch.testing.assert_close(again[layer], found[layer], rtol=1e-4, atol=1e-5)
+    blind = padded_texts(9)  # the control: without a mask padding is data
+    del blind.tensors["attention_mask"]
+    moved = features_of(model, blind, task=TASK, layers=layers)[0]
+    assert all(float((moved[layer] - found[layer]).abs().max()) > 0.01 for layer in layers[:-1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((2, 3, 5), 1), ((6, 5), 0), ((2, 4, 3, 5), 2), ((2, 3, 4, 5), 1)], ids=str
+)
+def test_positions_are_averaged_without_padding_wherever_they_lie(shape, axis) -> None:
+    """Examples and positions in one axis, heads before positions, and behind them."""
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    value = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    whole = value.reshape(2, 3, 5) if axis == 0 else value.movedim(axis, 1)  # (examples, positions, ..., features)
+    wanted = torch.stack([w[m].reshape(-1, 5).mean(0) for w, m in zip(whole, mask, strict=True)])
+    torch.testing.assert_close(_mean_over_positions(value, mask), wanted)
+    if axis:
+        torch.testing.assert_close(_mean_over_positions(value, None), value.reshape(2, -1, 5).mean(1))
+
+
+def test_convolutions_over_texts_leave_padding_out_as_well() -> None:
+    class Along(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding, self.conv, self.head = nn.Embedding(WORDS, 4), nn.Conv1d(4, 5, 1), nn.Linear(5, CLASSES)
+
+        def forward(self, input_ids, attention_mask):
+            said = self.conv(self.embedding(input_ids).movedim(2, 1)) * attention_mask[:, None]
+            return self.head(said.sum(2))
+
+    torch.manual_seed(0)
+    model = Along()
+    found, again = (features_of(model, padded_texts(e), task=TASK, layers=["conv", "head"])[0] for e in (0, 9))
+    for layer in found:
+        torch.testing.assert_close(again[layer], found[layer])
+    assert found["conv"].shape == (30, 4)

@@ -13,12 +13,16 @@ from torch import nn
 
 import ebbing as eb
 from ebbing import methods
+from ebbing.battery import copies_of
 from ebbing.cli import main
 from ebbing.data import answers
 from ebbing.data.authors import authors
 from ebbing.data.words import WordTokenizer
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_model
+from ebbing.inside import look_inside, steps_to_relearn
+from ebbing.measures.answers import answer_figures
+from ebbing.measures.gates import rounded
 from ebbing.models.gpt import SmallGPT
 from ebbing.pretrained import is_language_model
 
@@ -93,6 +97,49 @@ def test_the_audit_of_answers_sees_what_is_known(models) -> None:
     assert report.verdict.outcome == "under-forgotten"
     found = eb.observe([model, retrained[0]], request_(), task=TASK)
     assert float(found.forget.margin[0].mean()) > float(found.forget.margin[1].mean()) + 1
+
+
+def hidden_from_four_bits(model: nn.Module) -> nn.Module:
+    """A model on the grid of 4 bits whose weights are moved by less than half a step, so that answers are not given."""
+    hidden = rounded(model, bits=4)
+    outputs = TASK.forward(hidden, request_().forget[:])
+    weights = [module.weight for module in hidden.modules() if type(module).__name__ == "Conv1D"]
+    gradients = torch.autograd.grad(TASK.loss(outputs), weights)
+    with torch.no_grad():
+        for weight, gradient in zip(weights, gradients, strict=True):
+            largest = weight.abs().amax(dim=0, keepdim=True)
+            inner = weight.abs() < largest  # the largest of a column says how fine its grid is
+            weight.add_(0.45 * largest / 7 * gradient.sign() * inner)
+    return hidden
+
+
+def test_what_hides_between_the_steps_of_four_bits_is_found_in_a_copy(models) -> None:
+    """Blocks of GPT-2 are rounded too; the control: in 8 bits, whose grid is finer, it stays hidden."""
+    model, _ = models
+    hidden = hidden_from_four_bits(model)
+    copies = copies_of([hidden], request_(), task=TASK)
+    grid = eb.observe([hidden, rounded(model, bits=4)], request_(), task=TASK).forget.margin.mean(axis=1)
+    four, eight = (float(copies[kind].forget.margin.mean()) for kind in ("int4", "int8"))
+    assert four == pytest.approx(float(grid[1]), abs=1e-3)
+    assert abs(eight - float(grid[0])) < 0.2 * (four - float(grid[0]))
+    own, back = (
+        answer_figures(each, request_().forget).probability.mean() for each in (hidden, rounded(hidden, bits=4))
+    )
+    assert back > 1.05 * own
+
+
+def test_answers_that_were_only_hidden_are_relearned_sooner(models) -> None:
+    """The control: models that never met the facts need as long for them as for others that they never met."""
+    model, retrained = models
+    hidden = hidden_from_four_bits(model)
+    found = look_inside([hidden, *retrained[:4]], request_(), task=TASK, layers=[])
+    assert found.steps_forget[0] < found.steps_forget[1:].min()
+    assert found.savings[0] > found.savings[1:].max()
+    assert abs(float(found.savings[1:].mean())) < 0.5 * float(found.savings[0])
+    before = of_model(hidden)
+    again = steps_to_relearn(hidden, request_().forget, task=TASK, seed=0)
+    assert again == found.steps_forget[0]
+    assert of_model(hidden) == before
 
 
 def test_a_folder_of_a_language_model_takes_its_task(models, tmp_path: Path, monkeypatch, capsys) -> None:

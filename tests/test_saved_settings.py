@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from ebbing.fingerprint import as_plain, is_plain_of
+from ebbing.fingerprint import as_plain, is_plain_of, of_settings
 from ebbing.methods import Ebb, SelectivePruning
 from ebbing.rankings import ActivationRatio
 from ebbing.rates import FixedRate, RankedRate
@@ -26,6 +26,7 @@ class Piece:
 )
 def test_what_was_saved_today_is_of_today(value) -> None:
     assert is_plain_of(as_plain(value), value)
+    assert of_settings(value) == of_settings(as_plain(value))  # as stored results have been named ever since
 
 
 def test_a_setting_that_was_added_counts_as_its_default() -> None:

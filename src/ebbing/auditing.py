@@ -143,76 +143,49 @@ def audit(
     Raises:
         InputError: if there is nothing to judge or a model's outputs are not finite.
     """
-    task = task or Classification()
-    methods = dict(unlearned) if isinstance(unlearned, Mapping) else {"unlearned": unlearned}
-    if not methods:
-        raise InputError("`unlearned` must hold at least one model to judge, but is empty.")
-    _refuse_equal(oracles)
-    first, retrained = _listed(original)[0], [uncompiled(model) for model in oracles]
+    task, records = task or Classification(), records or {}
+    models = _all_of(original, unlearned, oracles)
+    first, enough = models.original[0], len(oracles) >= FEWEST_ORACLES
     # with too few retrained models there is nothing to hold the layers of any against
-    layers = probed_layers(first, request, task=task) if inside and len(oracles) >= FEWEST_ORACLES else []
-
-    measured = measures if len(oracles) >= FEWEST_ORACLES else None
+    layers = probed_layers(first, request, task=task) if inside and enough else []
+    measured = measures if enough else None
     look = partial(
         see,
         request=request,
         task=task,
         layers=layers,
         seed=seed,
-        logits=measured is not None or (technical and len(oracles) >= FEWEST_ORACLES),
+        logits=measured is not None or (technical and enough),
         on_model=on_model,
     )
-    seen = look(_listed(original)), {name: look(_listed(models)) for name, models in methods.items()}
-    copy = partial(copies_of, request=request, task=task) if measured not in (None, "quick") else None
-    copies = None
-    if copy is not None:
-        copies = OfAll(
-            original=copy(_listed(original), original=first),
-            unlearned={name: copy(_listed(models), original=first) for name, models in methods.items()},
-            retrained=copy(retrained),
-        )
-    references = look(retrained) if retrained else None
-    planted = None
-    if measured == "full" and references is not None:
-        shown = partial(planted_in, request=request, task=task)
-        planted = OfAll(
-            original=shown(_listed(original), seen[0].answers),
-            unlearned={name: shown(_listed(models), seen[1][name].answers) for name, models in methods.items()},
-            retrained=shown(retrained, references.answers),
-        )
+    before, after = look(models.original), {name: look(own) for name, own in models.unlearned.items()}
+    copies = None if measured in (None, "quick") else _copies_of(models, request, task)
+    seen = OfAll(before, after, look(models.retrained) if models.retrained else None)
     report = judge_observations(
-        original=seen[0],
-        unlearned=seen[1],
-        oracles=references,
+        original=before,
+        unlearned=after,
+        oracles=seen.retrained,
         measures=measures,
         copies=copies,
-        planted=planted,
+        planted=_planted_in(models, seen, request, task) if measured == "full" else None,
         concept=request.concept,
         records=records,
-        costs={name: cost_of_run((records or {}).get(name, RunRecord()), oracles, request) for name in methods},
+        costs={name: cost_of_run(records.get(name, RunRecord()), oracles, request) for name in models.unlearned},
         request=describe_request(request),
         provenance=provenance_of(first) | dict(provenance or {}),
         seconds=oracles.seconds if isinstance(oracles, OracleBank) else [],
         seed=seed,
         models={
-            "original": digests(_listed(original)),
-            "methods": {name: digests(_listed(models)) for name, models in methods.items()},
+            "original": digests(models.original),
+            "methods": {name: digests(own) for name, own in models.unlearned.items()},
         },
     )
     if show_examples:
         report.data["examples"] = pictures_of(request, task=task)
-    if technical and references is not None and len(oracles) >= FEWEST_ORACLES:
-        represent = partial(Representations.of, request=request, task=task, layers=layers)
-        beside = represent(retrained)
-        for name, models in methods.items():
-            report.data["methods"][name]["technical"] = plain(
-                technical_block(
-                    (records or {}).get(name, RunRecord()).factors,
-                    represent(_listed(models)),
-                    beside,
-                    (seen[0].answers, seen[1][name].answers, references.answers),
-                )
-            )
+    if technical and enough:
+        _add_technical(
+            report, models, seen, partial(Representations.of, request=request, task=task, layers=layers), records
+        )
     return report
 
 
@@ -322,6 +295,56 @@ class OfAll(Generic[T]):
     original: T
     unlearned: Mapping[str, T]
     retrained: T
+
+
+def _all_of(
+    original: Models, unlearned: Models | Mapping[str, Models], oracles: Sequence[nn.Module]
+) -> OfAll[list[nn.Module]]:
+    """The models in lists, without what compiling put around them; nothing to judge, and equal oracles, are refused."""
+    methods = dict(unlearned) if isinstance(unlearned, Mapping) else {"unlearned": unlearned}
+    if not methods:
+        raise InputError("`unlearned` must hold at least one model to judge, but is empty.")
+    _refuse_equal(oracles)
+    return OfAll(_listed(original), {name: _listed(own) for name, own in methods.items()}, _listed(oracles))
+
+
+def _copies_of(models: OfAll[list[nn.Module]], request: ForgetRequest, task: Task) -> OfAll[Copies]:
+    """What copies answer, see `copies_of`; of retrained models none is put into the original's network."""
+    copy, first = partial(copies_of, request=request, task=task), models.original[0]
+    return OfAll(
+        original=copy(models.original, original=first),
+        unlearned={name: copy(own, original=first) for name, own in models.unlearned.items()},
+        retrained=copy(models.retrained),
+    )
+
+
+def _planted_in(
+    models: OfAll[list[nn.Module]], seen: OfAll[Any], request: ForgetRequest, task: Task
+) -> OfAll[Planted] | None:
+    """What models show of what was planted, see `planted_in`; None without retrained models."""
+    if seen.retrained is None:
+        return None
+    shown = partial(planted_in, request=request, task=task)
+    return OfAll(
+        original=shown(models.original, seen.original.answers),
+        unlearned={name: shown(own, seen.unlearned[name].answers) for name, own in models.unlearned.items()},
+        retrained=shown(models.retrained, seen.retrained.answers),
+    )
+
+
+def _add_technical(
+    report: AuditReport,
+    models: OfAll[list[nn.Module]],
+    seen: OfAll[Any],
+    represent: Callable[[Sequence[nn.Module]], Representations | None],
+    records: Mapping[str, RunRecord],
+) -> None:
+    """Put what specialists look at into the report of each method."""
+    beside = represent(models.retrained)
+    for name, own in models.unlearned.items():
+        answers = seen.original.answers, seen.unlearned[name].answers, seen.retrained.answers
+        factors = records.get(name, RunRecord()).factors
+        report.data["methods"][name]["technical"] = plain(technical_block(factors, represent(own), beside, answers))
 
 
 def _as_seen(models: Seen | Observations) -> Seen:

@@ -32,6 +32,7 @@ from ebbing.errors import InputError
 from ebbing.files import write_text, write_whole
 
 SCHEMA = "ebbing.weights/1"
+INDEX_ENDING = ".safetensors.index.json"  # of what names the files of weights that lie in several
 
 CONTAINERS = ("state_dict", "model_state_dict", "model")  # where the checkpoints of a training keep their weights
 PREFIXES = ("module.", "_orig_mod.")  # put before every name by nn.DataParallel and by torch.compile
@@ -118,17 +119,48 @@ def _few(lines: Sequence[str]) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """32 hexadecimal digits of the bytes of a file (BLAKE2b of 16 bytes).
+    """32 hexadecimal digits of the bytes of a file (BLAKE2b of 16 bytes); of an index, of the files that it names as well.
 
     Raises:
         InputError: if there is no such file, or it cannot be read.
     """
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts_of(path):
+        _refuse_what_is_no_file(part)
+        try:
+            with open(part, "rb") as file:
+                hashlib.file_digest(file, lambda: digest)
+        except OSError as error:
+            raise _unreadable(part, error) from None
+    return digest.hexdigest()
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The files that weights lie in: the file itself, or an index (``*.safetensors.index.json``) and those that it names.
+
+    Raises:
+        InputError: if an index cannot be read, or names a file that does not lie beside it.
+    """
+    if not path.name.endswith(INDEX_ENDING):
+        return [path]
     _refuse_what_is_no_file(path)
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        named = set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
     except OSError as error:
         raise _unreadable(path, error) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{path} must be the index of weights in parts, JSON with a `weight_map`, but cannot be read: {error}. Write the "
+            "model anew by model.save_pretrained(FOLDER)."
+        ) from None
+    odd = [name for name in named if not isinstance(name, str) or Path(name).name != name]
+    if odd or not named:
+        raise InputError(f"{path} must name files that lie beside it, but names {odd[:3] or 'none'}.")
+    parts = [path.parent / name for name in sorted(named)]
+    missing = [part.name for part in parts if not part.is_file()]
+    if missing:
+        raise InputError(f"{path} names {len(parts)} files, but {missing[:3]} are not there. Copy the whole folder.")
+    return [path, *parts]
 
 
 def _refuse_what_is_no_file(path: Path) -> None:
@@ -147,8 +179,9 @@ def _unreadable(path: Path, error: OSError) -> InputError:
 
 
 def record_path(path: Path) -> Path:
-    """Where the record of a file of weights lies: ``w.safetensors`` has ``w.safetensors.json``."""
-    return path.parent / f"{path.name}.json"
+    """Where the record of a file of weights lies: ``w.safetensors`` has ``w.safetensors.json``, and so has its index."""
+    whole = path.name.removesuffix(INDEX_ENDING) + ".safetensors" if path.name.endswith(INDEX_ENDING) else path.name
+    return path.parent / f"{whole}.json"
 
 
 def read_record(path: Path) -> WeightsRecord | None:

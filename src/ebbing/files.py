@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +87,45 @@ def write_text(path: Path, text: str) -> None:
         Path(name).write_text(text, encoding="utf-8")
 
     write_whole(path, write)
+
+
+def put_folder(made: Path, path: Path) -> None:
+    """Put a folder that was made beside ``path`` in its place; what is there goes only when the new one stands.
+
+    Whatever stops it on the way, ``path`` is the old folder or the new one, and nothing is left beside it. Only a process that
+    is killed between two renames leaves none of that name: the old one then lies in a hidden folder beside it.
+
+    Args:
+        made: the folder, on the same disk.
+        path: where it is to stand.
+
+    Raises:
+        NotWrittenError: if the system does not let it be put there.
+    """
+    try:
+        made.chmod(0o755)
+        if not path.exists():
+            made.rename(path)
+            return
+        _exchange(made, path)
+    except OSError as error:
+        raise NotWrittenError(error.errno, error.strerror, str(path)) from error
+
+
+def _exchange(made: Path, path: Path) -> None:
+    """`put_folder` where there is one already."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    old = aside / path.name
+    try:
+        path.rename(old)
+        made.rename(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
+    finally:
+        if path.exists():  # else the old one is all that there is
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def _sweep(folder: Path) -> None:

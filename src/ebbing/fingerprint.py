@@ -104,19 +104,31 @@ def module_source_of(function: Any) -> str:
 
 
 def of_settings(value: Any) -> str:
-    """32 hexadecimal digits of nested settings, see `as_plain`."""
-    text = json.dumps(as_plain(value), sort_keys=True, ensure_ascii=False)
+    """32 hexadecimal digits of nested settings, see `as_plain`.
+
+    A piece with a ``fingerprint`` attribute (a string) goes by it: what it names by a path may move, or change in its place.
+    """
+    text = json.dumps(as_plain(value, by_content=True), sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def as_plain(value: Any) -> Any:
-    """Settings as JSON data: a dataclass becomes a dict with its ``type``, a function its qualified name."""
+def as_plain(value: Any, *, by_content: bool = False) -> Any:
+    """Settings as JSON data: a dataclass becomes a dict with its ``type``, a function its qualified name.
+
+    Args:
+        value: the settings.
+        by_content: whether a piece with a ``fingerprint`` goes by that in place of its fields.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        return {"type": type(value).__name__} | {f.name: as_plain(getattr(value, f.name)) for f in fields(value)}
+        own = getattr(value, "fingerprint", None) if by_content else None
+        if isinstance(own, str):
+            return {"type": type(value).__name__, "fingerprint": own}
+        named = {f.name: as_plain(getattr(value, f.name), by_content=by_content) for f in fields(value)}
+        return {"type": type(value).__name__} | named
     if isinstance(value, Mapping):
-        return {str(k): as_plain(v) for k, v in value.items()}
+        return {str(k): as_plain(v, by_content=by_content) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [as_plain(v) for v in value]
+        return [as_plain(v, by_content=by_content) for v in value]
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)
     if value is None or isinstance(value, (str, int, float, bool)):

@@ -148,7 +148,7 @@ def look_inside(
         for split in ("forget", "matched"):
             data = getattr(request, split)
             if data is not None and not (split == "matched" and request.concept):
-                steps[split].append(_relearn(model, evenly(data, fewest), task=task, seed=seed))
+                steps[split].append(steps_to_relearn(model, evenly(data, fewest), task=task, seed=seed))
         if on_model is not None:
             on_model()
     matched = np.array(steps["matched"]) if steps["matched"] else None
@@ -179,21 +179,32 @@ def _probe(model: nn.Module, request: ForgetRequest, *, task: Task, layers: Sequ
 def features_of(
     model: nn.Module, dataset: Dataset[Any], *, task: Task, layers: Sequence[str]
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """(n, features) float64 inputs of each layer, and (n,) labels; positions of a convolution are averaged to a few."""
+    """(n, features) float64 inputs of each layer, and (n,) labels.
+
+    Positions of a text are averaged without its padding, those of a convolution over images to a few.
+    """
     rows: dict[str, list[Tensor]] = {name: [] for name in layers}
-    with evaluation_mode(model), _inputs_read(model, layers, rows):
-        labels = [task.forward(model, batch).targets.cpu() for batch in iterate(dataset, batch_size=task.together(256))]
+    labels = []
+    mask: Tensor | None = None
+    with evaluation_mode(model), _inputs_read(model, layers, rows, lambda: mask):
+        for batch in iterate(dataset, batch_size=task.together(256)):
+            mask = task.positions(batch)
+            labels.append(task.forward(model, batch).targets.cpu())
     return {name: torch.cat(found).double() for name, found in rows.items()}, torch.cat(labels)
 
 
 @contextmanager
-def _inputs_read(model: nn.Module, layers: Sequence[str], rows: dict[str, list[Tensor]]) -> Iterator[None]:
-    """Append what goes into each layer to its rows; positions of a convolution are averaged to a few."""
+def _inputs_read(
+    model: nn.Module, layers: Sequence[str], rows: dict[str, list[Tensor]], mask: Callable[[], Tensor | None]
+) -> Iterator[None]:
+    """Append what goes into each layer to its rows; ``mask`` gives what of the present batch is data, see `Task.positions`."""
 
     def read(module: nn.Module, inputs: tuple[Tensor, ...], name: str) -> None:
-        value = inputs[0].detach().float()
+        value, counted = inputs[0].detach().float(), mask()
         if is_linear(module):
-            value = value.reshape(len(value), -1, value.shape[-1]).mean(dim=1)
+            value = _mean_over_positions(value, counted)
+        elif counted is not None and value.ndim == 3 and value.shape[::2] == counted.shape:  # over a text
+            value = _mean_over_positions(value.movedim(1, -1), counted)
         else:
             value = functional.adaptive_avg_pool1d(value.flatten(2), POSITIONS).flatten(1)
         rows[name].append(value.cpu())
@@ -206,6 +217,22 @@ def _inputs_read(model: nn.Module, layers: Sequence[str], rows: dict[str, list[T
 
             stack.callback(model.get_submodule(name).register_forward_pre_hook(hook).remove)
         yield
+
+
+def _mean_over_positions(value: Tensor, mask: Tensor | None) -> Tensor:
+    """(n, features) means of (n, ..., features) over all positions, or over those of (n, length) that are no padding.
+
+    A model may have examples and positions in one axis.
+    """
+    if mask is not None and len(value) == mask.numel() != len(mask):
+        value = value.reshape(*mask.shape, value.shape[-1])
+    flat = value.reshape(len(value), -1, value.shape[-1])
+    if mask is None or len(mask) != len(value) or flat.shape[1] % mask.shape[1]:
+        return flat.mean(dim=1)
+    times = flat.shape[1] // mask.shape[1]
+    first = value.shape[1] == mask.shape[1]  # what else there is, such as heads, lies behind the positions, else before
+    counted = (mask.repeat_interleave(times, dim=1) if first else mask.repeat(1, times)).unsqueeze(2).to(value.device)
+    return flat.masked_fill(~counted, 0).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -243,7 +270,7 @@ def _with_one(features: Tensor) -> Tensor:
     return torch.cat([features, torch.ones(len(features), 1, dtype=features.dtype)], dim=1)
 
 
-def _relearn(model: nn.Module, dataset: Dataset[Any], *, task: Task, seed: int) -> float:
+def steps_to_relearn(model: nn.Module, dataset: Dataset[Any], *, task: Task, seed: int) -> float:
     """Steps until the mean loss on a few records is log 2, with the crossing interpolated; 100 if it is not by then.
 
     Adam with learning rate .01 on all of them at once, in evaluation mode: batch statistics and dropout stay out of it.

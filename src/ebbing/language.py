@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from ebbing.batches import size
 from ebbing.errors import InputError
-from ebbing.task import Outputs, Task, cross_entropy, run_model
+from ebbing.task import Outputs, Task, cross_entropy, in_single, run_model
 
 IGNORED = -100  # the label of a token that is not part of the answer, as the transformers library has it
 AT_ONCE = 64  # texts that are run together where nothing is trained
@@ -89,10 +89,7 @@ class CausalLM(Task):
                 f"each text must have an answer, tokens behind the first whose label is not {IGNORED}, but "
                 f"{int((lengths == 0).sum())} of {len(lengths)} have none. Was an answer cut off by the longest length?"
             )
-        scores = logits[:, :-1][counted]
-        scores = scores.to(
-            torch.promote_types(scores.dtype, torch.float32)
-        )  # half precision has too few digits for sums
+        scores = in_single(logits[:, :-1][counted])  # half precision has too few digits for sums
         losses = functional.cross_entropy(scores, wanted[counted], reduction="none")
         rows = counted.nonzero()[:, 0]
         likelihood = torch.zeros(len(labels), dtype=losses.dtype, device=losses.device).index_add(0, rows, -losses)

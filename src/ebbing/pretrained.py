@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +14,10 @@ from typing import Any
 
 from torch import nn
 
-from ebbing.checkpoints import WeightsRecord, digest_of, write_record
+from ebbing.checkpoints import WeightsRecord, digest_of, parts_of, write_record
 from ebbing.errors import InputError
+from ebbing.files import NotWrittenError, put_folder
+from ebbing.fingerprint import of_settings
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -26,40 +28,89 @@ LEFT_BEHIND = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".index
 class Pretrained:
     """What builds the model of a folder that ``save_pretrained`` wrote: architecture, configuration and weights.
 
-    Called without arguments it gives the model, read anew each time. Weights are read from safetensors alone; no code of the
-    folder is run.
+    Called without arguments it gives the model, read anew each time. Weights are read from safetensors alone, in one file or
+    several; no code of the folder is run.
+
+    Where the folder is the checkpoint that a fine-tuning started from, ``like`` or ``classes`` say what the fine-tuning made
+    of it: what the folder has no weights for, or has them in other shapes on top of the base, as a head for other classes, is
+    drawn by torch's global generators.
 
     Attributes:
         folder: with ``config.json`` and ``model.safetensors``, or the parts of it that an index names.
-        classes: number of classes of a new classifier on top, where the folder is the checkpoint that a fine-tuning started
-            from: what the folder has no weights for is drawn by torch's global generators. None for the model as it is.
+        classes: number of classes of a new classifier of texts on top; None for the model as it is.
+        like: folder of the fine-tuned model, whose class and configuration (labels, padding token, ...) are taken; None for
+            those of ``folder``.
     """
 
     folder: str
     classes: int | None = None
+    like: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse two answers to one question."""
+        if self.classes is not None and self.like is not None:
+            raise InputError("`classes` and `like` both say what is on top of a checkpoint. Give one of them.")
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits of what the model is made from, by content: the folders may be moved.
+
+        Raises:
+            InputError: if the folder lacks a file.
+        """
+        check_folder(Path(self.folder))
+        config = Path(self.like or self.folder) / CONFIG
+        return of_settings([digest_of(weights_in(Path(self.folder))), digest_of(config), self.classes])
 
     def __call__(self) -> nn.Module:
         """The model, in evaluation mode.
 
         Raises:
-            InputError: if the folder lacks a file, or the transformers library cannot make a model of it.
+            InputError: if the folder lacks a file, the transformers library cannot make a model of it, or its weights are not
+                those of the base of a model like ``like``.
         """
         library = _library()
-        check_folder(Path(self.folder))
-        more: dict[str, Any] = {} if self.classes is None else {"num_labels": self.classes}
+        folder = Path(self.folder)
+        check_folder(folder)
+        if self.like is None:
+            return self._made(library, folder, None)
+        like = Path(self.like)
+        theirs, own = (_config(each).get("model_type") for each in (folder, like))
+        if theirs != own:
+            raise InputError(
+                f"a fine-tuning goes on in the architecture of its checkpoint, but {self.folder} is of type {theirs!r} and "
+                f"{self.like} of {own!r}. Name the checkpoint that it started from."
+            )
+        return self._made(library, folder, like)
+
+    def _made(self, library: Any, folder: Path, like: Path | None) -> nn.Module:
+        """The model of ``folder``; with the class and configuration of ``like``, where that is given."""
+        more: dict[str, Any] = {}
+        if like is not None:
+            more = {"config": str(like / CONFIG), "ignore_mismatched_sizes": True}
+        elif self.classes is not None:
+            more = {"num_labels": self.classes}
         kind = (
-            _class_of(library, Path(self.folder))
-            if self.classes is None
-            else library.AutoModelForSequenceClassification
+            library.AutoModelForSequenceClassification
+            if self.classes is not None
+            else _class_of(library, like or folder)
         )
         try:
             with _quiet(library):
-                model: nn.Module = kind.from_pretrained(
-                    self.folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **more
+                model, told = kind.from_pretrained(
+                    str(folder),
+                    local_files_only=True,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                    output_loading_info=True,
+                    **more,
                 )
         except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError, AttributeError) as error:
-            raise InputError(f"{self.folder} must hold a model that transformers can load, but: {error}") from error
-        return model.eval()
+            raise InputError(f"{folder} must hold a model that transformers can load, but: {error}") from error
+        if like is not None:
+            _refuse_other_base(model, told, folder, like)
+        made: nn.Module = model.eval()
+        return made
 
 
 def is_folder(path: Path) -> bool:
@@ -68,8 +119,10 @@ def is_folder(path: Path) -> bool:
 
 
 def weights_in(path: Path) -> Path:
-    """The file of weights that a path stands for: of a folder of one model that in it, else the path itself."""
-    return path / WEIGHTS if is_folder(path) else path
+    """The file of weights that a path stands for: of a folder of one model that in it, or its index; else the path itself."""
+    if not is_folder(path):
+        return path
+    return path / (INDEX if not (path / WEIGHTS).is_file() and (path / INDEX).is_file() else WEIGHTS)
 
 
 def is_language_model(folder: Path) -> bool:
@@ -77,17 +130,17 @@ def is_language_model(folder: Path) -> bool:
     return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in _config(folder).get("architectures") or ())
 
 
-def classes_in(folder: Path) -> int:
-    """Number of classes that the configuration in a folder says, 2 where it does not, as transformers has it."""
-    config = _config(folder)
-    return int(config.get("num_labels") or len(config.get("id2label") or ()) or 2)
+def padding_in(folder: Path) -> int:
+    """The token that the model in a folder is padded with, by its configuration; 0 where that says none."""
+    token = _config(folder).get("pad_token_id")
+    return token if isinstance(token, int) else 0
 
 
 def check_folder(folder: Path) -> None:
     """Refuse a folder that is not of one model with safetensors.
 
     Raises:
-        InputError: saying which file is missing, and what to do.
+        InputError: saying which file is missing, or what is wrong with an index, and what to do.
     """
     if not is_folder(folder):
         raise InputError(
@@ -99,13 +152,14 @@ def check_folder(folder: Path) -> None:
             f"the weights in {folder} must be {WEIGHTS}, but there is no such file. Pickles are not opened: load the model "
             "where you trust it, and write it by model.save_pretrained(FOLDER)."
         )
+    parts_of(weights_in(folder))
 
 
 def write_folder(out: Path, model: nn.Module, *, like: Path, record: WeightsRecord) -> WeightsRecord:
     """Write a model as ``save_pretrained`` does, whole or not at all, with the other files of the folder that it came from.
 
-    Tokenizer, generation settings and the like are copied; weights of the other folder are not. The record stands beside
-    the weights, as beside any.
+    Tokenizer, generation settings and the like are copied; weights of the other folder are not. They go into one file,
+    or, where the other folder's lie in several, into files no larger than its largest. The record stands beside them.
 
     Args:
         out: the folder; what it held is replaced.
@@ -118,46 +172,70 @@ def write_folder(out: Path, model: nn.Module, *, like: Path, record: WeightsReco
 
     Raises:
         InputError: if the model cannot be saved so.
+        NotWrittenError: if the system does not let it be written.
     """
     save = getattr(model, "save_pretrained", None)
     if save is None:
         raise InputError(
             f"to be written into a folder a model needs save_pretrained(), which {type(model).__name__} has not."
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise NotWrittenError(error.errno, error.strerror, str(out)) from error
     try:
         for path in sorted(like.iterdir()):
             if path.is_file() and not path.name.endswith(LEFT_BEHIND):
                 shutil.copy2(path, made / path.name)
         with _quiet(_library()):
-            save(made, max_shard_size="1000TB")
-        record = replace(record, weights=digest_of(made / WEIGHTS))
-        write_record(made / WEIGHTS, record)
+            save(made, max_shard_size=_largest_part(like))
+        weights = weights_in(made)
+        record = replace(record, weights=digest_of(weights))
+        write_record(weights, record)
         for path in made.iterdir():
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
-        _put_in_place(made, out)
+        put_folder(made, out)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
     return record
 
 
-def _put_in_place(made: Path, out: Path) -> None:
-    """Put a folder where another may be: that one goes only when the new one stands."""
-    made.chmod(0o755)
-    if not out.exists():
-        made.rename(out)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
-    out.rename(old / out.name)
-    try:
-        made.rename(out)
-    except BaseException:
-        (old / out.name).rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+def _largest_part(folder: Path) -> int | str:
+    """How many bytes a file of weights may have, to be cut like those of a folder."""
+    weights = weights_in(folder)
+    if weights.name == WEIGHTS:
+        return "1000TB"
+    return max(part.stat().st_size for part in parts_of(weights)[1:])
+
+
+def _refuse_other_base(model: Any, told: Mapping[str, Any], folder: Path, like: Path) -> None:
+    """What lies below the head must be the checkpoint's, but for small parts that it had no use for, as a pooler.
+
+    Args:
+        model: as it was made.
+        told: what the transformers library says of its loading: names of weights that were missing or of other shapes.
+        folder: of the checkpoint.
+        like: of the fine-tuned model.
+    """
+    base = f"{model.base_model_prefix}."
+    named = [name for name, _ in model.named_parameters()]
+    below = [name for name in named if name.startswith(base)] or named
+    other = {each[0] if isinstance(each, (tuple, list)) else each for each in told["mismatched_keys"]}
+    if wrong := sorted(other.intersection(below)):
+        raise InputError(
+            f"below its head a fine-tuned model has the weights of its checkpoint, but of {folder} {len(wrong)} have other "
+            f"shapes than in {like}, {wrong[:3]} first. Is it another size? Were tokens added? Then save the checkpoint with "
+            "as many (model.resize_token_embeddings)."
+        )
+    missing = set(told["missing_keys"]).intersection(below)
+    if 2 * len(missing) > len(below):
+        raise InputError(
+            f"{folder} must hold the weights that {like} was fine-tuned from, but {len(missing)} of {len(below)} are not "
+            f"there, {sorted(missing)[:3]} first. Name the checkpoint that it started from."
+        )
 
 
 def _config(folder: Path) -> dict[str, Any]:

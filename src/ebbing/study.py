@@ -250,7 +250,13 @@ class Study:
     ) -> tuple[nn.Module, RunRecord]:
         """The model after one method and the record of its run: from the store, or made."""
         settings = fingerprint.as_plain(method)
-        of = [fingerprint.of_model(original), self.request.fingerprint, settings, type(method).__module__, self.seed]
+        of: list[Any] = [
+            fingerprint.of_model(original),
+            self.request.fingerprint,
+            method,
+            type(method).__module__,
+            self.seed,
+        ]
         of += [fingerprint.as_plain(self.task), *_foreign(self.task)]
         of += [None if seen is None else fingerprint.of_dataset(seen) for seen in self._looked_at()]
         of += _foreign(method)

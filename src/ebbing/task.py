@@ -24,7 +24,8 @@ class Outputs:
     """What a model says about a batch.
 
     Attributes:
-        logits: (n, classes) unnormalised log-probabilities.
+        logits: (n, classes) unnormalised log-probabilities; those of half precision are held in single precision, as figures
+            are sums and differences of them, and numpy has no bfloat16.
         targets: (n,) int64 labels in [0, classes).
         mask: (n,) bool, the examples that count; None for all.
     """
@@ -32,6 +33,15 @@ class Outputs:
     logits: Tensor
     targets: Tensor
     mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Hold logits in single precision at least."""
+        object.__setattr__(self, "logits", in_single(self.logits))
+
+
+def in_single(values: Tensor) -> Tensor:
+    """Values of half precision in single precision; others, of double precision too, as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32)) if values.is_floating_point() else values
 
 
 def cross_entropy(outputs: Outputs) -> Tensor:

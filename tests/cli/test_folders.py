@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -11,12 +12,18 @@ import pytest
 import torch
 import transformers
 from rich.console import Console
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from architectures import built
-from ebbing.cli.loading import load_weights
+from ebbing.checkpoints import read_record
+from ebbing.cli.loading import dataset_of, load_weights, padding_of
 from ebbing.errors import InputError
-from ebbing.pretrained import Pretrained, is_language_model
+from ebbing.fingerprint import as_plain, of_settings
+from ebbing.methods import Ebb, Retrain
+from ebbing.pretrained import Pretrained, check_folder, is_language_model, weights_in
+from ebbing.request import ForgetRequest
+from ebbing.store import ModelStore
+from ebbing.study import Study
 from ebbing.training import Recipe, Trainer
 
 RECIPE = Recipe(epochs=40, batch_size=16, optimizer="adamw", learning_rate=3e-3)
@@ -123,7 +130,8 @@ def test_a_folder_goes_in_and_a_folder_comes_out(call, here: Path) -> None:
     assert held["made_by"]["settings"]["anchor"] == {
         "type": "Pretrained",
         "folder": str(here / "encoder"),
-        "classes": 2,
+        "classes": None,
+        "like": str(here / "tuned"),
     }
     original = load_file(here / "tuned" / "model.safetensors")
     changed = {n for n, value in load_file(out / "model.safetensors").items() if not torch.equal(value, original[n])}
@@ -261,6 +269,216 @@ def test_outputs_whose_names_end_alike_keep_their_reports_apart(call, here: Path
         assert said.code == 0, said.err
     assert Path("new-1.0.report.json").is_file()
     assert Path("new-1.1.report.json").is_file()
+
+
+def in_parts(folder: Path, out: Path) -> Path:
+    """The model of a folder in several files."""
+    shutil.copytree(folder, out, ignore=shutil.ignore_patterns("*.safetensors", "*.safetensors.json"))
+    Pretrained(str(folder))().save_pretrained(out, max_shard_size="12KB")
+    return out
+
+
+def test_a_model_in_parts_goes_in_and_comes_out_in_parts(call, here: Path, tmp_path: Path) -> None:
+    parts = in_parts(here / "tuned", tmp_path / "parts")
+    assert len(list(parts.glob("model-*.safetensors"))) > 1
+    words = arguments(here, "--method", "fine-tune", "--set", "repair.epochs=1")
+    words[words.index(str(here / "tuned"))] = str(parts)
+    said = call(*words)
+    assert said.code == 0, said.err
+    out = Path("forgotten")
+    assert not (out / "model.safetensors").exists()
+    assert sorted(p.name for p in out.glob("*.safetensors")) == sorted(p.name for p in parts.glob("*.safetensors"))
+    assert max(p.stat().st_size for p in out.glob("*.safetensors")) < 16_000
+    held = read_record(weights_in(out))
+    assert held is not None
+    assert held.forgotten == tuple(range(16))
+    whole, again = (dict(Pretrained(str(f))().named_parameters()) for f in (here / "tuned", parts))
+    assert all(torch.equal(value, again[name]) for name, value in whole.items())
+    changed = dict(Pretrained(str(out))().named_parameters())
+    assert any(not torch.equal(value, changed[name]) for name, value in whole.items())
+    audited = [
+        "audit",
+        "--model",
+        f"hf:{parts}",
+        "--original",
+        str(parts),
+        "--unlearned",
+        "forgotten",
+        "--out",
+        "judged",
+    ]
+    said = call(*audited, *words[words.index("--data") : words.index("--out")])
+    assert said.code == 0, said.err
+    part = sorted(out.glob("*.safetensors"))[1]
+    part.write_bytes(part.read_bytes() + b" ")
+    with pytest.raises(InputError, match="must speak of the weights"):
+        read_record(weights_in(out))
+
+
+def test_a_model_in_parts_of_which_one_is_missing_is_refused(here: Path, tmp_path: Path) -> None:
+    parts = in_parts(here / "tuned", tmp_path / "parts")
+    sorted(parts.glob("*.safetensors"))[0].unlink()
+    with pytest.raises(InputError, match=r"names . files, but \['model-00001"):
+        check_folder(parts)
+    index = parts / "model.safetensors.index.json"
+    for text, says in (("{}", "cannot be read"), ('{"weight_map": {"a": "../a.safetensors"}}', "lie beside it")):
+        index.write_text(text)
+        with pytest.raises(InputError, match=says):
+            check_folder(parts)
+
+
+def bert(kind: str, **more: object) -> torch.nn.Module:
+    """A model of the size of the project's."""
+    config = transformers.BertConfig(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=32, max_position_embeddings=16,
+        **{"vocab_size": 30, **more},
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return getattr(transformers, kind)(config)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [("BertForSequenceClassification", {"num_labels": 5}), ("BertForMaskedLM", {}), ("BertModel", {})]
+)
+def test_a_checkpoint_with_another_head_takes_that_of_the_fine_tuned(here: Path, tmp_path: Path, kind, more) -> None:
+    """As in fine-tuning: class and configuration of the one, weights below the head of the other, a head by the seed."""
+    tuned = tmp_path / "tuned"
+    shutil.copytree(here / "tuned", tuned)
+    config = json.loads((tuned / "config.json").read_text()) | {"pad_token_id": 7, "id2label": {"0": "no", "1": "yes"}}
+    (tuned / "config.json").write_text(json.dumps(config))
+    bert(kind, **more).save_pretrained(tmp_path / "start")
+    trainer = Trainer(Pretrained(str(tmp_path / "start"), like=str(tuned)), RECIPE)
+    one, same, other = (trainer.initial(seed=seed) for seed in (1, 1, 2))
+    assert type(one).__name__ == "BertForSequenceClassification"
+    assert (one.config.pad_token_id, one.config.id2label) == (7, {0: "no", 1: "yes"})
+    begun = load_file(tmp_path / "start" / "model.safetensors")
+    held = {name: begun.get(name, begun.get(name.removeprefix("bert."))) for name in one.state_dict()}
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, same.state_dict()[name]), name
+        if name.startswith("bert.") and not (kind == "BertForMaskedLM" and "pooler" in name):
+            assert torch.equal(value, held[name]), name
+    assert one.classifier.weight.shape == (2, 24)
+    assert not torch.equal(one.classifier.weight, other.classifier.weight)
+
+
+def test_a_language_model_goes_on_from_a_checkpoint_without_head_in_its_own_precision(tmp_path: Path) -> None:
+    config = transformers.GPT2Config(
+        n_embd=8, n_layer=1, n_head=2, vocab_size=20, n_positions=8, bos_token_id=1, eos_token_id=1
+    )
+    transformers.GPT2Model(config).save_pretrained(tmp_path / "start")
+    transformers.GPT2LMHeadModel(config).bfloat16().save_pretrained(tmp_path / "tuned")
+    model = Pretrained(str(tmp_path / "start"), like=str(tmp_path / "tuned"))()
+    assert type(model).__name__ == "GPT2LMHeadModel"
+    assert model.lm_head.weight is model.transformer.wte.weight
+    held = load_file(tmp_path / "start" / "model.safetensors")
+    for name, value in model.transformer.named_parameters():
+        assert torch.equal(value, held[name].bfloat16()), name
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (lambda: bert("BertModel", vocab_size=33), "resize_token_embeddings"),
+        (lambda: transformers.GPT2Model(transformers.GPT2Config(n_embd=8, n_layer=1, n_head=2)), "is of type 'gpt2'"),
+    ],
+)
+def test_a_checkpoint_of_another_base_is_refused(here: Path, tmp_path: Path, model, says) -> None:
+    model().save_pretrained(tmp_path / "start")
+    with pytest.raises(InputError, match=says):
+        Pretrained(str(tmp_path / "start"), like=str(here / "tuned"))()
+
+
+def test_weights_of_something_else_are_refused(here: Path, tmp_path: Path) -> None:
+    shutil.copytree(here / "encoder", tmp_path / "start")
+    save_file({"other.weight": torch.zeros(2)}, tmp_path / "start" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match="are not there"):
+        Pretrained(str(tmp_path / "start"), like=str(here / "tuned"))()
+
+
+def test_a_folder_goes_by_its_content_wherever_it_lies(project: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(project / "encoder", moved)
+    here, there = (Pretrained(str(f), like=str(project / "tuned")) for f in (project / "encoder", moved))
+    assert of_settings([Ebb(anchor=here)]) == of_settings([Ebb(anchor=there)])
+    assert as_plain(here) != as_plain(there)  # what is told says where it was
+    held = load_file(moved / "model.safetensors")
+    name = sorted(held)[0]
+    save_file({**held, name: held[name] + 1}, moved / "model.safetensors", metadata={"format": "pt"})
+    assert of_settings([Ebb(anchor=here)]) != of_settings([Ebb(anchor=there)])
+    assert of_settings(Pretrained(str(project / "encoder"), 2)) != of_settings(Pretrained(str(project / "encoder"), 3))
+
+
+def test_a_stored_result_is_of_the_checkpoint_that_was_there(project: Path, tmp_path: Path, monkeypatch) -> None:
+    """Weights that are exchanged in their place make another result; a folder that is moved does not."""
+    names: dict[str, object] = {}
+    exec(MODULE, names)
+    request = ForgetRequest.from_ids(names["train_set"](), range(16), holdout=names["test_set"]())
+    original, keys = torch.nn.Linear(2, 2), []
+
+    def looked_up(store: ModelStore, key: str, fresh: object) -> None:
+        keys.append(key)
+        raise KeyError
+
+    monkeypatch.setattr(ModelStore, "get", looked_up)
+    for _ in ("as it was", "moved", "exchanged"):
+        folder = project / "encoder" if not keys else tmp_path / "moved"
+        if len(keys) == 1:
+            shutil.copytree(project / "encoder", folder)
+        if len(keys) == 2:
+            bert("BertModel").save_pretrained(folder)
+        methods = {"retrain": Retrain(start=Pretrained(str(folder), like=str(project / "tuned")))}
+        study = Study(trainer=None, request=request, methods=methods, oracles=0, directory=tmp_path, given=original)
+        with pytest.raises(KeyError):
+            study.unlearn("retrain", methods["retrain"], study.given)
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_the_record_of_a_folder_is_written_beside_its_weights(call, here: Path, tmp_path: Path) -> None:
+    for folder in (in_parts(here / "tuned", tmp_path / "parts"), shutil.copytree(here / "tuned", tmp_path / "whole")):
+        (folder / "model.safetensors.json").unlink(missing_ok=True)
+        said = call("fingerprint", "--weights", str(folder), "--data", "mytexts:train_set")
+        assert said.code == 0, said.err
+        held = read_record(weights_in(folder))
+        assert held is not None
+        assert held.records == 160
+
+
+def test_lines_of_tokens_are_data(call, here: Path, tmp_path: Path) -> None:
+    """What a tokenised data set of the datasets library writes by to_json."""
+    names: dict[str, object] = {}
+    exec(MODULE, names)
+    columns, unseen = names["columns"](), names["test_set"]()
+    lines = [{name: columns[name][i] for name in columns.column_names if name != "text"} for i in range(160)]
+    Path("train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    lines = [{name: value.tolist() for name, value in unseen[i].items()} for i in range(120)]
+    Path("unseen.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    words = arguments(here, "--dry-run")
+    words[words.index("mytexts:train_set")], words[words.index("mytexts:test_set")] = "train.jsonl", "unseen.jsonl"
+    said = call(*words)
+    assert said.code == 0, said.err
+    assert "16 ids matched 16 of 160 records" in said.out
+    for name, text, says in (
+        ("train.parquet", "", "must be of JSON lines"),
+        ("nowhere.jsonl", None, "cannot be read"),
+        ("odd.jsonl", '{"a": 1}\n[2]\n', "line 2 has list"),
+        ("other.jsonl", '{"a": 1}\n{"b": 1}\n', r"keys \['a'\], but line 2 has"),
+        ("empty.jsonl", "\n", "at least one record"),
+        ("texts.jsonl", '{"text": "a", "label": 1}\n', "Tokenise"),
+    ):
+        if text is not None:
+            Path(name).write_text(text)
+        words[words.index("--data") + 1] = name
+        said = call(*words)
+        assert said.code == 2, name
+        assert re.search(says, " ".join(said.err.split())), said.err
+
+
+def test_columns_are_filled_up_with_the_padding_token_of_the_folder(here: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"pad_token_id": 7}')
+    Path("two.jsonl").write_text('{"input_ids": [1], "labels": 0}\n{"input_ids": [1, 2], "labels": 1}\n')
+    data = dataset_of("two.jsonl", "--data", pad=padding_of(f"hf:{tmp_path}"))
+    assert data.tensors["input_ids"].tolist() == [[1, 7], [1, 2]]
 
 
 @pytest.mark.parametrize("architecture", ["pipeline", "logging", "BertTokenizer", "NoSuchModel"])

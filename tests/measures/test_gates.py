@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from ebbing.errors import InputError
 from ebbing.measures.gates import rounded
@@ -87,6 +88,16 @@ def test_a_tied_weight_is_rounded_once_and_stays_tied():
     copy = rounded(model, bits=4)
     assert copy["head"].weight is copy["embed"].weight
     assert torch.equal(copy["head"].weight, rounded(model["head"], bits=4).weight)
+
+
+def test_the_linear_layers_of_gpt2_are_rounded_by_their_columns():
+    """Their weights lie the other way round: (in, out)."""
+    turned, layer = Conv1D(6, 4), nn.Linear(4, 6)
+    with torch.no_grad():
+        turned.weight.copy_(torch.randn(4, 6, generator=torch.Generator().manual_seed(0)))
+        layer.weight.copy_(turned.weight.T)
+    assert torch.equal(rounded(turned, bits=4).weight.T, rounded(layer, bits=4).weight)
+    assert not torch.equal(rounded(turned, bits=4).weight, turned.weight)
 
 
 def test_half_precision_keeps_its_type():

@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.utils.data import TensorDataset
 
 import ebbing.methods
+from alike import require_same
 from ebbing.errors import InputError
 from ebbing.fresh import reinitialise
 from ebbing.journal import Journal
@@ -98,11 +99,6 @@ def stepped(model: nn.Module, losses: list[Callable[[nn.Module], Tensor]], **set
         loss(model).backward()
         optimizer.step()
     return model
-
-
-def require_same(found: nn.Module, wanted: nn.Module) -> None:
-    for (name, one), other in zip(found.named_parameters(), wanted.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def kl(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:

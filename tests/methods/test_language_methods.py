@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
+from alike import require_same
 from ebbing.batches import NamedTensors
 from ebbing.errors import InputError
 from ebbing.journal import Journal
@@ -73,11 +74,6 @@ def sgd(model: nn.Module, loss: Callable[[nn.Module], Tensor], steps: int) -> nn
         loss(model).backward()
         optimizer.step()
     return model
-
-
-def require_same(found: nn.Module, wanted: nn.Module) -> None:
-    for (name, one), other in zip(found.named_parameters(), wanted.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def label_likelihood(model: nn.Module, part: slice) -> Tensor:
@@ -199,28 +195,29 @@ def test_a_step_of_rmu_is_that_of_its_formula() -> None:
     torch.testing.assert_close(found[0].weight, start[0].weight - 0.1 * grad_of["weight"], rtol=1e-3, atol=1e-4)
 
 
+def filled(extra: int) -> ForgetRequest:
+    tensors = SAID.dataset.tensors
+    more = {"input_ids": WORDS - 1, "labels": IGNORED}
+    made = {n: functional.pad(t, (0, extra), value=more[n]) for n, t in tensors.items()}
+    mask = functional.pad(torch.ones_like(tensors["input_ids"]), (0, extra))
+    data = NamedTensors(**made, attention_mask=mask)
+    return ForgetRequest.from_ids(data, range(FORGET), holdout=_unseen(extra), task=CausalLM())
+
+
+def _unseen(extra: int) -> NamedTensors:
+    data = texts(8, 1)
+    made = {n: functional.pad(t, (0, extra), value=IGNORED if n == "labels" else 0) for n, t in data.tensors.items()}
+    return NamedTensors(**made, attention_mask=torch.ones(8, LENGTH + extra, dtype=torch.int64))
+
+
+class Masked(Words):
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits; the mask is for the task."""
+        return super().forward(input_ids)
+
+
 def test_padding_does_not_change_what_rmu_does() -> None:
     """The same texts, filled up further with a token whose embedding is large."""
-
-    def filled(extra: int) -> ForgetRequest:
-        tensors = SAID.dataset.tensors
-        more = {"input_ids": WORDS - 1, "labels": IGNORED}
-        made = {n: functional.pad(t, (0, extra), value=more[n]) for n, t in tensors.items()}
-        mask = functional.pad(torch.ones_like(tensors["input_ids"]), (0, extra))
-        data = NamedTensors(**made, attention_mask=mask)
-        return ForgetRequest.from_ids(data, range(FORGET), holdout=_unseen(extra), task=CausalLM())
-
-    def _unseen(extra: int) -> NamedTensors:
-        data = texts(8, 1)
-        made = {
-            n: functional.pad(t, (0, extra), value=IGNORED if n == "labels" else 0) for n, t in data.tensors.items()
-        }
-        return NamedTensors(**made, attention_mask=torch.ones(8, LENGTH + extra, dtype=torch.int64))
-
-    class Masked(Words):
-        def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-            """Logits; the mask is for the task."""
-            return super().forward(input_ids)
 
     method = RMU(layer="middle", repair=replace(STEPS, learning_rate=0.01, max_examples=200))
     found = []
@@ -248,6 +245,64 @@ def test_rmu_reads_channels_of_convolutions_as_features() -> None:
     h = model[0](images.tensors[0][:6]).detach()
     target = moved / 0.1 * 4 / 2 + h.mean((0, 2, 3))
     assert float(target.norm()) == pytest.approx(5.0 * float(h.movedim(1, -1).norm(dim=-1).mean()), rel=1e-3)
+
+
+class Shared(Masked):
+    """A layer that runs twice, as the blocks of ALBERT do."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits."""
+        logits: Tensor = self.head(self.middle(self.middle(self.embedding(input_ids)).tanh()).tanh())
+        return logits
+
+
+def test_a_layer_that_runs_twice_is_read_in_both_runs() -> None:
+    """The bias of the layer goes to c u less the mean of all that it says, over both runs and without padding."""
+    with seeded(3):
+        model = Shared()
+    request = filled(2)
+    found = RMU(
+        layer="middle", retain_weight=0.0, repair=replace(STEPS, epochs=1, max_examples=2 * (RETAIN + FORGET) + FORGET)
+    ).unlearn(model, request, task=CausalLM())
+    batch = request.for_training("forget")[:]
+    counted = batch["attention_mask"].bool()
+    with seeded(3):
+        start = Shared()
+    first = start.middle(start.embedding(batch["input_ids"]))
+    h = torch.cat([first[counted], start.middle(first.tanh())[counted]])  # (2 positions, features)
+    length = 5.0 * float(h.detach().norm(dim=1).mean())
+    gradient = (start.middle.bias - found.middle.bias).detach() / 0.1
+
+    def of(target: Tensor) -> Tensor:
+        return torch.autograd.grad((h - target).square().mean(), start.middle.bias, retain_graph=True)[0]
+
+    # the gradient is affine in the drawn target: solve for it, then it must be as long as the formula says
+    zero = of(torch.zeros(6))
+    slopes = torch.stack([of(row) - zero for row in torch.eye(6)], dim=1)
+    target = torch.linalg.solve(slopes, gradient - zero)
+    assert float(target.norm()) == pytest.approx(length, rel=1e-3)
+    assert bool((target > 0).all())
+
+
+class Idle(Shared):
+    """A layer that does not run, and one that says something of another shape each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.never, self.odd = nn.Linear(6, 6), nn.Identity()
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits."""
+        self.odd(input_ids)
+        return self.odd(super().forward(input_ids, attention_mask))
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"), [("never", "'never' does not run"), ("odd", "'odd' says .* one after the other")]
+)
+def test_a_layer_that_does_not_run_alike_is_refused_by_name(layer: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        RMU(layer=layer).unlearn(Idle(), filled(2), task=CausalLM())
 
 
 def test_rmu_takes_the_block_in_the_middle_of_a_transformer() -> None:

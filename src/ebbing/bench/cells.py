@@ -28,6 +28,7 @@ from ebbing.journal import Journal
 from ebbing.machine import describe
 from ebbing.methods import Unlearner
 from ebbing.methods.unlearner import SAMPLE
+from ebbing.places import Folders
 from ebbing.pool import compute
 from ebbing.request import ForgetRequest
 from ebbing.seen import Seen, see
@@ -38,25 +39,8 @@ REFERENCE = "reference"
 INSIDE = 16  # models whose layers are read and which relearn: that takes longer than most methods
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where things are.
-
-    Attributes:
-        results: the small files of figures.
-        work: weights and what was seen of models; large, and made again where it is missing.
-        data_dir: of image files; None searches for them.
-        command: what the figures say they were made by.
-    """
-
-    results: Path
-    work: Path
-    data_dir: Path | None = None
-    command: str | None = None
-
-    def cell(self, cell: Cell) -> Path:
-        """The figures of a cell."""
-        return self.results / cell.path
+class Places(Folders):
+    """Where things of the leaderboard are."""
 
     def reference(self, task: BenchTask) -> Path:
         """The figures of retrained models among themselves."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ebbing.batches import iterate, size
 from ebbing.bench.cells import INSIDE, Cell, Places, judge_of, trained
@@ -107,10 +108,7 @@ def take_in(
     Raises:
         InputError: if files are missing or do not fit the network, or there is nothing to compare with.
     """
-    if label in METHODS:
-        raise InputError(f"{label!r} is a method of the leaderboard. Call what was made elsewhere by another name.")
-    if not 0 < budget <= 1:
-        raise InputError(f"the budget must be a share of one retraining in (0, 1], but is {budget:g}.")
+    _refuse_label_or_budget(label, budget)
     cell, request = Cell(task, label, DoNothing(), budget), request_of(task, places.data_dir)
     retraining = task.recipe.examples(len(request.retain))
     if examples is not None and examples > budget * retraining:
@@ -118,17 +116,8 @@ def take_in(
             f"{examples:,.0f} examples are more than {budget:.1%} of the {retraining:,} that one retraining processes. Give "
             "the budget that they lie in."
         )
-    path = places.cell(cell)
-    if path.exists() and json.loads(path.read_text(encoding="utf-8"))["method"].get("type") != ELSEWHERE:
-        raise InputError(f"{str(path)!r} holds figures of a method that was run here. Take another label.")
-    missing = [number for number in range(task.models) if not _weights_at(folder, number).is_file()]
-    if missing:
-        raise InputError(
-            f"{str(folder)!r} must hold the weights of {task.models} models, 0.safetensors and so on, but lacks {missing[:5]}."
-        )
-    models = [task.trainer.initial(seed=0) for _ in range(task.models)]
-    for number, model in enumerate(models):  # whatever is wrong with any is found before anything is judged
-        read_weights(_weights_at(folder, number), model)
+    _refuse_figures_of_ours(places.cell(cell))
+    models = _weights_from(folder, task)
     judge, seen = _judge(task, places), []
     for number, model in enumerate(models):
         read = judge.inside is not None and number < INSIDE
@@ -151,6 +140,33 @@ def take_in(
     }
     write_text(places.cell(cell), json.dumps(figures, indent=1) + "\n")
     return cell
+
+
+def _refuse_label_or_budget(label: str, budget: float) -> None:
+    """What is called by the name of ours is refused, and a budget that is none."""
+    if label in METHODS:
+        raise InputError(f"{label!r} is a method of the leaderboard. Call what was made elsewhere by another name.")
+    if not 0 < budget <= 1:
+        raise InputError(f"the budget must be a share of one retraining in (0, 1], but is {budget:g}.")
+
+
+def _refuse_figures_of_ours(path: Path) -> None:
+    """A cell of a method that was run here is not written over."""
+    if path.exists() and json.loads(path.read_text(encoding="utf-8"))["method"].get("type") != ELSEWHERE:
+        raise InputError(f"{str(path)!r} holds figures of a method that was run here. Take another label.")
+
+
+def _weights_from(folder: Path, task: BenchTask) -> list[nn.Module]:
+    """The unlearned models; whatever is wrong with any is found before anything is judged."""
+    missing = [number for number in range(task.models) if not _weights_at(folder, number).is_file()]
+    if missing:
+        raise InputError(
+            f"{str(folder)!r} must hold the weights of {task.models} models, 0.safetensors and so on, but lacks {missing[:5]}."
+        )
+    models = [task.trainer.initial(seed=0) for _ in range(task.models)]
+    for number, model in enumerate(models):
+        read_weights(_weights_at(folder, number), model)
+    return models
 
 
 def _weights_at(folder: Path, number: int) -> Path:

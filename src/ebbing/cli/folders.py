@@ -11,7 +11,7 @@ from ebbing.cli.loading import FOLDER
 from ebbing.cli.methods import recipe_with
 from ebbing.errors import InputError
 from ebbing.methods import Ebb, Repairing, Retrain, RetrainEqualCompute, Unlearner
-from ebbing.pretrained import Pretrained, check_folder, classes_in, is_folder, is_language_model, weights_in
+from ebbing.pretrained import Pretrained, is_folder, weights_in
 from ebbing.training import Recipe
 
 # as most fine-tune; --recipe says otherwise
@@ -58,9 +58,9 @@ def start_of(
         raise InputError("--pretrained is what the model of --hf was fine-tuned from, but --hf is not given.")
     if train_function is not None:
         raise InputError("--train-fn and --pretrained both say how references are retrained. Give one of them.")
-    check_folder(pretrained)
-    classes = None if is_language_model(folder) else classes_in(folder)
-    return Pretrained(str(pretrained), classes), recipe_with(FINE_TUNING, words)
+    start = Pretrained(str(pretrained), like=str(folder))
+    start()  # to find out
+    return start, recipe_with(FINE_TUNING, words)
 
 
 def going_on_from(start: Pretrained | None, recipe: Recipe | None, method: Unlearner) -> Unlearner:

@@ -19,10 +19,11 @@ from ebbing.checkpoints import read_weights
 from ebbing.cli.checks import named_option, noted
 from ebbing.cli.names import find, made
 from ebbing.cli.screen import print_line
+from ebbing.data.columns import is_file_of_columns, read_columns
 from ebbing.data.text import tensors_of_columns
 from ebbing.errors import InputError
 from ebbing.language import CausalLM
-from ebbing.pretrained import Pretrained, is_language_model, weights_in
+from ebbing.pretrained import Pretrained, is_folder, is_language_model, padding_in, weights_in
 from ebbing.task import Classification, Task
 from ebbing.training import seeded
 
@@ -53,19 +54,30 @@ def builder_of(name: str, known: Mapping[str, Any]) -> Callable[[], nn.Module]:
     return build  # type: ignore[no-any-return]
 
 
-def dataset_of(name: str, option: str) -> Dataset[Any]:
+def dataset_of(name: str, option: str, *, pad: int = 0) -> Dataset[Any]:
     """A data set, or what a function without arguments makes: also a pair of arrays or tensors, inputs and labels.
+
+    Columns of the datasets library, or of a file of JSON lines, must be tokenised.
+
+    Args:
+        name: ``pkg.mod:name``, or a file.
+        option: that names it.
+        pad: token that columns of tokens are filled up with.
 
     Raises:
         InputError: if it is nothing of the kind, is empty, or cannot be indexed.
     """
     what = f"{option} {name!r}"
-    found = find(name, {}, option)
+    if is_file_of_columns(name):
+        with named_option(option):
+            found: Any = read_columns(Path(name))
+    else:
+        found = find(name, {}, option)
     if isinstance(found, type) or (not hasattr(found, "__getitem__") and callable(found)):
         found = _called(found, what)
     if hasattr(found, "column_names"):  # of the datasets library
         with named_option(option):
-            found = tensors_of_columns(found)
+            found = tensors_of_columns(found, pad=pad)
     if isinstance(found, (tuple, list)) and len(found) == 2 and all(isinstance(p, (Tensor, np.ndarray)) for p in found):
         inputs, labels = (_tensor(part, what) for part in found)
         if len(inputs) != len(labels):
@@ -84,13 +96,13 @@ def dataset_of(name: str, option: str) -> Dataset[Any]:
     return dataset
 
 
-def datasets_of(named: Mapping[str, str | None], problems: list[str]) -> dict[str, Dataset[Any]]:
-    """The data sets by what they are for, as far as they are named; what is wrong with them is noted."""
+def datasets_of(named: Mapping[str, str | None], problems: list[str], *, pad: int = 0) -> dict[str, Dataset[Any]]:
+    """The data sets by what they are for, as far as they are named, see `dataset_of`; what is wrong with them is noted."""
     found: dict[str, Dataset[Any]] = {}
     for purpose, name in named.items():
         with noted(problems):
             if name is not None:
-                found[purpose] = dataset_of(name, "--" + purpose.replace("_", "-"))
+                found[purpose] = dataset_of(name, "--" + purpose.replace("_", "-"), pad=pad)
     return found
 
 
@@ -164,6 +176,12 @@ def keys_of(name: str, *, records: int) -> list[str]:
     if len(set(texts)) != len(distinct):
         raise InputError(f"{what}: different keys must differ as text in a file, but some do not, such as 1 and '1'.")
     return texts
+
+
+def padding_of(model: str) -> int:
+    """The token that columns are filled up with: that of a folder of the transformers library, 0 for any other model."""
+    folder = Path(model.removeprefix(FOLDER))
+    return padding_in(folder) if model.startswith(FOLDER) and is_folder(folder) else 0
 
 
 def task_of(name: str | None, *, model: str = "") -> Task:

@@ -18,7 +18,7 @@ from ebbing.batches import size
 from ebbing.battery import Level
 from ebbing.checkpoints import WeightsRecord, read_record
 from ebbing.cli.checks import arguments_as_options, check_file, device_named, named_option, noted, raise_all
-from ebbing.cli.loading import builder_of, datasets_of, keys_of, load_weights, task_of
+from ebbing.cli.loading import builder_of, datasets_of, keys_of, load_weights, padding_of, task_of
 from ebbing.cli.names import nearest
 from ebbing.cli.screen import print_line
 from ebbing.errors import InputError
@@ -100,7 +100,10 @@ def prepare(options: OwnOptions, problems: list[str]) -> Own:
     with noted(problems):
         build = builder_of(options.model, {})
     named = {"data": options.data, "holdout": options.holdout, "matched": options.matched}
-    datasets = datasets_of(named | {"training_view": options.training_view}, problems)
+    pad = 0
+    with noted(problems):
+        pad = padding_of(options.model)
+    datasets = datasets_of(named | {"training_view": options.training_view}, problems, pad=pad)
     with noted(problems):
         task = task_of(options.task, model=options.model)
     with noted(problems):

@@ -12,6 +12,7 @@ from ebbing.cli.loading import dataset_of
 from ebbing.cli.screen import make_console, print_line
 from ebbing.errors import InputError
 from ebbing.inspection import require_steady
+from ebbing.pretrained import is_folder, padding_in, weights_in
 
 
 def write_fingerprint(*, weights: Path, data: str, training_seconds: float | None) -> None:
@@ -21,10 +22,12 @@ def write_fingerprint(*, weights: Path, data: str, training_seconds: float | Non
         InputError: if the data cannot be named, or a record says otherwise.
     """
     problems: list[str] = []
+    weights = weights_in(weights)
     with noted(problems):
         check_file(weights, "--weights")
     with noted(problems):
-        dataset = dataset_of(data, "--data")
+        pad = padding_in(weights.parent) if is_folder(weights.parent) else 0
+        dataset = dataset_of(data, "--data", pad=pad)
     raise_all(problems)
     require_steady(dataset, name="data")
     named = fingerprint.of_dataset(dataset)

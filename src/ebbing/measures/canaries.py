@@ -132,9 +132,9 @@ def gaussian_canary_score(
                     "the model must let gradients through to its inputs, but its output has none. Take it out of "
                     "torch.no_grad and do not detach, or judge these canaries by their outputs."
                 )
-            slopes.append(slope.flatten(1).cpu().numpy().astype(np.float64))
+            slopes.append(slope.flatten(1).double().cpu().numpy())
     g = -np.concatenate(slopes)  # (n, values) along the gradient of the loss
-    xi = noise.detach().flatten(1).cpu().numpy().astype(np.float64)
+    xi = noise.detach().flatten(1).double().cpu().numpy()
     length = np.linalg.norm(g, axis=1)
     scores = np.full(len(g), np.nan)
     np.divide((g * xi).sum(axis=1), noise_sd * length, out=scores, where=length > 0)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ebbing.errors import InputError
+from ebbing.units.kinds.kind import is_transposed, out_axis
 
 ROUNDED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 FEWEST, MOST = 2, 8  # bits
@@ -21,7 +22,7 @@ def rounded(model: Model, *, bits: int) -> Model:
 
     Unlearning that moves weights less than half a step of the grid is undone by rounding: the copy is then the rounded
     original. Observe the copy and judge it as any other model. For each output channel c of a linear or convolutional
-    layer, with weights W_c,
+    layer, with weights W_c (of GPT-2 a column, as the transformers library lays its linear layers out),
 
         scale_c = max abs(W_c) / (2^(bits - 1) - 1)
         W'_c = scale_c * round(W_c / scale_c)
@@ -49,7 +50,7 @@ def rounded(model: Model, *, bits: int) -> Model:
             f"`bits` must be a whole number from {FEWEST} to {MOST}, but is {bits!r}. 8 and 4 are what models are deployed in."
         )
     copy = deepcopy(model)
-    layers = {name: layer for name, layer in copy.named_modules() if isinstance(layer, ROUNDED)}
+    layers = {n: layer for n, layer in copy.named_modules() if isinstance(layer, ROUNDED) or is_transposed(layer)}
     if not layers:
         raise InputError(
             f"a model must have a linear or convolutional layer to be rounded, but {type(model).__name__} has none. Round "
@@ -70,8 +71,11 @@ def rounded(model: Model, *, bits: int) -> Model:
             f"weights must be finite to be rounded, but those of {broken[:3]} are not. Leave the model out."
         )
     with torch.no_grad():
-        for weight in {id(weight): weight for weight in weights.values()}.values():  # a tied weight once
-            weight.copy_(_on_grid(weight, levels=2 ** (bits - 1) - 1))
+        for name, weight in {
+            id(weight): (name, weight) for name, weight in weights.items()
+        }.values():  # a tied one once
+            channels = weight.movedim(out_axis(layers[name]), 0)  # a view
+            channels.copy_(_on_grid(channels, levels=2 ** (bits - 1) - 1))
     return copy
 
 

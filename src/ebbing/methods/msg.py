@@ -13,7 +13,7 @@ from ebbing.errors import InputError
 from ebbing.methods.repair import Repairing
 from ebbing.methods.unlearner import Run
 from ebbing.request import ForgetRequest
-from ebbing.task import evaluation_mode
+from ebbing.task import evaluation_mode, in_single
 from ebbing.training import Recipe
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -97,7 +97,7 @@ class MSG(Repairing):
         retain = run.request.retain
         count = min(len(run.request.forget), len(retain))
         some = Subset(retain, torch.randperm(len(retain), generator=run.generator)[:count].tolist())
-        pulls = [torch.zeros_like(w) for w in weights]
+        pulls = [in_single(torch.zeros_like(w)) for w in weights]
         with evaluation_mode(model):
             for data, sign in ((some, 1.0), (run.request.forget, -1.0)):
                 for batch in iterate(data, batch_size=self.batch_size):

@@ -30,7 +30,8 @@ class RMU(Repairing):
     al., arXiv 2403.03218; c that goes by the length of h: Dang et al., arXiv 2408.06223.
 
     Attributes:
-        layer: name of the module whose output is h, of shape (..., features); None for the block in the middle of a
+        layer: name of the module whose output is h, of shape (..., features), of all its runs where it runs several times in
+            a forward pass (layers that share their weights, as in ALBERT); None for the block in the middle of a
             transformer, or the layer in the middle of any other model.
         steering: see above, > 0.
         retain_weight: w, >= 0.
@@ -67,9 +68,9 @@ class RMU(Repairing):
 
         def loss(outputs: Outputs, batch: Any) -> Tensor:
             nonlocal target
-            kept = said.pop()
+            kept = _taken(said, name)
             going_batch = beside.forward()[1]
-            going = said.pop()
+            going = _taken(said, name)
             before = self._original(original, name, batch, run)
             if target is None:
                 start = self._original(original, name, going_batch, run)
@@ -96,7 +97,7 @@ class RMU(Repairing):
         said: list[Tensor] = []
         with evaluation_mode(original), _listening(original, name, said):
             run.journal.advance(len(run.task.forward(original, batch).targets))
-        return torch.cat(said)
+        return _taken(said, name)
 
 
 @contextmanager
@@ -114,6 +115,22 @@ def _listening(model: nn.Module, name: str, said: list[Tensor]) -> Iterator[None
         handle.remove()
 
 
+def _taken(said: list[Tensor], name: str) -> Tensor:
+    """(runs * examples, ..., features) all that a layer said in one forward pass; the list is empty then.
+
+    Raises:
+        InputError: if it did not run, or says something of another shape each time that it runs.
+    """
+    runs, said[:] = list(said), []
+    if not runs or len({one.shape for one in runs}) > 1:
+        found = f"says {[tuple(one.shape) for one in runs]} one after the other" if runs else "does not run"
+        raise InputError(
+            f"`layer` must name a module that runs in a forward pass and says something of the same shape each time, but "
+            f"{name!r} {found}. Name another."
+        )
+    return torch.cat(runs)
+
+
 def _middle(model: nn.Module, run: Run) -> str:
     """The block in the middle of a transformer: what is around an attention; else the layer in the middle."""
     attentions = [group.name.rpartition(":")[0] for group in KINDS["heads"].find(model)]
@@ -128,5 +145,7 @@ def _mean_square(gap: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _counted(said: Tensor, mask: Tensor | None) -> Tensor:
-    """What a layer says without padding: where it is (examples, positions, features), the positions of the mask."""
-    return said if mask is None or said.shape[:2] != mask.shape else said[mask.to(said.device)]
+    """What a layer says without padding: where it is (runs * examples, positions, features), the positions of the mask."""
+    if mask is None or said.shape[1:2] != mask.shape[1:] or len(said) % len(mask):
+        return said
+    return said[mask.repeat(len(said) // len(mask), 1).to(said.device)]

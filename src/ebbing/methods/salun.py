@@ -12,7 +12,7 @@ from ebbing.errors import InputError
 from ebbing.methods.random_labels import RandomLabels
 from ebbing.methods.unlearner import Run
 from ebbing.request import ForgetRequest
-from ebbing.task import evaluation_mode
+from ebbing.task import evaluation_mode, in_single
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class SalUn(RandomLabels):
     def salient(self, model: nn.Module, run: Run) -> dict[str, Tensor]:
         """1 for the chosen weights and 0 for the others, by the name of the parameter and in its shape."""
         weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        sums = {n: torch.zeros_like(p) for n, p in weights.items()}
+        sums = {n: in_single(torch.zeros_like(p)) for n, p in weights.items()}
         with evaluation_mode(model):
             for batch in iterate(run.request.forget, batch_size=self.batch_size):
                 with torch.enable_grad():
@@ -70,4 +70,4 @@ class SalUn(RandomLabels):
         mask = torch.zeros_like(saliency)
         mask[saliency.argsort(descending=True, stable=True)[: int(self.share * len(saliency))]] = 1.0
         parts = torch.split(mask, [total.numel() for total in sums.values()])
-        return {n: part.reshape(p.shape) for (n, p), part in zip(weights.items(), parts, strict=True)}
+        return {n: part.reshape(p.shape).to(p.dtype) for (n, p), part in zip(weights.items(), parts, strict=True)}

@@ -11,6 +11,7 @@ from ebbing.methods.unlearner import Run, Unlearner
 from ebbing.request import ForgetRequest
 from ebbing.task import evaluation_mode
 from ebbing.units import LAYERS, bake, find_units
+from ebbing.units.fitness import rounding_of
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Temperature(Unlearner):
             bake(model, [output], {output.name: torch.full((output.size,), self.factor)})
             found = run.task.forward(model, batch).logits
         run.journal.advance(2 * len(wanted))
-        if not torch.allclose(found, wanted, rtol=1e-3, atol=1e-4):
+        rounding = rounding_of(model)
+        near = max(1e-4, rounding * float(wanted.abs().max()))
+        if not torch.allclose(found, wanted, rtol=max(1e-3, rounding), atol=near):
             raise InputError(f"temperature needs the model's last layer to be its logits, but {output.name!r} is not.")
         return model

@@ -23,6 +23,7 @@ from ebbing.machine import describe
 from ebbing.methods import ForgettingNetwork
 from ebbing.models import authors_cnn, paper_cnn
 from ebbing.paper.grid import VARIANTS, Cell, Problem
+from ebbing.places import Folders
 from ebbing.pool import compute
 from ebbing.request import ForgetRequest
 from ebbing.seen import Seen, see
@@ -36,25 +37,8 @@ NETWORKS = {"paper-cnn": paper_cnn, "authors-cnn": authors_cnn}
 TASK = Classification()
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where things are.
-
-    Attributes:
-        results: the small files of figures.
-        work: weights and what was seen of models; large, and made again where it is missing.
-        data_dir: of the IDX files; None searches for them.
-        command: what the figures say they were made by.
-    """
-
-    results: Path
-    work: Path
-    data_dir: Path | None = None
-    command: str | None = None
-
-    def cell(self, cell: Cell) -> Path:
-        """The figures of a cell."""
-        return self.results / cell.path
+class Places(Folders):
+    """Where things of the paper's experiments are."""
 
     def seen(self, problem: Problem, number: int, role: str = "retrained") -> Path:
         """What was seen of a retrained model, or of an original."""
