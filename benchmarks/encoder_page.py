@@ -5,15 +5,14 @@ python benchmarks/encoder_page.py [--check]
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ebbing.files import write_text
+from pages import write_or_check
+
 from ebbing.paper.tables import markdown
 
 ROOT = Path(__file__).parent.parent
@@ -37,14 +36,8 @@ HEAD = (
 
 
 def main() -> None:
-    """Write the page, or compare it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is another")
-    page = built(json.loads(FIGURES.read_text(encoding="utf-8")))
-    if not parser.parse_args().check:
-        write_text(PAGE, page)
-    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:
-        sys.exit(f"{PAGE.name} is not what the file says. Run python benchmarks/encoder_page.py.")
+    """Write the page, or check it."""
+    write_or_check({PAGE: built(json.loads(FIGURES.read_text(encoding="utf-8")))})
 
 
 def built(found: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ python benchmarks/layers_page.py --check   # exit 1 where they are not what the 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from typing import Any
 from ablations import DEPTHS, ON_IMAGES
 from ablations import RESULTS as ABLATIONS
 from layers import RESULTS, STUDIES
+from pages import write_or_check
 
 from ebbing.bench.plots import draw_board
 from ebbing.bench.tables import Board, read_boards
-from ebbing.files import write_text
 from ebbing.paper.tables import markdown
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -28,14 +27,7 @@ HEAD = ("variant", "M", "drift of D_f", "forget, %", "retain, %", "holdout, %", 
 
 def main() -> None:
     """Write the pages, or check them."""
-    made = built()
-    if "--check" in sys.argv[1:]:
-        stale = [p.name for p, t in made.items() if not p.exists() or p.read_text(encoding="utf-8") != t]
-        if stale:
-            sys.exit(f"Not what results/ says: {', '.join(stale)}. Run python benchmarks/layers_page.py.")
-        return
-    for path, content in made.items():
-        write_text(path, content)
+    write_or_check(built())
 
 
 def built() -> dict[Path, str]:
