@@ -20,8 +20,8 @@ NEVER = FixedRate(float("inf"))
 
 
 def build() -> nn.Module:
-    """16 patches of 2 x 2 pixels, two blocks."""
-    return VisionTransformer(size=8, patch=2, width=32, layers=2, heads=4, hidden=64)
+    """4 patches of 4 x 4 pixels, two blocks."""
+    return VisionTransformer(size=8, patch=4, width=32, layers=2, heads=4, hidden=64)
 
 
 def by(ranking: Ranking) -> eb.Ebb:
