@@ -53,6 +53,7 @@ ADAPTIVE, REFEREES = 6, 20
 METHODS: Mapping[str, eb.Unlearner] = {
     "do-nothing": eb.DoNothing(),
     "ebb": eb.Ebb(),
+    "ebb-peak-1": eb.Ebb(peak=1.0),  # the default peaks at ten times the training's rate, which here is a peak itself
     "forgetting-network": eb.ForgettingNetwork(turns=2),
     "fine-tune": eb.FineTune(),
     "neg-grad-plus": eb.NegGradPlus(),
@@ -157,10 +158,11 @@ def among_themselves(
 
 
 def accuracies(model: Seen, own: Field, gone: set[int]) -> dict[str, float]:
-    """On what stays, and on unseen records."""
+    """On what stays, on that part of it whose labels are not wrong, and on unseen records."""
     stays = [i for i in range(own.n) if i not in gone]
     return {
         "retain": round(float(model["train right"][stays].mean()), 5),
+        "rightly labelled": round(float(model["train right"][[i for i in stays if not own.wrong[i]]].mean()), 5),
         "holdout": round(float(model["holdout right"].mean()), 5),
     }
 
@@ -433,9 +435,8 @@ def main() -> None:
         print("retrained", *job, flush=True)
     make_reference(places)
     cells = [(label, seed) for label in labels for seed in range(N)]
-    for cell, _ in compute(
-        walk_through, places, [c for c in cells if not walk_path(places, c, "json").exists()], workers=options.workers
-    ):
+    missing_cells = [cell for cell in cells if not walk_path(places, cell, "json").exists()]
+    for cell, _ in compute(walk_through, places, missing_cells, workers=options.workers):
         print(*cell, flush=True)
         if cell[0] != "sisa":
             make_cell(places, cell)
@@ -443,9 +444,8 @@ def main() -> None:
         make_cell(places, cell)
     if task.checked is not None:
         return
-    others = [
-        (kind, label) for kind in ("adaptive", "orders") for label in labels if (kind, label) != ("orders", "sisa")
-    ]
+    others = [(kind, label) for kind in ("adaptive", "orders") for label in labels if label != "sisa"]
+    others += [("adaptive", label) for label in labels if label == "sisa"]
     others = [job for job in others if not (places.results / f"{job[0]}-{job[1]}.json").exists()]
     for other, _ in compute(make_other, places, others, workers=options.workers):
         print(*other, flush=True)

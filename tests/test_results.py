@@ -32,6 +32,12 @@ def test_the_page_on_the_language_model_is_built_from_the_files() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_page_on_a_stream_is_built_from_the_files() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "stream_page.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_page_on_the_paper_is_built_from_the_files() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "reproduction_page.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -47,6 +47,7 @@ def test_re_emergence_is_the_most_that_a_later_step_is_above_the_first(memory: n
 def test_what_sinks_has_not_come_back_and_models_are_taken_one_by_one() -> None:
     sinking = np.array([[2.0, NAN], [1.5, 3.0], [1.0, 4.5]])
     assert re_emergence(sinking).tolist() == [-0.5, 1.5]
+    assert re_emergence(np.array([[-9.0, 2.0], [0.5, 3.0]]), least=0.0).tolist() == [0.5, 1.0]
     assert re_emergence(np.stack([sinking, -sinking])).tolist() == [[-0.5, 1.5], [1.0, -1.5]]
     with pytest.raises(InputError, match=r"\(\.\.\., steps, requests\), but has \(3,\)"):
         re_emergence(np.zeros(3))

@@ -32,12 +32,16 @@ def utility_drift(lost: np.ndarray) -> float:
     return float((steps * values[known]).sum() / (steps**2).sum())
 
 
-def re_emergence(memory: np.ndarray) -> np.ndarray:
+def re_emergence(memory: np.ndarray, *, least: float = -np.inf) -> np.ndarray:
     """The most any later step raises the memory of a request over what it was when it was processed.
+
+    A record that was over-forgotten, M below 0, and later is where retraining leaves it has been raised too, though nothing
+    of it came back: with ``least`` 0 it is not counted.
 
     Args:
         memory: (..., steps, requests) memory M, see `ebbing.measures.figures`; NaN before a request is processed, and where it
             was not measured. What is counted from is the first step with a figure.
+        least: what is counted from is at least this.
 
     Returns:
         (..., requests); > 0 where a later step brought something back, NaN for a request with no later figure.
@@ -51,7 +55,7 @@ def re_emergence(memory: np.ndarray) -> np.ndarray:
     steps = values.shape[-2]
     known = np.isfinite(values)
     first = known.argmax(axis=-2)[..., None, :]  # (..., 1, requests)
-    begun = np.take_along_axis(values, first, axis=-2)
+    begun = np.maximum(np.take_along_axis(values, first, axis=-2), least)
     later = known & (np.arange(steps)[:, None] > first)
     most = np.where(later, values, -np.inf).max(axis=-2)
     return np.where(later.any(axis=-2), most - begun.squeeze(-2), np.nan)
@@ -120,4 +124,5 @@ def cumulative_cost(spent: np.ndarray, retraining: np.ndarray) -> np.ndarray:
         [0.2, 0.2, 0.15]
     """
     whole = np.cumsum(np.asarray(retraining, dtype=np.float64))
-    return np.divide(np.cumsum(spent), whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    shares: np.ndarray = np.divide(np.cumsum(spent), whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return shares
