@@ -48,7 +48,10 @@ N, FIRST_RETRAINED = 5, 1000
 BUDGET = 0.2  # the library's default
 TASK = eb.Classification()
 SHARDING = eb.Sharding(shards=5, slices=4)
-ADAPTIVE, REFEREES = 6, 20
+ADAPTIVE, REFEREES = (
+    5,
+    24,
+)  # requests; models that tell what is known of records by who never saw them: at least one for each
 
 METHODS: Mapping[str, eb.Unlearner] = {
     "do-nothing": eb.DoNothing(),
@@ -444,7 +447,7 @@ def main() -> None:
         make_cell(places, cell)
     if task.checked is not None:
         return
-    others = [(kind, label) for kind in ("adaptive", "orders") for label in labels if label != "sisa"]
+    others = [(kind, label) for label in labels if label != "sisa" for kind in ("adaptive", "orders")]
     others += [("adaptive", label) for label in labels if label == "sisa"]
     others = [job for job in others if not (places.results / f"{job[0]}-{job[1]}.json").exists()]
     for other, _ in compute(make_other, places, others, workers=options.workers):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset, Subset
 
-from ebbing import fingerprint
+from ebbing import __version__, fingerprint
 from ebbing.batches import size
 from ebbing.errors import InputError
 from ebbing.journal import Journal
@@ -44,9 +44,10 @@ class ShardedEnsemble(nn.Module):
     """One network for each shard of the training data; what it says is the mean of their probabilities.
 
     The ensemble owns a folder of checkpoints: ``shard-SS/slice-RR-KEY.safetensors``, the weights after each stage of each
-    shard's training. The key has everything in it that the weights were made from (network, recipe, task, seed, the
-    records and the stages before), and each file a digest of its weights: a checkpoint is never taken for another, and a
-    damaged one is made again. What was interrupted goes on where it stopped.
+    shard's training. The key has everything in it that may change a bit of the weights (network, recipe, task, seed, the
+    records and the stages before, threads, versions of ebbing and torch), and each file a digest of its weights: a checkpoint
+    is never taken for another, and one that is damaged, or from another version, is made again. What was interrupted goes on
+    where it stopped.
 
     After Bourtoule et al., arXiv 1912.03817; the aggregation is the mean of probabilities.
 
@@ -187,7 +188,7 @@ class ShardedEnsemble(nn.Module):
         own = sorted({line for module in initial.modules() for line in fingerprint.source_of(type(module))})
         task = [fingerprint.as_plain(self.trainer.task), fingerprint.source_of(type(self.trainer.task))]
         about = [fingerprint.as_plain(self.stage_recipe), self.seed, self.trainer.device]
-        versions = [torch.get_num_threads(), torch.__version__]
+        versions = [torch.get_num_threads(), torch.__version__, __version__]
         return fingerprint.of_settings([fingerprint.of_model(initial), own, task, about, versions])
 
     def _initial(self, shard: int) -> nn.Module:
