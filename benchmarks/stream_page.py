@@ -253,11 +253,12 @@ def _reached(told: Sequence[Told]) -> str:
     """What was to be reached, and by whom."""
     rows = []
     for one in told:
-        near = [abs(float(np.mean(one.gap(split)[:, -1]))) <= POINTS for split in ("retain", "holdout")]
+        gaps = [one.gap(split)[:, -1] for split in ("retain", "holdout")]
+        near = [f"{_holds(abs(float(gap.mean())) <= POINTS)} ({_points(gap)})" for gap in gaps]
         back = [one.exact or one.outside(least)[0] == 0 for least in (-np.inf, 0.0)]
         same, free = one.repeats()
-        reached = [*near, *back, same == free, statistics.fmean(one.costs()) <= COST]
-        rows.append([f"`{one.label}`", *map(_holds, reached)])
+        rest = [*back, same == free, statistics.fmean(one.costs()) <= COST]
+        rows.append([f"`{one.label}`", *near, *map(_holds, rest)])
     head = ["method", "retain within .5 points", "holdout within .5 points", "no re-emergence outside"]
     head += ["none outside, from 0", "repeats change nothing", "cost at most 25 %"]
     text = "What was to be reached after 20 requests, by the means over originals:"
