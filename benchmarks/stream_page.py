@@ -346,10 +346,12 @@ def _made(references: Mapping[str, Figures]) -> str:
         f"{statistics.median(s['seconds'] for s in r['steps']):.0f} s ({TASKS[name].partition(',')[0]})"
         for name, r in references.items()
     )
+    missing = [TASKS[name] for name in TASKS if name not in references]
+    rest = f" Not made yet: {' and '.join(missing)}." if missing else ""
     return (
         f"`{facts['command']} --task digits`; originals with seeds 0 to 4, retrained models with 1000 to 1004; {versions}; "
         f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['platform']}, processes of one thread. One retraining took "
-        f"{took} beside other work. Rows are added as they are made; those that are missing were not made yet."
+        f"{took} beside other work. Rows are added as they are made; those that are missing were not made yet.{rest}"
     )
 
 
