@@ -14,9 +14,11 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # Each may import those before it and itself. `executors` is a place kept for later.
 LAYERS = (
-    *("errors", "machine", "files", "allocator", "compiled", "fresh", "batches", "fingerprint", "checkpoints"),
+    *("errors", "machine", "files", "allocator", "sharding", "planning", "compiled"),
+    *("fresh", "batches", "fingerprint", "checkpoints"),
     *("ids", "inspection", "pretrained"),
-    *("task", "language", "unseen", "planted", "request", "journal", "training", "preflight", "pool", "store"),
+    *("task", "language", "unseen", "planted", "request", "journal", "training", "preflight", "pool"),
+    *("store", "ensemble"),
     *("units", "curves", "rankings", "rates", "law", "methods", "sabotage", "models", "data"),
     *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "pictures", "bank"),
     *("report", "verdict", "evidence", "facts", "auditing"),

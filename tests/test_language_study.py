@@ -67,6 +67,7 @@ WORDS_OF_REFUSAL = {
     methods.PruneReinit: "a Linear or convolutional layer",
     methods.RandomLabels: "wrong labels",
     methods.SalUn: "wrong labels",
+    methods.SISA: "ShardedEnsemble",
 }
 
 

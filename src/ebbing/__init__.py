@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ebbing.bank import OracleBank as OracleBank
     from ebbing.checkpoints import read_weights as read_weights
     from ebbing.checkpoints import write_weights as write_weights
+    from ebbing.ensemble import ShardedEnsemble as ShardedEnsemble
     from ebbing.errors import DataNotFoundError as DataNotFoundError
     from ebbing.errors import InputError as InputError
     from ebbing.journal import Journal as Journal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ebbing.methods import NPO as NPO
     from ebbing.methods import RMU as RMU
     from ebbing.methods import SCRUB as SCRUB
+    from ebbing.methods import SISA as SISA
     from ebbing.methods import SSD as SSD
     from ebbing.methods import BadTeacher as BadTeacher
     from ebbing.methods import CFk as CFk
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from ebbing.observations import observe as observe
     from ebbing.pretrained import Pretrained as Pretrained
     from ebbing.request import ForgetRequest as ForgetRequest
+    from ebbing.sharding import Sharding as Sharding
     from ebbing.task import BinaryClassification as BinaryClassification
     from ebbing.task import Classification as Classification
     from ebbing.task import Task as Task
@@ -64,6 +67,7 @@ _HOMES = {
     "auditing": ("AuditReport", "audit"),
     "bank": ("OracleBank",),
     "checkpoints": ("read_weights", "write_weights"),
+    "ensemble": ("ShardedEnsemble",),
     "errors": ("DataNotFoundError", "InputError"),
     "journal": ("Journal", "RunRecord"),
     "language": ("CausalLM",),
@@ -89,6 +93,7 @@ _HOMES = {
         "Retrain",
         "RetrainEqualCompute",
         "SCRUB",
+        "SISA",
         "SSD",
         "SalUn",
         "SelectivePruning",
@@ -100,6 +105,7 @@ _HOMES = {
     "observations": ("Observations", "observe"),
     "pretrained": ("Pretrained",),
     "request": ("ForgetRequest",),
+    "sharding": ("Sharding",),
     "task": ("BinaryClassification", "Classification", "Task"),
     "training": ("OwnTrainer", "Recipe", "Trainer"),
     "verdict": ("Verdict",),

@@ -232,18 +232,27 @@ def run_model(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
                 f"a batch must be (inputs, labels), but {parts}. Pass a Task of your own for other batches."
             )
         inputs, targets = batch
-    if isinstance(inputs, Mapping):
-        inputs = {k: v.to(device) for k, v in inputs.items()}
-        raw = model(**inputs) if _takes(type(model).forward, frozenset(inputs)) else model(inputs)
-    else:
-        raw = model(inputs.to(device))
+    there = {k: v.to(device) for k, v in inputs.items()} if isinstance(inputs, Mapping) else inputs.to(device)
+    return logits_of(model, there), targets.to(device)
+
+
+def logits_of(model: nn.Module, inputs: Any) -> Tensor:
+    """What a model returns for inputs on its device: a tensor, the first of a tuple or list, or what is called ``logits``.
+
+    A dict of inputs is passed as keywords where the model's ``forward`` takes them, else as it is.
+
+    Raises:
+        InputError: if the output is of no such form.
+    """
+    keywords = isinstance(inputs, Mapping) and _takes(type(model).forward, frozenset(inputs))
+    raw = model(**inputs) if keywords else model(inputs)
     logits = raw.logits if hasattr(raw, "logits") else raw[0] if isinstance(raw, (tuple, list)) else raw
     if not isinstance(logits, Tensor):
         raise InputError(
             f"the model must return logits, a tuple that begins with them, or an object with .logits, but returned a "
             f"{type(raw).__name__}. Pass a Task of your own for another kind of output."
         )
-    return logits, targets.to(device)
+    return logits
 
 
 @lru_cache(maxsize=64)

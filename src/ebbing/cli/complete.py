@@ -38,6 +38,7 @@ METHODS = (
     "scrub:rewind",
     "selective-pruning",
     "sim-npo",
+    "sisa",
     "ssd",
     "task-vector",
     "temperature",

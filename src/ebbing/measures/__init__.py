@@ -24,6 +24,14 @@ from ebbing.measures.memory import Figures, Reference, bootstrap_memory, figures
 from ebbing.measures.per_example import RiskierShare, per_example_auc, share_riskier, worst_decile_auc
 from ebbing.measures.rmia import rmia
 from ebbing.measures.salun_mia import salun_mia
+from ebbing.measures.streams import (
+    cumulative_cost,
+    distance,
+    order_sensitivity,
+    re_emergence,
+    re_emergence_bands,
+    utility_drift,
+)
 from ebbing.measures.tug_of_war import share_removed, tug_of_war
 from ebbing.measures.u_lira import LikelihoodRatioAttack, u_lira_efficacy, u_lira_privacy
 
@@ -48,6 +56,8 @@ __all__ = [
     "calibration_gap",
     "canary_power",
     "canary_test",
+    "cumulative_cost",
+    "distance",
     "expected_calibration_error",
     "figures",
     "floor_of",
@@ -66,9 +76,12 @@ __all__ = [
     "linear_cka",
     "matched_offset",
     "mean_interval",
+    "order_sensitivity",
     "per_example_auc",
     "prediction_agreement",
     "prediction_band",
+    "re_emergence",
+    "re_emergence_bands",
     "rmia",
     "rounded",
     "salun_mia",
@@ -81,6 +94,7 @@ __all__ = [
     "u_lira_efficacy",
     "u_lira_privacy",
     "upper_band",
+    "utility_drift",
     "worst_decile_auc",
     "zero_retrain_forgetting",
 ]

@@ -23,6 +23,7 @@ from ebbing.methods.rmu import RMU
 from ebbing.methods.salun import SalUn
 from ebbing.methods.scrub import SCRUB
 from ebbing.methods.selective_pruning import SelectivePruning
+from ebbing.methods.sisa import SISA
 from ebbing.methods.ssd import SSD
 from ebbing.methods.task_vector import TaskVector
 from ebbing.methods.temperature import Temperature
@@ -35,6 +36,7 @@ __all__ = [
     "NPO",
     "RMU",
     "SCRUB",
+    "SISA",
     "SSD",
     "BadTeacher",
     "CFk",

@@ -56,6 +56,15 @@ BIBLIOGRAPHY: Mapping[str, Reference] = {
         1998,
         {"howpublished": "UCI Machine Learning Repository", "doi": "10.24432/C50P49"},
     ),
+    "bourtoule2021machine": _paper(
+        "Machine Unlearning",
+        "Lucas Bourtoule, Varun Chandrasekaran, Christopher A. Choquette-Choo, Hengrui Jia, Adelin Travers, Baiwu Zhang, "
+        "David Lie, Nicolas Papernot",
+        2021,
+        arxiv="1912.03817",
+        venue="IEEE Symposium on Security and Privacy",
+        doi="10.1109/SP40001.2021.00019",
+    ),
     "cadet2024deep": _paper(
         "Deep Unlearn: Benchmarking Machine Unlearning",
         "Xavier F. Cadet, Anastasia Borovykh, Mohammad Malekzadeh, Sara Ahmadi-Abhari, Hamed Haddadi",

@@ -45,6 +45,7 @@ METHODS: Mapping[str, Source] = {
     "Retrain": Source(own="what unlearning is measured by, a control"),
     "RetrainEqualCompute": Source(own="a control"),
     "SCRUB": Source(("kurmanji2023unbounded", "hinton2015distilling")),
+    "SISA": Source(("bourtoule2021machine",), own="probabilities are averaged, not votes"),
     "SSD": Source(("foster2024fast",)),
     "SalUn": Source(("fan2024salun",)),
     "SelectivePruning": Source(("pochinkov2024dissecting",), own="activity before the nonlinearity"),

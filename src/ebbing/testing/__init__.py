@@ -7,6 +7,7 @@ a convolutional network with batch normalisation and dropout whose data set is n
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -35,6 +36,7 @@ from ebbing.testing.problems import (
     differing,
     guarded,
     hooks,
+    in_use,
     problems,
     random_state_kept,
     require,
@@ -46,7 +48,7 @@ from ebbing.units import find_units
 __all__ = ["ContractError", "check_attack", "check_curve", "check_ranking", "check_rate", "check_unlearner"]
 
 
-def check_unlearner(method: Unlearner) -> None:
+def check_unlearner(method: Unlearner, *, model_for: Callable[[Problem], nn.Module] | None = None) -> None:
     """Check an unlearning method: what `Unlearner` promises, on two small models.
 
     The model passed in is bitwise untouched (parameters, buffers, gradients, mode, hooks, ``requires_grad``), and so
@@ -58,6 +60,8 @@ def check_unlearner(method: Unlearner) -> None:
     Args:
         method: with settings that do not ruin a small model: what a rolled-back run returns is the original, of
             which nothing could be concluded.
+        model_for: gives the trained model of a problem, for methods that are made for models of a kind of their own; those
+            of the problems if None.
 
     Raises:
         ContractError: at the first promise that is broken.
@@ -65,6 +69,8 @@ def check_unlearner(method: Unlearner) -> None:
     refused: list[InputError] = []
     worked = 0
     for problem in problems():
+        if model_for is not None:
+            problem = replace(problem, model=in_use(model_for(problem)))
         request, accessed = guarded(problem.request, "holdout", "matched")
         before, data = Snapshot.of(problem.model), bits_of_data(problem.request)
         states: list[dict[str, bytes]] = []

@@ -50,11 +50,12 @@ class Counting(Classification):
 
 @dataclass(frozen=True)
 class Problem:
-    """A trained model and a request, with a name for messages."""
+    """A trained model and a request, with a name for messages, and what made the model."""
 
     name: str
     model: nn.Module
     request: ForgetRequest
+    trainer: Trainer
 
 
 class Records(Dataset[tuple[Tensor, Tensor]]):
@@ -97,12 +98,18 @@ def problems() -> Iterator[Problem]:
 
         train = data(TRAIN)
         request = ForgetRequest.from_ids(train, range(5, 5 + FORGET), holdout=data(UNSEEN), validation=data(UNSEEN))
-        model = Trainer(build, Recipe(epochs=2, batch_size=20))(train, seed=5)
-        model.get_submodule("0").train()
-        model.get_parameter("0.bias").requires_grad_(False)
-        for parameter in model.parameters():
-            parameter.grad = torch.full_like(parameter, 0.5)
-        yield Problem(name, model, request)
+        trainer = Trainer(build, Recipe(epochs=2, batch_size=20))
+        yield Problem(name, in_use(trainer(train, seed=5)), request, trainer)
+
+
+def in_use(model: nn.Module) -> nn.Module:
+    """The model as somebody may hand it over: a layer in training mode, a bias frozen, gradients left."""
+    first = next(m for m in model.modules() if list(m.parameters(recurse=False)))
+    first.train()
+    first.get_parameter("bias").requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 0.5)
+    return model
 
 
 class Forbidden(Dataset[Any]):

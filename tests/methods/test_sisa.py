@@ -1,0 +1,136 @@
+"""SISA is exact: bit for bit what training from scratch without the records gives, for what its cost model says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import ebbing as eb
+from ebbing.ensemble import ShardedEnsemble
+from ebbing.errors import InputError
+from ebbing.fingerprint import of_tensors
+from ebbing.journal import Journal
+
+N, CLASSES = 96, 3
+SHARDING = eb.Sharding(4, 3, seed=2)
+
+
+def data(n: int, seed: int) -> TensorDataset:
+    return TensorDataset(torch.randn(n, 5, generator=torch.Generator().manual_seed(seed)), torch.arange(n) % CLASSES)
+
+
+TRAIN, UNSEEN = data(N, 0), data(60, 1)
+
+
+def build() -> nn.Module:
+    return nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, CLASSES))
+
+
+TRAINER = eb.Trainer(build, eb.Recipe(epochs=4, batch_size=8))
+
+
+def made(folder: Path) -> ShardedEnsemble:
+    return ShardedEnsemble(TRAINER, SHARDING, folder=folder, seed=3)
+
+
+def request(ids, exclude=()) -> eb.ForgetRequest:
+    return eb.ForgetRequest.from_ids(TRAIN, ids, holdout=UNSEEN, exclude=exclude)
+
+
+def digest(model: nn.Module) -> str:
+    return of_tensors(model.state_dict())
+
+
+def at(shard: int, slice_: int) -> list[int]:
+    """Records of a slice of a shard."""
+    return np.flatnonzero(SHARDING.places(N) == shard * SHARDING.slices + slice_).tolist()
+
+
+REQUESTS = {
+    "one record of a last slice": at(1, 2)[:1],
+    "one record of a first slice": at(2, 0)[:1],
+    "two shards": at(0, 1)[:2] + at(3, 2)[:1],
+    "every shard": list(range(0, N, 7)),
+    "a whole slice": at(1, 1),
+    "the first two slices of a shard": at(1, 0) + at(1, 1),
+}
+
+
+@pytest.mark.parametrize("ids", REQUESTS.values(), ids=REQUESTS)
+def test_it_is_training_from_scratch_without_the_records(tmp_path: Path, ids: list[int]) -> None:
+    model = made(tmp_path / "used").fit(TRAIN)
+    before = digest(model)
+    result = eb.SISA().unlearn(model, request(ids), seed=9)
+    scratch = made(tmp_path / "fresh").fit(TRAIN, ids=request(ids).retain_ids.tolist())
+    assert digest(result) == digest(scratch)
+    assert digest(model) == before
+    assert digest(result) != before
+
+
+def test_the_control_other_records_or_another_assignment_give_other_weights(tmp_path: Path) -> None:
+    ids = REQUESTS["two shards"]
+    result = eb.SISA().unlearn(made(tmp_path / "used").fit(TRAIN), request(ids))
+    one_less = made(tmp_path / "less").fit(TRAIN, ids=request([*ids, at(2, 2)[0]]).retain_ids.tolist())
+    assert digest(one_less) != digest(result)
+    elsewhere = ShardedEnsemble(TRAINER, eb.Sharding(4, 3, seed=5), folder=tmp_path / "else", seed=3)
+    assert digest(elsewhere.fit(TRAIN, ids=request(ids).retain_ids.tolist())) != digest(result)
+
+
+def test_request_after_request_is_still_training_from_scratch(tmp_path: Path) -> None:
+    model: nn.Module = made(tmp_path / "used").fit(TRAIN)
+    gone: list[int] = []
+    for ids in ([3, 40], [5], [70, 71, 9]):
+        model = eb.SISA().unlearn(model, request(ids, exclude=gone))
+        gone += ids
+    scratch = made(tmp_path / "fresh").fit(TRAIN, ids=[i for i in range(N) if i not in gone])
+    assert digest(model) == digest(scratch)
+
+
+@pytest.mark.parametrize("ids", REQUESTS.values(), ids=REQUESTS)
+def test_it_costs_what_the_cost_model_says(tmp_path: Path, ids: list[int]) -> None:
+    model = made(tmp_path).fit(TRAIN)
+    whole, part, none = Journal(), Journal(), Journal()
+    made(tmp_path / "fresh").fit(TRAIN, journal=whole)
+    eb.SISA().unlearn(model, request(ids), journal=part)
+    eb.DoNothing().unlearn(model, request(ids), journal=none)  # what the guards around every method read
+    assert SHARDING.share(N, ids) > 0
+    # the records that are no longer there are not deducted from the share
+    allowed = len(ids) * model.stage_recipe.epochs * SHARDING.slices / whole.examples
+    measured = (part.examples - none.examples) / whole.examples
+    assert measured <= SHARDING.share(N, ids) <= measured + allowed + 0.01
+
+
+def test_lost_checkpoints_cost_time_and_not_exactness(tmp_path: Path) -> None:
+    model = made(tmp_path / "used").fit(TRAIN)
+    ids = REQUESTS["one record of a last slice"]
+    for path in (tmp_path / "used").rglob("*.safetensors"):
+        path.unlink()
+    journal = Journal()
+    result = eb.SISA().unlearn(model, request(ids), journal=journal)
+    assert digest(result) == digest(made(tmp_path / "fresh").fit(TRAIN, ids=request(ids).retain_ids.tolist()))
+    assert any("Members [0, 1, 2, 3] are not what the checkpoints" in note for note in journal.notes)
+
+
+def test_a_member_that_somebody_changed_is_not_passed_on(tmp_path: Path) -> None:
+    model = made(tmp_path / "used").fit(TRAIN)
+    with torch.no_grad():
+        model.members[0][0].weight.add_(1.0)
+    result = eb.SISA().unlearn(model, request(REQUESTS["one record of a last slice"]))
+    rest = request(REQUESTS["one record of a last slice"]).retain_ids.tolist()
+    assert digest(result) == digest(made(tmp_path / "fresh").fit(TRAIN, ids=rest))
+
+
+def test_other_models_are_refused_in_words() -> None:
+    with pytest.raises(InputError, match=r"must be given an ebbing.ShardedEnsemble.*but the model is a Sequential"):
+        eb.SISA().unlearn(build(), request([1]))
+
+
+def test_a_request_that_empties_a_shard_is_refused(tmp_path: Path) -> None:
+    model = made(tmp_path).fit(TRAIN)
+    with pytest.raises(InputError, match="shard 2 of 4 keeps none"):
+        eb.SISA().unlearn(model, request(at(2, 0) + at(2, 1) + at(2, 2)))
