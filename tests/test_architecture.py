@@ -20,7 +20,7 @@ LAYERS = (
     *("units", "curves", "rankings", "rates", "law", "methods", "sabotage", "models", "data"),
     *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "pictures", "bank"),
     *("report", "verdict", "evidence", "facts", "auditing"),
-    *("study", "qualification", "paper", "bench", "executors", "cli", "__main__", "testing"),
+    *("study", "qualification", "paper", "bench", "ledger", "executors", "cli", "__main__", "testing"),
 )
 JUDGE = {
     *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "report"),

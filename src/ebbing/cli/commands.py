@@ -11,6 +11,7 @@ import typer
 
 from ebbing.cli import complete
 from ebbing.cli.leaderboard import bench
+from ebbing.cli.ledger import ledger
 
 LARGEST_SEED = 2**62  # torch takes a little more, but each retrained model adds to it
 
@@ -195,6 +196,7 @@ Retrained = Annotated[
 bank = typer.Typer(help="Train, list, verify and prune retrained models and originals.", no_args_is_help=True)
 app.add_typer(bank, name="bank")
 app.add_typer(bench, name="bench")
+app.add_typer(ledger, name="ledger")
 BankFolder = Annotated[Path, typer.Argument(help="The --out of a run, or its folder of models.")]
 
 
