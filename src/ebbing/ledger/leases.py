@@ -101,14 +101,15 @@ def take(ledger: Ledger, session: Session, *, numbers: list[int] | None, started
     free = or_(Batch.owner.is_(None), Batch.owner == owner, Batch.until < now)
     if batch.owner is not None and is_lost(batch.owner):
         free = or_(free, Batch.owner == batch.owner)
+    token = batch.token + 1  # now, as the row is brought up to date by what follows
     mine = update(Batch).where(Batch.id == batch.id, Batch.token == batch.token, free)
-    taken = session.execute(mine.values(owner=owner, until=until, token=batch.token + 1))
+    taken = session.execute(mine.values(owner=owner, until=until, token=token))
     if taken.rowcount != 1:  # type: ignore[attr-defined]
         raise BusyError(
             f"one worker at a time may process, but batch {batch.id} is held by {batch.owner}, for at most another "
             f"{(batch.until or now) - now:.0f} s. Wait for it, or stop it."
         )
-    return Lease(batch.id, owner, batch.token + 1), False
+    return Lease(batch.id, owner, token), False
 
 
 def hold(ledger: Ledger, session: Session, lease: Lease) -> Batch:

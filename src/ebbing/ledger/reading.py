@@ -45,9 +45,8 @@ class Status:
 def status(ledger: Ledger, *, today: date) -> Status:
     """The ledger at a glance, in a few queries that read indexes alone."""
     with ledger.database.reading() as session:
-        counted = {
-            state: n for state, n in session.execute(select(Request.state, func.count()).group_by(Request.state))
-        }
+        by_state = session.execute(select(Request.state, func.count()).group_by(Request.state))
+        counted = {row[0]: row[1] for row in by_state}
         still = Request.state.in_(OPEN)
         overdue = session.scalar(select(func.count()).select_from(Request).where(still, Request.due < today)) or 0
         # one seek into the index for each state, where a minimum over all of them would walk through it
