@@ -102,6 +102,12 @@ def verify(ledger: Ledger, *, public_key: str | None = None, head: str | None = 
     found = Verified()
     with ledger.database.reading() as session:
         facts = {fact.name: fact.value for fact in session.scalars(select(Fact))}
+        lacking = {"salt", "public-key", HEAD} - facts.keys()
+        if lacking:
+            found.problems.append(
+                f"the ledger no longer holds its {', '.join(sorted(lacking))}: nothing can be checked"
+            )
+            return found
         expected = Expected()
         hashes = _check_chain(session, facts, expected, found, key=public_key)
         if head is not None and head not in hashes:
@@ -152,6 +158,7 @@ def _check_chain(
 def _check_requests(session: Session, salt: str, expected: Expected, found: Verified) -> None:
     rows = session.execute(select(Request, Personal).outerjoin(Personal, Personal.request_id == Request.id))
     receipts: dict[int, str] = {}
+    taken = session.scalar(select(Batch.id).where(Batch.open.is_(True), Batch.kind == "taken"))  # and not planned yet
     for request, personal in rows:
         receipts[request.id] = receipt_of(request)
         name = marked(salt, "request", str(request.id))
@@ -167,7 +174,7 @@ def _check_requests(session: Session, salt: str, expected: Expected, found: Veri
         for column, value in wanted.items():
             if getattr(request, column) != value:
                 found.problems.append(f"request {request.id}: its `{column}` is not what the chain says")
-        if known.get("batch") is not None and request.batch_id != known["batch"]:
+        if request.batch_id not in (known.get("batch"), taken if request.state == RECEIVED else known.get("batch")):
             found.problems.append(f"request {request.id}: its `batch_id` is not what the chain says")
     covered = 0
     for body in expected.receipts:
