@@ -46,7 +46,7 @@ def kind() -> str:
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory, templates: Callable[[str], Path]) -> Path:
-    """A ledger in which everything has happened: a batch with offers, a duplicate, a failure, decisions, a redaction, a purge."""
+    """A ledger in which everything has happened: offers, a duplicate, a failure, decisions, a redaction, a purge."""
     folder = tmp_path_factory.mktemp("sample") / "ledger"
     shutil.copytree(templates("sqlite"), folder)
     ledger = Ledger.open(folder)

@@ -1,4 +1,4 @@
-"""A worker is killed at every named step, and at random moments: the ledger goes on to the same end, and nothing is done twice."""
+"""A worker is killed at every named step and at random moments: the ledger comes to the same end, and nothing is done twice."""
 
 from __future__ import annotations
 
