@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Any
+
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset, TensorDataset
 
+from ebbing.ledger import Added, ErasureRequest
+from ebbing.ledger.project import Project
+from ebbing.methods import FineTune
+from ebbing.training import OwnTrainer, Recipe
+
+TODAY = date(2026, 3, 1)
+BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+QUICK = FineTune(repair=Recipe(epochs=2, learning_rate=1e-2))
 FEATURES, CLASSES, RECORDS, UNSEEN, STEPS = 6, 3, 120, 80, 40
 WRONG = range(24)  # records with a wrong label, which a model can only know by heart
 
@@ -60,3 +72,34 @@ def train(dataset: Dataset[tuple[Tensor, Tensor]], *, seed: int) -> nn.Module:
         functional.cross_entropy(model(inputs), labels).backward()
         optimizer.step()
     return model
+
+
+# ---------------------------------------------------------------- requests, and the clinic as processing needs it
+
+
+def erasure(*records: str, **said: Any) -> ErasureRequest:
+    """A request for some records."""
+    known = {"basis": "GDPR Art. 17", "received": TODAY, "due": date(2026, 3, 31)}
+    return ErasureRequest(**{**known, "records": records, **said})
+
+
+def number_of(added: list[Added]) -> int:
+    (one,) = added
+    assert one.id is not None
+    return one.id
+
+
+def project(**said: Any) -> Project:
+    """The clinic's project, by keys."""
+    known = {
+        "build": build,
+        "dataset": train_set(),
+        "holdout": test_set(),
+        "matched": like_the_wrong(),
+        "keys": keys(),
+        "subjects": subjects,
+        "method": QUICK,
+        "gone_method": QUICK,
+        "trainer": OwnTrainer(train, build),
+    }
+    return Project(**{**known, **said})

@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,9 @@ from safetensors.torch import save_file
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from ebbing.ledger import Added, ErasureRequest, Ledger, Settings
-from ebbing.ledger.project import Project
+from ebbing.ledger import Ledger, Settings
 from ebbing.ledger.schema import REVISION, Base
 from ebbing.ledger.settings import read_settings
-from ebbing.methods import FineTune
-from ebbing.training import OwnTrainer, Recipe
-
-TODAY = date(2026, 3, 1)
-BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-QUICK = FineTune(repair=Recipe(epochs=2, learning_rate=1e-2))
 
 
 def postgres_url() -> str:
@@ -48,7 +40,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=clinic.BOTH)
 def kind(request: pytest.FixtureRequest) -> str:
     """Which database."""
     return str(request.param)
@@ -133,31 +125,3 @@ def make(
 def ledger(make: Callable[..., Ledger]) -> Ledger:
     """A ledger in which nothing has happened."""
     return make()
-
-
-def erasure(*records: str, **said: Any) -> ErasureRequest:
-    """A request for some records."""
-    known = {"basis": "GDPR Art. 17", "received": TODAY, "due": date(2026, 3, 31)}
-    return ErasureRequest(**{**known, "records": records, **said})
-
-
-def number_of(added: list[Added]) -> int:
-    (one,) = added
-    assert one.id is not None
-    return one.id
-
-
-def project(**said: Any) -> Project:
-    """The clinic's project, by keys."""
-    known = {
-        "build": clinic.build,
-        "dataset": clinic.train_set(),
-        "holdout": clinic.test_set(),
-        "matched": clinic.like_the_wrong(),
-        "keys": clinic.keys(),
-        "subjects": clinic.subjects,
-        "method": QUICK,
-        "gone_method": QUICK,
-        "trainer": OwnTrainer(clinic.train, clinic.build),
-    }
-    return Project(**{**known, **said})

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from clinic import TODAY, erasure
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import TODAY, erasure
 from ebbing.errors import InputError
 from ebbing.ledger import Budget, Settings
 from ebbing.ledger.deciding import move

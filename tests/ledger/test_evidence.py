@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from clinic import erasure, project
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Boolean, Integer
 
-from conftest import erasure, project
 from ebbing.ledger import Ledger
 from ebbing.ledger.chain import canonical, commitment, link, marked, signed_part
 from ebbing.ledger.deciding import decide, redact

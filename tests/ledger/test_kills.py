@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clinic import BOTH, erasure, project
 
-from conftest import BOTH, erasure, project
 from ebbing.ledger import Ledger
 from ebbing.ledger.processing import STEPS, process
 from ebbing.ledger.schema import Audit, Entry, Request, Version

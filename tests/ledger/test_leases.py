@@ -6,9 +6,9 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from clinic import erasure
 from sqlalchemy import update
 
-from conftest import erasure
 from ebbing.ledger import Ledger
 from ebbing.ledger import leases as module
 from ebbing.ledger.leases import BusyError, Lease, LeaseLostError, hold, is_lost, own_name, release, take

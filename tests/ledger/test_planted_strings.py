@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from clinic import erasure, project
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset, TensorDataset
 
-from conftest import erasure, project
 from ebbing.ledger import Ledger
 from ebbing.ledger.deciding import redact
 from ebbing.ledger.exporting import exported

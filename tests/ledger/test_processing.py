@@ -10,9 +10,9 @@ from pathlib import Path
 import clinic
 import pytest
 import torch
+from clinic import BOTH, QUICK, TODAY, erasure, number_of, project
 from torch.utils.data import Dataset, Subset, TensorDataset
 
-from conftest import BOTH, QUICK, TODAY, erasure, number_of, project
 from ebbing.checkpoints import read_record
 from ebbing.errors import InputError
 from ebbing.inspection import inspect

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from clinic import TODAY, erasure, number_of
 
-from conftest import TODAY, erasure, number_of
 from ebbing.errors import InputError
 from ebbing.ledger import Ledger
 from ebbing.ledger.database import Database, DatabaseError
