@@ -47,6 +47,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/throughput.py --out results/throughput.json
 	$(BIN)/python benchmarks/memory.py --out results/memory.json
 	$(BIN)/python benchmarks/measures.py --out results/measures.json
+	$(BIN)/python benchmarks/ledger.py --out results/ledger.json
 
 # The constraints come with the very first install, so that no other build of torch is ever resolved.
 $(INSTALLED): pyproject.toml constraints.txt

@@ -22,7 +22,7 @@ LAYERS = (
     *("units", "curves", "rankings", "rates", "law", "methods", "sabotage", "models", "data"),
     *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "pictures", "bank"),
     *("report", "verdict", "evidence", "facts", "auditing"),
-    *("study", "qualification", "places", "paper", "bench", "executors", "cli", "__main__", "testing"),
+    *("study", "qualification", "places", "paper", "bench", "ledger", "executors", "cli", "__main__", "testing"),
 )
 JUDGE = {
     *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "report"),

@@ -184,6 +184,21 @@ def test_the_engineers_page_can_be_typed_as_it_stands(typed, tmp_path):
         assert (tmp_path / written).exists()
 
 
+@pytest.mark.slow
+def test_the_page_on_the_ledger_can_be_typed_as_it_stands(typed, tmp_path):
+    page = ROOT / "docs" / "ledger.md"
+    (module,) = blocks(page, "python")
+    (tmp_path / "mymodel.py").write_text(module, encoding="utf-8")
+    said = typed("bash", "-euc", "\n".join(blocks(page, "bash")))
+    for quoted in (
+        "exit code 2: some rows",
+        "exit code 3: leave out",
+        "Request 1 is closed",
+        "All is as it was written.",
+    ):
+        assert quoted in said
+
+
 # ---------------------------------------------------------------- links
 
 

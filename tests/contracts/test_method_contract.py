@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import Dataset, Subset
 
 import ebbing.methods
 import ebbing.sabotage
 from ebbing.ensemble import ShardedEnsemble
 from ebbing.errors import InputError
-from ebbing.methods import FineTune, Unlearner
+from ebbing.methods import FineTune, NegGrad, Unlearner
 from ebbing.methods.unlearner import Run
+from ebbing.request import ForgetRequest
 from ebbing.sharding import Sharding
 from ebbing.task import accuracy
 from ebbing.testing import ContractError, check_unlearner
@@ -258,3 +260,47 @@ def test_a_method_may_refuse_a_request_without_validation_but_not_break_on_it() 
     check_unlearner(Refuses())
     with pytest.raises(TypeError):
         check_unlearner(NeedsValidation())
+
+
+# ------------------------------------------------- methods for records that are gone
+
+
+class Gone(Dataset):
+    """Records of which some must not be read."""
+
+    def __init__(self, gone: set[int]) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.inputs = torch.randn(60, 1, 8, 8, generator=generator)
+        self.labels = torch.arange(60) % 3
+        self.gone = gone
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, position: int) -> tuple[torch.Tensor, torch.Tensor]:
+        assert position not in self.gone, f"record {position} is gone"
+        return self.inputs[position], self.labels[position]
+
+
+def unlearned_without(method: Unlearner, *, forget: range = range(0)) -> None:
+    data = Gone(set(range(5)))
+    unseen = Gone(set())
+    stays, goes = torch.arange(5, 60), torch.tensor(list(forget), dtype=torch.int64)
+    request = ForgetRequest(data, goes, stays, Subset(unseen, range(30)), Subset(unseen, range(30, 60)))
+    network = [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 8), nn.ReLU(), nn.Linear(8, 3)]
+    method.unlearn(nn.Sequential(*network).eval(), request, seed=0)
+
+
+UNREAD = [name for name, method in METHODS.items() if not method.reads_forget]
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_what_says_that_it_never_reads_the_forget_set_never_does(name: str) -> None:
+    unlearned_without(METHODS[name], forget=range(5))
+    unlearned_without(METHODS[name])
+
+
+def test_a_method_that_reads_the_forget_set_is_noticed() -> None:
+    assert {"FineTune", "CFk", "EUk", "L1Sparse", "PruneReinit", "CT", "Retrain", "RetrainEqualCompute"} == set(UNREAD)
+    with pytest.raises(AssertionError, match="is gone"):
+        unlearned_without(NegGrad(), forget=range(5))

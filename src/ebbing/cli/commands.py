@@ -11,6 +11,7 @@ import typer
 
 from ebbing.cli import complete
 from ebbing.cli.leaderboard import bench
+from ebbing.cli.ledger import ledger
 from ebbing.cli.planner import plan
 
 LARGEST_SEED = 2**62  # torch takes a little more, but each retrained model adds to it
@@ -197,6 +198,7 @@ bank = typer.Typer(help="Train, list, verify and prune retrained models and orig
 app.add_typer(bank, name="bank")
 app.add_typer(bench, name="bench")
 app.command()(plan)
+app.add_typer(ledger, name="ledger")
 BankFolder = Annotated[Path, typer.Argument(help="The --out of a run, or its folder of models.")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -25,6 +26,7 @@ class CFk(Repairing):
         training: likewise.
     """
 
+    reads_forget: ClassVar[bool] = False
     layers: int = 1
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -26,6 +27,7 @@ class CT(Repairing):
         training: likewise.
     """
 
+    reads_forget: ClassVar[bool] = False
     repair: Recipe = field(
         default_factory=lambda: Recipe(
             epochs=3, max_examples=60_000, batch_size=64, optimizer="sgd", learning_rate=1e-2, schedule="cosine"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ class L1Sparse(Repairing):
         training: likewise.
     """
 
+    reads_forget: ClassVar[bool] = False
     strength: float = 1e-4
 
     def __post_init__(self) -> None:

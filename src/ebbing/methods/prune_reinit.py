@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,7 @@ class PruneReinit(Repairing):
         training: likewise.
     """
 
+    reads_forget: ClassVar[bool] = False
     share: float = 0.99
     repair: Recipe = field(
         default_factory=lambda: Recipe(

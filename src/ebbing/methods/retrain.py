@@ -24,6 +24,7 @@ class Retrain(Unlearner):
     """
 
     control: ClassVar[bool] = True
+    reads_forget: ClassVar[bool] = False
     recipe: Recipe = field(default_factory=Recipe)
     start: Callable[[], nn.Module] | None = None
 
@@ -57,6 +58,7 @@ class RetrainEqualCompute(Repairing):
     """
 
     control: ClassVar[bool] = True
+    reads_forget: ClassVar[bool] = False
     start: Callable[[], nn.Module] | None = None
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:

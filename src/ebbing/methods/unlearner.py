@@ -62,10 +62,12 @@ class Unlearner(ABC):
 
     Attributes:
         control: whether the method is there to be seen through or as a yardstick, not to be used.
+        reads_forget: whether the records to forget are read; where they are gone already, only methods that never do help.
         presets: named settings of the method, for the command line.
     """
 
     control: ClassVar[bool] = False
+    reads_forget: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Unlearner]] = {}
 
     def unlearn(

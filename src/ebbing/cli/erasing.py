@@ -1,0 +1,163 @@
+"""``ebbing ledger process`` and ``check``: what needs the user's network and data, and so loads torch."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch.utils.data import Dataset
+
+from ebbing.allocator import keep_freed_memory
+from ebbing.batches import size
+from ebbing.cli.checks import arguments_as_options, device_named, noted, raise_all
+from ebbing.cli.erasures import tell_present, today
+from ebbing.cli.loading import builder_of, dataset_of, datasets_of, keys_of, task_of, training_function_of
+from ebbing.cli.methods import methods_of
+from ebbing.cli.names import find
+from ebbing.cli.screen import make_console, print_line, shown
+from ebbing.errors import InputError
+from ebbing.inspection import inspect
+from ebbing.ledger import Ledger, Settings
+from ebbing.ledger.exporting import present
+from ebbing.ledger.planning import Subjects, subjects_of
+from ebbing.ledger.processing import process
+from ebbing.ledger.project import Project
+from ebbing.ledger.reading import listed, status
+from ebbing.ledger.where import purge as purge_old
+from ebbing.methods import Unlearner
+from ebbing.training import OwnTrainer
+from ebbing.unseen import Overlap
+
+
+def project_of(settings: Settings) -> Project:
+    """What ``ledger.json`` names, loaded; what is wrong with it is said at once.
+
+    Raises:
+        InputError: if anything that is named is not there, or not what it should be.
+    """
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    problems: list[str] = []
+    missing = [name for name in ("model", "data", "holdout") if getattr(settings, name) is None]
+    if missing:
+        problems.append(f"ledger.json must name {', '.join(missing)} for requests to be processed.")
+    named = {"data": settings.data, "holdout": settings.holdout, "matched": settings.matched}
+    datasets: dict[str, Dataset[Any]] = datasets_of(named, problems)
+    keys: list[str] | None = None
+    subjects: Subjects | None = None
+    trainer: OwnTrainer | None = None
+    device = device_named("auto")
+    with noted(problems):
+        build = builder_of(settings.model, {}) if settings.model is not None else None
+    with noted(problems):
+        task = task_of(settings.task, model=settings.model or "")
+    with noted(problems):
+        if settings.keys is not None and "data" in datasets:
+            keys = keys_of(settings.keys, records=size(datasets["data"]))
+    with noted(problems):
+        subjects = _subjects(settings.subjects)
+    with noted(problems):
+        method = _method(settings.method, settings.settings)
+    with noted(problems):
+        gone_method = _method(settings.gone_method, settings.gone_settings)
+    with noted(problems):
+        if settings.train_fn is not None and build is not None:
+            trainer = OwnTrainer(training_function_of(settings.train_fn), build, device)
+    raise_all(problems)
+    assert build is not None  # noqa: S101 - a problem otherwise
+    with arguments_as_options():
+        return Project(
+            build=build,
+            dataset=datasets["data"],
+            holdout=datasets["holdout"],
+            matched=datasets.get("matched"),
+            keys=keys,
+            subjects=subjects,
+            task=task,
+            trainer=trainer,
+            method=method,
+            gone_method=gone_method,
+            device=device,
+            validation_share=settings.validation_share,
+            overlap=cast(Overlap, settings.overlap),
+            seed=settings.seed,
+        )
+
+
+def _subjects(name: str | None) -> Subjects | None:
+    if name is None:
+        return None
+    if name.endswith(".csv"):
+        return subjects_of(Path(name))
+    found = find(name, {}, "--subjects")
+    if not callable(found):
+        raise InputError(f"--subjects {name!r} must be a function, subject -> ids, but is a {type(found).__name__}.")
+    return cast(Subjects, found)
+
+
+def _method(word: str, settings: tuple[str, ...]) -> Unlearner:
+    """The one method of a word. Its label is no part of what is recorded."""
+    (method,) = methods_of((word,), settings, recipe=None).values()
+    return method
+
+
+def run_process(
+    folder: Path, numbers: tuple[int, ...] | None, limit: int | None, *, purge: bool, dry_run: bool
+) -> None:
+    """``process``."""
+    keep_freed_memory()
+    ledger = Ledger.open(folder)
+    ledger.key()  # a key that is missing is said before anything is loaded
+    console = make_console()
+    waiting = status(ledger, today=today())
+    project = project_of(ledger.settings)
+    print_line(
+        console,
+        f"{waiting.counts['received']} requests were received and wait; the current model is version {waiting.current}. "
+        f"{size(project.dataset)} training records, {len(project.places)} keys.",
+    )
+    if dry_run:
+        for row in listed(ledger, states=("received",)):
+            print_line(console, f"Request {row.id}, due {row.due}, would be processed.")
+        print_line(console, "Nothing was done: --dry-run.")
+        return
+    started = time.perf_counter()
+    with shown(console) as progress:
+        done = process(ledger, project, numbers=numbers, limit=limit, progress=progress)
+    if done is None:
+        print_line(console, "Nothing is to be done.")
+    else:
+        for note in done.notes:
+            print_line(console, note)
+        print_line(console, f"Batch {done.batch} ({done.kind}): {done.why}.")
+        if done.outcome is not None:
+            print_line(console, f"The audit found {done.outcome}: {done.reason}")
+        for number, state in done.requests.items():
+            print_line(console, f"Request {number} is {state}.")
+        if done.alike:
+            print_line(
+                console,
+                f"{done.alike} records that stay are like forgotten ones: `ebbing ledger request show` names them, "
+                "`request add --alike` takes them.",
+            )
+        print_line(console, f"{time.perf_counter() - started:.0f} s.")
+    if purge:
+        gone = purge_old(ledger, today=today()).gone
+        if gone:
+            print_line(console, f"{len(gone)} files past their retention were purged.")
+
+
+def check_dataset(folder: Path, name: str, keys: str | None) -> int:
+    """``check`` of a data set; the exit code."""
+    ledger = Ledger.open(folder)
+    dataset = dataset_of(name, "DATASET")
+    if keys is None and name == ledger.settings.data:
+        keys = ledger.settings.keys
+    if keys is None and ledger.settings.keys is not None:
+        raise InputError("the ledger's records go by keys: name those of this data set by --keys pkg.mod:keys.")
+    named = keys_of(keys, records=size(dataset)) if keys is not None else [str(i) for i in range(size(dataset))]
+    digests = inspect(dataset).digests
+    contents = {f"{named[i]} (record {i})": d.hex() for i, d in enumerate(digests)} if digests is not None else None
+    return tell_present(present(ledger, named if keys is not None or name == ledger.settings.data else (), contents))

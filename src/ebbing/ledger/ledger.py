@@ -1,0 +1,231 @@
+"""`Ledger`: a folder with a database, the versions of a model, and the evidence of what was done."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from ebbing.errors import InputError
+from ebbing.files import write_whole
+from ebbing.ledger.chain import START, Chain, canonical, commitment, digest, marked, receipt
+from ebbing.ledger.database import HEAD, Database
+from ebbing.ledger.digests import file_digest
+from ebbing.ledger.erasure import ErasureRequest
+from ebbing.ledger.keys import SigningKey, make_key, read_key
+from ebbing.ledger.schema import Base, Fact, Personal, Request, Version
+from ebbing.ledger.settings import FILE, Settings, read_settings
+
+CHUNK = 500  # values in one IN (...)
+NONCE = 16  # bytes
+TABLES = Base.metadata.tables["requests"], Base.metadata.tables["personal"]
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of a request that was handed in.
+
+    Attributes:
+        id: its number; None where it was refused.
+        new: whether it was not there before.
+        problem: why it was refused.
+    """
+
+    id: int | None
+    new: bool = False
+    problem: str | None = None
+
+
+class Ledger:
+    """A ledger of erasure requests. `open` one that is there, or `create` one.
+
+    Attributes:
+        folder: holds ``ledger.json``, ``models/``, ``reports/``, ``work/``, and the database if that is a file.
+        settings: of ``ledger.json``.
+        database: where requests are kept.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, database: Database) -> None:
+        self.folder, self.settings, self.database = folder, settings, database
+
+    @classmethod
+    def open(cls, folder: Path) -> Ledger:
+        """The ledger in a folder.
+
+        Raises:
+            InputError: if there is none, or its database is of another version.
+        """
+        settings = read_settings(folder)
+        database = Database(located(settings.database, folder))
+        database.check_revision()
+        return cls(folder, settings, database)
+
+    @classmethod
+    def create(cls, folder: Path, settings: Settings, *, weights: Path) -> Ledger:
+        """A new ledger; ``ledger.json`` is written last, so that an interrupted creation can be made again.
+
+        Args:
+            folder: made if it is missing.
+            settings: how requests will be processed.
+            weights: of the model as it is in production; they are copied.
+
+        Raises:
+            InputError: if there is a ledger already, or the weights are no file of safetensors.
+        """
+        if (folder / FILE).exists():
+            raise InputError(f"{folder} must not hold a ledger yet, but does. Choose another folder.")
+        _check_safetensors(weights)
+        key = make_key(_beside(folder, settings.key))
+        folder.mkdir(parents=True, exist_ok=True)
+        database = Database(located(settings.database, folder), create=True)
+        database.migrate()
+        ledger = cls(folder, settings, database)
+        copy = Path("models") / "v0000.safetensors"
+        write_whole(folder / copy, lambda name: _copied(weights, name))
+        beside = weights.with_name(f"{weights.name}.json")
+        if beside.is_file():
+            write_whole(folder / f"{copy}.json", lambda name: _copied(beside, name))
+        ledger._begin(key, copy.as_posix())
+        settings.save(folder)
+        return cls.open(folder)
+
+    def _begin(self, key: SigningKey, file: str) -> None:
+        with self.database.writing() as session:
+            if session.get(Fact, HEAD) is not None:
+                if session.scalar(select(func.count()).select_from(Request)):
+                    raise InputError(f"{self.database.shown} must hold no ledger yet, but holds one with requests.")
+                return
+            salt = os.urandom(32).hex()
+            session.add_all(
+                [
+                    Fact(name="salt", value=salt),
+                    Fact(name="public-key", value=key.public),
+                    Fact(name=HEAD, value=f"0 {START}"),
+                ]
+            )
+            session.flush()
+            chain = Chain(session, key)
+            weights = file_digest(self.folder / file)
+            version = Version(kind="original", file=file, weights=weights, made=chain.time)
+            session.add(version)
+            session.flush()
+            chain.append("began", {"public-key": key.public, "salt": digest(salt)})
+            body = {"parent": None, "batch": None, "kind": "original", "file": file, "weights": weights}
+            chain.append("version", {"version": version.id, **body})
+
+    def key(self) -> SigningKey:
+        """The key that evidence is signed with."""
+        return read_key(_beside(self.folder, self.settings.key))
+
+    @contextmanager
+    def writing(self) -> Iterator[tuple[Session, Chain]]:
+        """A transaction, with the chain to add to; its key is looked for before anything is begun."""
+        key = self.key()
+        with self.database.writing() as session:
+            yield session, Chain(session, key)
+
+    # ---------------------------------------------------------------- requests come in
+
+    def add(self, requests: Sequence[ErasureRequest]) -> list[Added]:
+        """Take requests in, all in one transaction.
+
+        One with a reference that is there already, and says the same, is not taken twice; one that says something else is
+        refused.
+
+        Returns:
+            What became of each, in their order.
+        """
+        with self.writing() as (session, chain):
+            marks = [None if r.reference is None else marked(chain.salt, "reference", r.reference) for r in requests]
+            known = self._known(session, [mark for mark in marks if mark is not None])
+            first = number = (session.scalar(select(func.max(Request.id))) or 0) + 1
+            nonces = os.urandom(NONCE * len(requests)).hex()
+            found: list[Added] = []
+            rows: list[dict[str, Any]] = []
+            personal: list[dict[str, Any]] = []
+            receipts: list[str] = []
+            for i, request in enumerate(requests):
+                mark = marks[i]
+                if mark is not None and mark in known:
+                    other, same = known[mark]
+                    found.append(_again(other, same=same is None or same == _said(request)))
+                    continue
+                nonce = nonces[i * 2 * NONCE : (i + 1) * 2 * NONCE]
+                binding = commitment(nonce, request.personal)
+                public: dict[str, Any] = {
+                    "basis": request.basis,
+                    "received": request.received,
+                    "due": request.due,
+                    "gone": request.gone,
+                }
+                rows.append({"id": number, "mark": mark, "commitment": binding, **public})
+                personal.append({"request_id": number, "nonce": nonce, "fields": canonical(request.personal)})
+                receipts.append(receipt(number, binding=binding, **public))
+                if mark is not None:
+                    known[mark] = number, _said(request)
+                found.append(Added(number, new=True))
+                number += 1
+            if rows:
+                session.execute(insert(TABLES[0]), rows)  # the tables, as objects would cost as much again
+                session.execute(insert(TABLES[1]), personal)
+                chain.append("received", {"first": first, "count": len(rows), "digest": digest(receipts)})
+        return found
+
+    def _known(self, session: Session, marks: Sequence[str]) -> dict[str, tuple[int, tuple[Any, ...] | None]]:
+        """Requests that are there, by the mark of their reference: number and what they said, None if that is redacted."""
+        known: dict[str, tuple[int, tuple[Any, ...] | None]] = {}
+        for start in range(0, len(marks), CHUNK):
+            some = marks[start : start + CHUNK]
+            query = select(Request, Personal).outerjoin(Personal, Personal.request_id == Request.id)
+            for row, personal in session.execute(query.where(Request.mark.in_(some))):
+                said = None
+                if personal is not None:
+                    said = (json.loads(personal.fields), row.basis, row.received, row.due, row.gone)
+                known[str(row.mark)] = row.id, said
+        return known
+
+
+def _said(request: ErasureRequest) -> tuple[Any, ...]:
+    return request.personal, request.basis, request.received, request.due, request.gone
+
+
+def _again(number: int, *, same: bool) -> Added:
+    if same:
+        return Added(number)
+    return Added(None, problem=f"its reference is that of request {number}, which says something else")
+
+
+def _beside(folder: Path, name: str) -> Path:
+    """A path of ``ledger.json``: relative ones begin at the ledger's folder."""
+    return folder / Path(name).expanduser()
+
+
+def located(url: str, folder: Path) -> str:
+    """A URL of SQLite with a relative file, which lies in the ledger's folder."""
+    prefix = "sqlite:///"
+    if url.startswith(prefix) and not url.startswith(prefix + "/"):
+        return f"{prefix}{(folder / url.removeprefix(prefix)).absolute()}"
+    return url
+
+
+def _copied(source: Path, name: str) -> None:
+    shutil.copyfile(source, name)
+
+
+def _check_safetensors(path: Path) -> None:
+    """By the first bytes, as safetensors itself would have to load a tensor library."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise InputError(f"--weights {path} must be readable, but is not: {error.strerror}.") from None
+    if head[4:9] != b"\0\0\0\0{":
+        raise InputError(f"--weights must be a file of safetensors, but {path} is none.")

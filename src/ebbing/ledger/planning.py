@@ -1,0 +1,268 @@
+"""From requests to records: whose they are, which were forgotten before, and what is left to do."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ebbing.errors import InputError
+from ebbing.ledger.chain import Chain, marked
+from ebbing.ledger.deciding import finish, move
+from ebbing.ledger.erasure import AUDITED, CLOSED, FAILED, NEEDS_DECISION, PLANNED, UNLEARNED
+from ebbing.ledger.schema import Audit, Batch, Offer, Personal, Record, Request
+from ebbing.ledger.settings import OUTCOMES, Settings
+from ebbing.ledger.verifying import batch_body, records_digest
+
+Subjects = Callable[[str], Sequence[str]]
+FORGOTTEN = (UNLEARNED, AUDITED, NEEDS_DECISION, CLOSED)  # states whose records a current model has forgotten
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a batch comes to.
+
+    Attributes:
+        kind: "nothing", "unlearn", "gone" or "retrain".
+        why: in words.
+        keys: of the records that are forgotten now.
+        notes: for whoever watches, one for each request that costs nothing or failed.
+    """
+
+    kind: str
+    why: str
+    keys: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Known:
+    """What planning needs to know of the data, without holding any.
+
+    Attributes:
+        keys: of the data set, each once.
+        subjects: from a subject to keys; None where there is no map.
+        contents: from keys to salted hashes of the records with them, by spaces.
+        alike: from keys that go, and keys that are to go or have gone, to keys that stay and are like them, with the key they
+            are like, kind and distance.
+        spent: why the model is to be retrained; None where it is not.
+        method: that unlearns.
+        gone_method: for records that are gone at the source.
+        described: settings by the kind of a batch, as JSON.
+    """
+
+    keys: Collection[str]
+    subjects: Subjects | None = None
+    contents: Callable[[Sequence[str]], Mapping[str, str]] = lambda keys: {}
+    alike: Callable[[Sequence[str], Collection[str]], Sequence[tuple[str, str, str, float]]] = lambda keys, gone: ()
+    spent: str | None = None
+    method: str | None = None
+    gone_method: str | None = None
+    described: Mapping[str, str] = field(default_factory=dict)
+
+
+class UnresolvedError(Exception):
+    """Why a request cannot be resolved to records; the text names no person and no record."""
+
+
+def subjects_of(path: Path) -> Subjects:
+    """The map of a table with the columns ``subject`` and ``record``, one record a line.
+
+    Raises:
+        InputError: if it cannot be read, or has other columns.
+    """
+    found: dict[str, list[str]] = {}
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            if not {"subject", "record"} <= set(rows.fieldnames or ()):
+                raise InputError(f"{path} must have the columns subject and record, but has {rows.fieldnames}.")
+            for row in rows:
+                found.setdefault((row["subject"] or "").strip(), []).append((row["record"] or "").strip())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"the map of subjects {path} must be a table, but cannot be read: {error}.") from None
+    return lambda subject: found.get(subject, ())
+
+
+def resolve(fields: Mapping[str, object], known: Known) -> list[str]:
+    """The keys that a request names.
+
+    Raises:
+        UnresolvedError: if the subject is unknown; an empty answer of the map counts as that.
+    """
+    subject = fields.get("subject")
+    if subject is None:
+        return [str(key) for key in fields["records"]]  # type: ignore[attr-defined]
+    if known.subjects is None:
+        raise UnresolvedError("it names a subject, and ledger.json has no map of subjects (`subjects`)")
+    try:
+        keys = known.subjects(str(subject))
+    except Exception as error:  # of the user's own function; its text may name the person
+        raise UnresolvedError(f"the map of subjects raised {type(error).__name__}") from None
+    if not keys:
+        raise UnresolvedError("its subject is not in the map of subjects")
+    return list(dict.fromkeys(str(key) for key in keys))
+
+
+def plan(session: Session, chain: Chain, batch: Batch, known: Known, settings: Settings) -> Plan:
+    """Resolve a batch's requests and say what is to be done; duplicates and failures are finished.
+
+    Everything is written in the transaction of ``session``.
+    """
+    requests = list(session.scalars(select(Request).where(Request.batch_id == batch.id).order_by(Request.id)))
+    own = [request.id for request in requests]
+    session.execute(
+        delete(Record).where(Record.request_id.in_(own))
+    )  # of an earlier planning, where one is tried again
+    earlier = covered_by(session, exclude=own)
+    notes: list[str] = []
+    named: dict[int, dict[str, str]] = {}
+    failed: dict[int, str] = {}
+    for request in requests:
+        personal = session.get_one(Personal, request.id)
+        try:
+            keys = resolve(json.loads(personal.fields), known)
+            named[request.id] = {marked(chain.salt, "record", key): key for key in keys}
+            strange = [m for m, key in named[request.id].items() if key not in known.keys and m not in earlier]
+            if strange and not request.gone:
+                raise UnresolvedError(
+                    f"{len(strange)} of its {len(keys)} record ids are not in the data set; if they are gone at the source "
+                    "already, the request must say so (--gone)"
+                )
+        except UnresolvedError as error:
+            named.pop(request.id, None)
+            failed[request.id] = str(error)
+    left = {
+        m: key for r in requests if r.id in named for m, key in named[r.id].items() if m not in earlier or r.retrain
+    }
+    contents = known.contents([key for key in left.values() if key in known.keys])
+    for number, keys_by_mark in named.items():
+        session.add_all(
+            Record(request_id=number, mark=mark, key=key, contents=contents.get(key, ""))
+            for mark, key in keys_by_mark.items()
+        )
+    session.flush()
+    again = any(r.retrain for r in requests if r.id in named)
+    batch.kind, batch.why = _kind(left, requests, known, again=again)
+    batch.method = {"unlearn": known.method, "gone": known.gone_method, "retrain": "retrain"}.get(batch.kind)
+    batch.settings = known.described.get(batch.kind)
+    batch.seed = settings.seed + batch.id
+    offers = [
+        Offer(batch_id=batch.id, key=key, like=marked(chain.salt, "record", like), kind=kind, distance=distance)
+        for key, like, kind, distance in known.alike(list(left.values()), all_keys(session))
+    ]
+    session.add_all(offers)
+    digests = {
+        chain.name(r.id): records_digest((m, contents.get(k, "")) for m, k in named.get(r.id, {}).items())
+        for r in requests
+    }
+    chain.append("planned", {**batch_body(batch, offers), "requests": digests})
+    for request in requests:
+        if request.id in failed:
+            end(session, chain, batch, request, FAILED, failed[request.id])
+            notes.append(f"Request {request.id} failed: {failed[request.id]}.")
+        elif all(mark in earlier for mark in named[request.id]) and not request.retrain:
+            notes.append(_duplicate(session, chain, batch, request, named[request.id], earlier, settings))
+        else:
+            move(request, PLANNED)
+            request.why = request.by = None
+    return Plan(batch.kind, batch.why or "", tuple(left.values()), tuple(notes))
+
+
+def _kind(left: Mapping[str, str], requests: Sequence[Request], known: Known, *, again: bool) -> tuple[str, str]:
+    if not left:
+        return "nothing", "no record is left to forget"
+    if again:
+        return "retrain", "it was decided that the model is retrained"
+    if known.spent is not None:
+        return "retrain", f"the budget of drift is spent: {known.spent}"
+    if requests[0].gone:
+        return "gone", "the records are gone at the source: only methods that never read them may be used"
+    return "unlearn", f"{len(left)} record ids are to be forgotten"
+
+
+def _duplicate(
+    session: Session,
+    chain: Chain,
+    batch: Batch,
+    request: Request,
+    marks: Collection[str],
+    earlier: Mapping[str, set[int]],
+    settings: Settings,
+) -> str:
+    """Finish a request whose records were all forgotten before: by what the audits of that time found."""
+    others = sorted({number for mark in marks for number in earlier[mark]})
+    found = session.scalars(
+        select(Audit.outcome).join(Request, Request.batch_id == Audit.batch_id).where(Request.id.in_(others))
+    ).all()
+    outcome = min(found, key=OUTCOMES.index, default="inconclusive")
+    told = (
+        f"all {len(marks)} record ids were forgotten before, for requests {_few(others)}: nothing was done, at no cost"
+    )
+    state = CLOSED if outcome in settings.accept else NEEDS_DECISION
+    end(session, chain, batch, request, state, f"{told}; found then: {outcome}", outcome=outcome)
+    return f"Request {request.id}: {told}."
+
+
+def _few(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:5])) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
+
+
+def covered_by(session: Session, *, exclude: Iterable[int] = ()) -> dict[str, set[int]]:
+    """The marks of records that the current model has forgotten, with the requests they were forgotten for."""
+    query = (
+        select(Record.mark, Record.request_id)
+        .join(Request, Request.id == Record.request_id)
+        .join(Audit, Audit.batch_id == Request.batch_id)
+        .where(Request.state.in_(FORGOTTEN), Request.id.not_in(list(exclude)))
+    )
+    found: dict[str, set[int]] = {}
+    for mark, number in session.execute(query):
+        found.setdefault(mark, set()).add(number)
+    return found
+
+
+def all_keys(session: Session) -> set[str]:
+    """The keys of all records that any request names, where they are not redacted."""
+    return set(session.scalars(select(Record.key).where(Record.key.is_not(None)).distinct()))
+
+
+def all_marks(session: Session) -> set[str]:
+    """The marks of all records that any request names, redacted or not."""
+    return set(session.scalars(select(Record.mark).distinct()))
+
+
+def end(
+    session: Session,
+    chain: Chain,
+    batch: Batch,
+    request: Request,
+    state: str,
+    why: str,
+    *,
+    outcome: str | None = None,
+    after: int | None = None,
+) -> None:
+    """Finish a request, and add its record to the chain."""
+    finish(chain, request, state, why)
+    chain.append(
+        "finished",
+        {
+            "request": chain.name(request.id),
+            "batch": batch.id,
+            "kind": batch.kind,
+            "before": batch.before_id,
+            "after": batch.before_id if after is None else after,
+            "method": batch.method,
+            "settings": batch.settings,
+            "outcome": outcome,
+            "state": state,
+            "reason": why,
+            "covers": "model weights only",
+        },
+    )

@@ -1,0 +1,142 @@
+"""What a ledger says: its state as a whole, its requests, and one of them with all that belongs to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import func, select
+
+from ebbing.errors import InputError
+from ebbing.ledger.database import HEAD
+from ebbing.ledger.erasure import OPEN, STATES
+from ebbing.ledger.ledger import Ledger
+from ebbing.ledger.schema import Audit, Batch, Fact, Offer, Personal, Record, Request, Version
+
+
+@dataclass(frozen=True)
+class Status:
+    """A ledger at a glance.
+
+    Attributes:
+        counts: requests by state, every state named.
+        overdue: open requests that were due before today.
+        next_due: the earliest day on which an open request is due; None without any.
+        current: number of the current version of the model.
+        file: its file, in the ledger's folder.
+        working: who processes now, or whose lease is over; None where nothing is being processed.
+        entries: in the chain of evidence.
+        head: the hash of the last; kept elsewhere, it shows where entries were cut off the end.
+    """
+
+    counts: dict[str, int]
+    overdue: int
+    next_due: date | None
+    current: int
+    file: str
+    working: str | None
+    entries: int
+    head: str
+
+
+def status(ledger: Ledger, *, today: date) -> Status:
+    """The ledger at a glance, in a few queries that read indexes alone."""
+    with ledger.database.reading() as session:
+        by_state = session.execute(select(Request.state, func.count()).group_by(Request.state))
+        counted = {row[0]: row[1] for row in by_state}
+        still = Request.state.in_(OPEN)
+        overdue = session.scalar(select(func.count()).select_from(Request).where(still, Request.due < today)) or 0
+        # one seek into the index for each state, where a minimum over all of them would walk through it
+        firsts = [session.scalar(select(func.min(Request.due)).where(Request.state == state)) for state in OPEN]
+        version = session.scalars(select(Version).order_by(Version.id.desc()).limit(1)).one()
+        batch = session.scalars(select(Batch).where(Batch.open.is_(True))).one_or_none()
+        head = session.get_one(Fact, HEAD).value.partition(" ")
+        now = ledger.database.now(session)
+    working = None
+    if batch is not None:
+        held = batch.owner is not None and (batch.until or 0) > now
+        working = (
+            f"batch {batch.id}, {batch.owner}" if held else f"batch {batch.id}, by nobody: `process` goes on with it"
+        )
+    return Status(
+        {state: counted.get(state, 0) for state in STATES},
+        overdue,
+        min((d for d in firsts if d is not None), default=None),
+        version.id,
+        version.file,
+        working,
+        int(head[0]),
+        head[2],
+    )
+
+
+def listed(
+    ledger: Ledger, *, states: Sequence[str] = (), overdue: date | None = None, limit: int = 50, after: int = 0
+) -> list[Request]:
+    """Requests in the order of their numbers.
+
+    Args:
+        ledger: whose.
+        states: only these; all if none is named.
+        overdue: only open ones that were due before this day.
+        limit: the most that are returned.
+        after: only those with a higher number.
+    """
+    query = select(Request).where(Request.id > after).order_by(Request.id).limit(limit)
+    if states:
+        query = query.where(Request.state.in_(states))
+    if overdue is not None:
+        query = query.where(Request.state.in_(OPEN), Request.due < overdue)
+    with ledger.database.reading() as session:
+        return list(session.scalars(query))
+
+
+def shown(ledger: Ledger, number: int) -> dict[str, Any]:
+    """A request with all that belongs to it, as JSON data; ``personal`` is None after redaction.
+
+    Raises:
+        InputError: if there is none of the number.
+    """
+    with ledger.database.reading() as session:
+        request = session.get(Request, number)
+        if request is None:
+            raise InputError(f"there is no request {number}. `ebbing ledger request list` names them.")
+        personal = session.get(Personal, number)
+        keys = session.execute(select(Record.mark, Record.key).where(Record.request_id == number)).all()
+        batch = None if request.batch_id is None else session.get(Batch, request.batch_id)
+        after = audit = None
+        offers: Sequence[Offer] = ()
+        if batch is not None:
+            after = session.scalars(select(Version).where(Version.batch_id == batch.id)).one_or_none()
+            audit = session.get(Audit, batch.id)
+            offers = session.scalars(select(Offer).where(Offer.batch_id == batch.id)).all()
+        own = {mark for mark, _ in keys}
+        return {
+            "request": request.id,
+            "state": request.state,
+            "basis": request.basis,
+            "received": request.received.isoformat(),
+            "due": request.due.isoformat(),
+            "gone": request.gone,
+            "why": request.why,
+            "by": request.by,
+            "finished": request.finished,
+            "personal": None if personal is None else json.loads(personal.fields),
+            "records": len(keys),
+            "batch": None if batch is None else batch.id,
+            "kind": None if batch is None else batch.kind,
+            "method": None if batch is None else batch.method,
+            "before": None if batch is None else batch.before_id,
+            "after": None if after is None else after.id,
+            "outcome": None if audit is None else audit.outcome,
+            "finding": None if audit is None else audit.reason,
+            "report": None if audit is None else audit.report,
+            "alike": [
+                {"key": offer.key, "kind": offer.kind, "distance": offer.distance}
+                for offer in offers
+                if offer.like in own
+            ],
+        }

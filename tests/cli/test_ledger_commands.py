@@ -1,0 +1,131 @@
+"""`ebbing ledger`, as it is typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = "--weights model.safetensors --model project:build --data project:train_set --holdout project:test_set"
+HOW = "--keys mine:keys --subjects subjects.csv --method fine-tune --set repair.epochs=1 --oracles 0 --accept inconclusive"
+INIT = ["ledger", "init", *PROJECT.split(), *HOW.split()]
+
+
+@pytest.fixture
+def typed(call, folder, write):
+    """A ledger in the folder, and commands on it."""
+    write(
+        "def keys():\n    return [f'r{i}' for i in range(120)]\n\n"
+        "def fresh():\n    return Subset(train_set(), range(60, 120))\n\n"
+        "def fresh_keys():\n    return [f'r{i}' for i in range(60, 120)]\n"
+    )
+    Path("subjects.csv").write_text("subject,record\nAda,r0\nAda,r1\nBob,r70\n")
+    made = call(*INIT)
+    assert made.code == 0, made
+    return lambda *words: call("ledger", *words)
+
+
+def test_from_a_request_to_its_evidence(typed, folder) -> None:
+    assert typed("request", "add", "--basis", "GDPR", "--subject", "Ada", "--reference", "T1").out.startswith(
+        "Request 1 received"
+    )
+    assert "is there already" in typed("request", "add", "--basis", "GDPR", "--subject", "Ada", "--reference", "T1").out
+    Path("table.csv").write_text("basis,subject\nGDPR,Bob\n,Bob\nGDPR,Eve\n")
+    said = typed("request", "import", "table.csv")
+    assert said.code == 2
+    assert "table.csv, line 3: `basis` must say" in said.err
+    assert "2 requests received, numbers 2 to 3; 0 were there already." in said.out
+    assert "would be processed" in typed("process", "--dry-run").out
+    done = typed("process")
+    assert done.code == 0, done
+    assert "Request 3 failed: its subject is not in the map of subjects." in done.out
+    assert "Request 1 is closed." in done.out
+    assert "Nothing is to be done." in typed("process").out
+    status = typed("status").out
+    assert "closed                 2" in status
+    assert "version 2" in status
+    assert "failed" in typed("request", "list", "--state", "failed").out
+    assert json.loads(typed("request", "show", "1").out)["outcome"] == "inconclusive"
+    assert typed("verify").code == 0
+    assert typed("export", "--exclude").out == "r0\nr1\nr70\n"
+    typed("export", "--exclude", "--out", "exclude.txt")
+    typed("export", "--out", "ledger-export.json")
+    assert "Ada" not in Path("ledger-export.json").read_text()
+    assert typed("where", "1").out.count("version ") >= 1
+    assert typed("purge", "--days", "0").out.endswith("1 files were purged.\n")
+    said = typed("redact", "1", "--by", "DPO")
+    assert "2 record ids are gone" in said.out
+    said = typed("verify")
+    assert (said.code, "redacted: request 1" in said.out) == (0, True)
+
+
+def test_what_was_forgotten_ends_a_check_with_code_3(typed) -> None:
+    typed("request", "add", "--basis", "GDPR", "--subject", "Bob")
+    assert typed("check", "project:train_set").code == 0
+    typed("process")
+    said = typed("check", "project:train_set")
+    assert (said.code, "r70: to be forgotten by request 1, found by its key" in said.out) == (3, True)
+    assert typed("check", "mine:fresh", "--keys", "mine:fresh_keys").code == 3
+    assert typed("check", "mine:fresh").code == 2
+    Path("next.txt").write_text("r1\nr70\n")
+    assert typed("check", "next.txt").code == 3
+    Path("next.txt").write_text("r1\n")
+    assert typed("check", "next.txt").code == 0
+
+
+def test_a_change_ends_verify_with_code_3(typed, folder) -> None:
+    with open("ledger/models/v0000.safetensors", "ab") as file:
+        file.write(b"x")
+    said = typed("verify")
+    assert said.code == 3
+    assert "tampered: the weights of version 1" in said.out
+
+
+def test_what_is_wrong_is_said_in_a_line_and_nothing_is_lost(typed, folder) -> None:
+    for words, told in (
+        (("request", "add", "--basis", "GDPR"), "neither did"),
+        (("request", "show", "9"), "there is no request 9"),
+        (("decide", "9", "close", "--by", "Ada", "--reason", "x"), "there is no request 9"),
+        (("request", "list", "--state", "lost"), "'lost' is no state"),
+        (("status", "--ledger", "nowhere"), "there must be a ledger in nowhere"),
+        (("abandon", "--by", "Ada", "--reason", "x"), "no open batch"),
+        (("process", "--request", "4"), "but 4 is not"),
+    ):
+        said = typed(*words)
+        assert said.code == 2, said
+        assert told in said.err, said.err
+        assert said.err.startswith("Error: ")
+        assert said.err.count("\n") == 1
+    os.rename("ledger/signing.key", "kept.key")
+    typed_, told = typed("request", "add", "--basis", "GDPR", "--record", "r1"), "there is no key in"
+    assert (typed_.code, told in typed_.err) == (2, True)
+    os.rename("kept.key", "ledger/signing.key")
+    assert typed("status").out.startswith("received               0")
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and sys.platform != "linux", reason="root may write everywhere")
+def test_commands_that_only_read_and_write_the_ledger_load_no_torch(folder) -> None:
+    code = f"""
+import sys
+from ebbing.cli.commands import app
+def run(*words):
+    try:
+        app(list(words), standalone_mode=False)
+    except SystemExit:
+        pass
+run(*{INIT!r})
+run("ledger", "request", "add", "--basis", "GDPR", "--record", "r1")
+open("table.csv", "w").write("basis,records\\nGDPR,r2\\n")
+for words in (["request", "import", "table.csv"], ["request", "list"], ["request", "show", "1"], ["status"], ["verify"],
+              ["export"], ["export", "--exclude"], ["where", "1"], ["purge"], ["check", "table.csv"], ["upgrade"]):
+    run("ledger", *words)
+sys.exit("torch was loaded" if "torch" in sys.modules else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Request 1 received" in done.stdout
+    assert "All is as it was written." in done.stdout

@@ -1,0 +1,127 @@
+"""Ledgers for tests: on SQLite and on a real PostgreSQL, with a small clinic's model behind them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import clinic
+import pytest
+from safetensors.torch import save_file
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.pool import NullPool
+
+from ebbing.ledger import Ledger, Settings
+from ebbing.ledger.schema import REVISION, Base
+from ebbing.ledger.settings import read_settings
+
+
+def postgres_url() -> str:
+    """The server that EBBING_POSTGRES names; where there is none the test is skipped, and in CI it fails."""
+    url = os.environ.get("EBBING_POSTGRES")
+    if url:
+        return url
+    missing = "needs a PostgreSQL server: set EBBING_POSTGRES to its URL (`.ci/postgres start FOLDER` prints one)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{missing} (in CI no postgres test may be skipped)")
+    pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clinic's weights, trained once."""
+    path = tmp_path_factory.mktemp("clinic") / "model.safetensors"
+    save_file(clinic.train(clinic.train_set(), seed=0).state_dict(), path)
+    return path
+
+
+@pytest.fixture(params=clinic.BOTH)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which database."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[Callable[[str], Path]]:
+    """A new ledger on a database of each kind, made once; tests get copies, as migrations take their time."""
+    made: dict[str, Path] = {}
+    name = f"ebbing_{os.urandom(6).hex()}"
+
+    def template(kind: str) -> Path:
+        if kind not in made:
+            url = "sqlite:///ledger.db"
+            if kind == "postgres":
+                administer(f"CREATE DATABASE {name}")
+                url = of_database(name)
+            folder = tmp_path_factory.mktemp(kind) / "ledger"
+            new = Settings(database=url, key="signing.key", oracles=0, neighbours=0.0)
+            keep_rows(Ledger.create(folder, new, weights=weights))
+            made[kind] = folder
+        return made[kind]
+
+    yield template
+    if "postgres" in made:
+        administer(f"DROP DATABASE {name}")
+
+
+def keep_rows(ledger: Ledger) -> None:
+    """Note what is in a new database, for `put_back`."""
+    with ledger.database.engine.connect() as connection:
+        rows = {
+            t.name: [dict(r) for r in connection.execute(t.select()).mappings()] for t in Base.metadata.sorted_tables
+        }
+    (ledger.folder.parent / "rows.json").write_text(json.dumps(rows))
+
+
+def put_back(url: str, source: Path) -> None:
+    """Make PostgreSQL's database as new as it was, which is sooner done than to make another."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY CASCADE"))
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '{REVISION}'"))
+        for name, rows in json.loads((source.parent / "rows.json").read_text()).items():
+            if rows:
+                connection.execute(Base.metadata.tables[name].insert(), rows)
+        connection.execute(text("SELECT setval(pg_get_serial_sequence('versions', 'id'), 1)"))
+
+
+def of_database(name: str) -> str:
+    """The URL of a database of the server."""
+    return make_url(postgres_url()).set(database=name).render_as_string()
+
+
+def administer(statement: str) -> None:
+    """Have the server make or drop a database."""
+    engine = create_engine(postgres_url(), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+
+
+@pytest.fixture
+def make(
+    tmp_path: Path, kind: str, templates: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Ledger]:
+    """A new ledger with some settings, in the test's folder."""
+    monkeypatch.delenv("EBBING_LEDGER_KEY", raising=False)
+
+    def make_(**said: Any) -> Ledger:
+        source, folder = templates(kind), tmp_path / "ledger"
+        shutil.copytree(source, folder)
+        settings = read_settings(folder)
+        if kind == "postgres":
+            put_back(settings.database, source)
+        replace(settings, **said).save(folder)
+        return Ledger.open(folder)
+
+    return make_
+
+
+@pytest.fixture
+def ledger(make: Callable[..., Ledger]) -> Ledger:
+    """A ledger in which nothing has happened."""
+    return make()

@@ -1,0 +1,139 @@
+"""A worker is killed at every named step and at random moments: the ledger comes to the same end, and nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clinic import BOTH, erasure, project
+
+from ebbing.ledger import Ledger
+from ebbing.ledger.processing import STEPS, process
+from ebbing.ledger.schema import Audit, Entry, Request, Version
+from ebbing.ledger.verifying import verify
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
+
+
+@pytest.fixture
+def kind(request: pytest.FixtureRequest) -> str:
+    """SQLite alone, but for the tests that say otherwise."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+def work(folder: Path, kill_at: str | None = None) -> int:
+    """Start a worker in a process of its own; its number."""
+    pid = os.fork()
+    if pid:
+        return pid
+
+    def on_step(step: str) -> None:
+        if step == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    code = 1
+    try:
+        while process(Ledger.open(folder), project(), limit=2, on_step=on_step) is not None:
+            pass
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def ended(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def without_time(value: Any) -> Any:
+    """JSON data without times and what depends on them."""
+    if isinstance(value, dict):
+        return {k: without_time(v) for k, v in value.items() if k not in ("time", "started", "digest", "cost", "salt")}
+    return value
+
+
+def end_of(ledger: Ledger) -> dict[str, Any]:
+    """Everything that a ledger comes to, without times and without what is drawn anew in each ledger."""
+    with ledger.database.reading() as session:
+        entries = [
+            without_time(json.loads(e.body)) | {"kind": e.kind} for e in session.query(Entry).order_by(Entry.seq)
+        ]
+        finished = Counter(e["request"] for e in entries if e["kind"] == "finished")
+        assert set(finished.values()) == {1}, "a request was finished twice"
+        return {
+            "requests": [(r.id, r.state, r.why, r.batch_id) for r in session.query(Request).order_by(Request.id)],
+            "versions": [
+                (v.id, v.parent_id, v.kind, v.file, v.weights) for v in session.query(Version).order_by(Version.id)
+            ],
+            "audits": [(a.batch_id, a.outcome, without_time(json.loads(a.figures))) for a in session.query(Audit)],
+            "entries": entries,
+        }
+
+
+def filled(ledger: Ledger) -> None:
+    ledger.add([erasure("r0", "r1"), erasure("r5"), erasure("r1"), erasure(subject="patient 999"), erasure("r9")])
+
+
+@pytest.mark.parametrize("kind", BOTH, indirect=True)
+def test_a_worker_that_is_killed_at_every_step_comes_to_the_same_end(make, tmp_path) -> None:
+    ledger = make(oracles=1)
+    filled(ledger)
+    undisturbed = None
+    if ledger.database.url.get_backend_name() == "sqlite":
+        shutil.copytree(ledger.folder, tmp_path / "undisturbed")
+        assert ended(work(tmp_path / "undisturbed")) == 0
+        undisturbed = end_of(Ledger.open(tmp_path / "undisturbed"))
+    for step in STEPS:
+        assert ended(work(ledger.folder, kill_at=step)) == -signal.SIGKILL, step
+        assert verify(ledger).problems == [], step
+    assert ended(work(ledger.folder)) == 0
+    found = end_of(ledger)
+    assert [state for _, state, _, _ in found["requests"]] == ["needs-decision"] * 3 + ["failed", "needs-decision"]
+    assert verify(ledger).problems == []
+    if undisturbed is not None:
+        assert found == undisturbed
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_at_200_random_moments_comes_to_the_same_end(make, tmp_path) -> None:
+    ledger = make(oracles=1)
+    filled(ledger)
+    template, undisturbed = tmp_path / "template", tmp_path / "undisturbed"
+    shutil.copytree(ledger.folder, template)
+    shutil.copytree(template, undisturbed)
+    begun = time.monotonic()
+    assert ended(work(undisturbed)) == 0
+    length = time.monotonic() - begun
+    wanted = end_of(Ledger.open(undisturbed))
+    kills = rounds = 0
+    generator = np.random.default_rng(0)
+    while kills < 200:
+        folder = tmp_path / f"round-{rounds}"
+        shutil.copytree(template, folder)
+        rounds += 1
+        for moment in (
+            generator.uniform(0, 0.4, size=20) * length
+        ):  # until it is done: each goes on where the last was killed
+            pid = work(folder)
+            time.sleep(moment)
+            os.kill(pid, signal.SIGKILL)
+            if ended(pid) == 0:
+                break
+            kills += 1
+            found = verify(Ledger.open(folder)).problems
+            assert found == [], f"kill {kills} after {moment:.3f} s: {found}"
+        assert ended(work(folder)) == 0
+        assert end_of(Ledger.open(folder)) == wanted, f"round {rounds}"
+        assert verify(Ledger.open(folder)).problems == []
+        shutil.rmtree(folder)
+    assert kills >= 200

@@ -1,0 +1,342 @@
+"""Requests are processed: what is forgotten, what costs nothing, what fails, and what is offered."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+import clinic
+import pytest
+import torch
+from clinic import BOTH, QUICK, TODAY, erasure, number_of, project
+from torch.utils.data import Dataset, Subset, TensorDataset
+
+from ebbing.checkpoints import read_record
+from ebbing.errors import InputError
+from ebbing.inspection import inspect
+from ebbing.ledger import Budget, Ledger
+from ebbing.ledger.deciding import abandon, decide, redact
+from ebbing.ledger.digests import file_digest
+from ebbing.ledger.drift import measured, spent
+from ebbing.ledger.exporting import excluded, exported, present
+from ebbing.ledger.processing import STEPS, process
+from ebbing.ledger.reading import shown, status
+from ebbing.ledger.schema import Audit, Batch
+from ebbing.ledger.verifying import verify
+from ebbing.ledger.where import purge, where
+from ebbing.methods import FineTune, NegGrad, Unlearner
+
+ALL = ("inconclusive",)  # what a policy accepts that has no references to judge by
+
+
+@pytest.fixture
+def kind(request: pytest.FixtureRequest) -> str:
+    """SQLite alone, but for the tests that say otherwise."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+def current(ledger: Ledger) -> Path:
+    return ledger.folder / status(ledger, today=TODAY).file
+
+
+def states(ledger: Ledger, *numbers: int) -> list[str]:
+    return [shown(ledger, number)["state"] for number in numbers]
+
+
+@pytest.mark.parametrize("kind", BOTH, indirect=True)
+def test_a_batch_goes_through_every_state(make) -> None:
+    ledger = make(accept=ALL)
+    ledger.add(
+        [erasure("r0", "r1"), erasure(subject="patient 1"), erasure(subject="patient 999"), erasure("r1", "nobody")]
+    )
+    steps: list[str] = []
+    done = process(ledger, project(), on_step=steps.append)
+    assert steps == list(STEPS)
+    assert done is not None
+    assert done.requests == {1: "closed", 2: "closed", 3: "failed", 4: "failed"}
+    assert shown(ledger, 3)["why"] == "its subject is not in the map of subjects"
+    assert "1 of its 2 record ids are not in the data set" in shown(ledger, 4)["why"]
+    assert status(ledger, today=TODAY).current == 2
+    record = read_record(current(ledger))
+    assert record is not None
+    assert record.forgotten == (0, 1, 4, 5, 6, 7)
+    assert verify(ledger).problems == []
+    assert process(ledger, project()) is None
+
+
+def test_what_the_policy_does_not_accept_needs_a_named_decision(ledger) -> None:
+    number = number_of(ledger.add([erasure("r0")]))
+    process(ledger, project())
+    assert states(ledger, number) == ["needs-decision"]
+    with pytest.raises(InputError, match="a name"):
+        decide(ledger, number, "close", by=" ", reason="fine")
+    decide(ledger, number, "close", by="Ada", reason="small")
+    found = shown(ledger, number)
+    assert (found["state"], found["by"], found["why"]) == ("closed", "Ada", "small")
+    with pytest.raises(InputError, match="must need a decision"):
+        decide(ledger, number, "close", by="Ada", reason="again")
+    assert verify(ledger).problems == []
+
+
+def test_duplicates_and_parts_of_earlier_requests_change_no_bit_and_say_so(make) -> None:
+    ledger = make(accept=ALL)
+    ledger.add([erasure("r0", "r1", "r2")])
+    process(ledger, project())
+    before = file_digest(current(ledger))
+    ledger.add([erasure("r2", "r1", "r0"), erasure("r1")])
+    steps: list[str] = []
+    done = process(ledger, project(), on_step=steps.append)
+    assert done is not None
+    assert done.kind == "nothing"
+    assert "weights" not in steps
+    assert file_digest(current(ledger)) == before
+    assert status(ledger, today=TODAY).current == 2
+    assert states(ledger, 2, 3) == ["closed", "closed"]
+    assert "forgotten before, for requests 1: nothing was done, at no cost" in shown(ledger, 3)["why"]
+    assert verify(ledger).problems == []
+
+
+def test_nested_requests_of_one_batch_are_forgotten_together_and_overlaps_only_once(make) -> None:
+    ledger = make(accept=ALL)
+    ledger.add([erasure("r0", "r1"), erasure("r1")])
+    assert process(ledger, project()).requests == {1: "closed", 2: "closed"}  # type: ignore[union-attr]
+    ledger.add([erasure("r1", "r2")])
+    done = process(ledger, project())
+    assert done is not None
+    assert done.why == "1 record ids are to be forgotten"
+    assert read_record(current(ledger)).forgotten == (0, 1, 2)  # type: ignore[union-attr]
+
+
+class Watched(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Notes who is read, and in a method's hands must not read what is gone."""
+
+    def __init__(self) -> None:
+        self.plain, self.read = clinic.train_set(), set()
+
+    def __len__(self) -> int:
+        return len(self.plain)
+
+    def __getitem__(self, position: int) -> tuple[torch.Tensor, torch.Tensor]:
+        self.read.add(position)
+        return self.plain[position]
+
+
+def test_the_retain_set_is_what_remains_after_all_requests(make) -> None:
+    ledger, seen = make(accept=ALL), []
+
+    class Noting(FineTune):
+        def forget(self, model, run):
+            seen.append((run.request.forget_ids.tolist(), len(run.request.retain_ids)))
+            return super().forget(model, run)
+
+    mine = Noting(repair=QUICK.repair)
+    for keys in (("r0", "r1"), ("r5",), ("r1", "r9")):
+        ledger.add([erasure(*keys)])
+        process(ledger, project(method=mine))
+    assert seen == [([0, 1], 118), ([5], 117), ([9], 116)]
+
+
+def test_records_that_are_gone_are_never_read_and_nothing_is_claimed(ledger) -> None:
+    data = clinic.train_set()
+    left = Subset(data, range(4, len(data)))
+    without = project(dataset=left, keys=clinic.keys()[4:])
+    ledger.add([erasure("r0", "r1", gone=True), erasure("r50")])
+    done = process(ledger, without)
+    assert done is not None
+    assert (done.kind, done.outcome, list(done.requests)) == ("gone", "inconclusive", [1])
+    assert "gone at the source" in str(done.reason)
+    assert states(ledger, 1, 2) == ["needs-decision", "received"]
+    with pytest.raises(InputError, match="must never read the records to forget, but NegGrad does"):
+        project(gone_method=NegGrad())
+
+
+def test_a_run_that_is_rolled_back_fails_and_keeps_the_version(ledger) -> None:
+    class Diverging(Unlearner):
+        def forget(self, model, run):
+            with torch.no_grad():
+                next(model.parameters()).fill_(torch.nan)
+            return model
+
+    ledger.add([erasure("r0")])
+    done = process(ledger, project(method=Diverging()))
+    assert done is not None
+    assert done.requests == {1: "failed"}
+    assert "rolled back: its weights are no longer finite" in shown(ledger, 1)["why"]
+    assert status(ledger, today=TODAY).current == 1
+    decide(ledger, 1, "retry", by="Ada", reason="another method")
+    process(ledger, project())
+    assert status(ledger, today=TODAY).current == 2
+    assert verify(ledger).problems == []
+
+
+def test_what_cannot_be_finished_can_be_given_up(ledger) -> None:
+    ledger.add([erasure(*clinic.keys())])
+    with pytest.raises(InputError, match="some records must stay"):
+        process(ledger, project())
+    assert abandon(ledger, by="Ada", reason="all of them") == [1]
+    assert states(ledger, 1) == ["failed"]
+    assert process(ledger, project()) is None
+    assert verify(ledger).problems == []
+
+
+def test_a_worker_that_is_stopped_lets_go_of_its_batch(ledger) -> None:
+    ledger.add([erasure("r0")])
+
+    def stop(step: str) -> None:
+        if step == "weights":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process(ledger, project(), on_step=stop)
+    assert "by nobody" in str(status(ledger, today=TODAY).working)
+    assert process(ledger, project()) is not None
+
+
+# ---------------------------------------------------------------- near-duplicates
+
+
+def test_equal_and_near_records_that_stay_are_offered_and_never_taken(make) -> None:
+    ledger = make(accept=ALL, neighbours=0.5)
+    data = clinic.train_set()
+    inputs, labels = data.tensors
+    inputs[101] = inputs[3] + 1e-4
+    near = project(dataset=TensorDataset(inputs, labels))
+    ledger.add([erasure("r2", "r3")])
+    done = process(ledger, near)
+    assert done is not None
+    offered = {o["key"]: o["kind"] for o in shown(ledger, 1)["alike"]}
+    assert offered["r100"] == "exact"
+    assert offered["r101"] == "near"
+    assert len(offered) < 12
+    assert read_record(current(ledger)).forgotten == (2, 3)  # type: ignore[union-attr]
+    assert verify(ledger).problems == []
+
+
+# ---------------------------------------------------------------- what leaves, what stays
+
+
+def test_what_was_forgotten_is_found_in_a_data_set_by_key_and_by_content(make) -> None:
+    ledger = make(accept=ALL)
+    ledger.add([erasure("r2", "r10")])
+    process(ledger, project())
+    assert excluded(ledger).keys == ["r10", "r2"]
+    assert [p.name for p in present(ledger, ["r1", "r10", "x"])] == ["r10"]
+    digests = inspect(clinic.train_set()).digests
+    assert digests is not None
+    found = present(ledger, [], {f"new {i}": d.hex() for i, d in enumerate(digests)})
+    assert {(p.name, p.by) for p in found} == {("new 2", "content"), ("new 10", "content"), ("new 100", "content")}
+    redact(ledger, 1, by="Ada")
+    assert (excluded(ledger).keys, excluded(ledger).redacted) == ([], 2)
+    assert [p.name for p in present(ledger, ["r10"])] == ["r10"]
+    kept = json.dumps(exported(ledger, personal=True))
+    assert '"r10"' not in kept
+    assert json.loads(kept)["requests"][0]["state"] == "closed"
+
+
+def test_a_redacted_request_still_makes_its_duplicates_cost_nothing(make) -> None:
+    ledger = make(accept=ALL)
+    ledger.add([erasure("r2")])
+    process(ledger, project())
+    redact(ledger, 1, by="Ada")
+    ledger.add([erasure("r2")])
+    assert process(ledger, project()).kind == "nothing"  # type: ignore[union-attr]
+    assert verify(ledger).redacted == [1]
+
+
+@pytest.fixture
+def twice(make) -> Ledger:
+    """Two batches, with references."""
+    ledger = make(oracles=2, accept=(*ALL, "under-forgotten", "over-forgotten", "damaged"), budget=Budget(1.0, 9, 9))
+    for keys in (("r0", "r1", "r2", "r3", "r4"), ("r5", "r6", "r7", "r8", "r9")):
+        ledger.add([erasure(*keys)])
+        process(ledger, project())
+    return ledger
+
+
+def test_references_of_earlier_requests_are_named_and_purged_when_it_is_time(twice) -> None:
+    first, second = where(twice, 1), where(twice, 2)
+    assert [(p.what, p.version) for p in first] == [("version", 1)]
+    kinds = [p.what for p in second]
+    assert (kinds.count("version"), kinds.count("reference"), kinds.count("cache")) == (2, 2, 1)
+    assert all(p.path.exists() for p in second)
+    assert purge(twice, today=TODAY).gone == []  # too soon
+    today = date.fromisoformat(str(shown(twice, 2)["finished"])[:10])
+    late = date.fromordinal(today.toordinal() + twice.settings.retention_days)
+    assert len(purge(twice, today=late, dry_run=True).gone) == 5
+    assert all(p.path.exists() for p in second)
+    purge(twice, today=late)
+    assert not any(p.path.exists() for p in second)
+    assert where(twice, 2) == []
+    assert current(twice).exists()
+    found = verify(twice)
+    assert (found.problems, found.weights) == ([], 1)
+
+
+def test_an_earlier_request_that_came_back_is_seen_beside_retrained_models() -> None:
+    mine = project()
+    gone, now = list(range(24)), list(range(30, 36))
+    request = mine.request(now, gone, description="")
+    train = partial(clinic.train, request.retain)
+    retrained = [train(seed=seed) for seed in range(1, 7)]
+    remembers = clinic.train(clinic.train_set(), seed=0)
+    found = measured(mine, remembers, retrained, request, {1: gone, 2: [40, 41]})
+    assert (found["measured"], found["remembered"]) == ([1, 2], [1])
+    assert measured(mine, train(seed=9), retrained, request, {1: gone})["remembered"] == []
+    few = measured(mine, remembers, retrained[:3], request, {1: gone})
+    assert (few["measured"], few["remembered"], few["retain-retrained"]) == ([], [], None)
+
+
+# ---------------------------------------------------------------- drift
+
+
+GOOD = {"retain": 0.9, "retain-retrained": 0.9, "retain-low": 0.88, "remembered": [], "measured": [1]}
+
+
+@pytest.mark.parametrize(
+    ("figures", "outcomes", "told"),
+    [
+        ({}, ["under-forgotten"] * 2, None),
+        ({}, ["under-forgotten"] * 3, "3 audits since the last training from scratch found under-forgotten"),
+        ({"retain": 0.85}, ["inconclusive"], "5.00% of accuracy on the retain set lost"),
+        ({"retain": 0.89}, ["inconclusive"], None),  # one more retrained model might have it
+        ({"retain-retrained": None, "retain": 0.1}, ["inconclusive"], None),
+        ({"remembered": [1]}, ["inconclusive"], "1 earlier batches have come back"),
+    ],
+)
+def test_the_budget_is_spent_for_a_reason(ledger, figures, outcomes, told) -> None:
+    with ledger.database.writing() as session:
+        for outcome in outcomes:
+            batch = Batch(kind="unlearn", started="", why="", method="", settings="", before_id=1, finished="")
+            session.add(batch)
+            session.flush()
+            rows = json.dumps(GOOD | figures)
+            session.add(
+                Audit(batch_id=batch.id, outcome=outcome, reason="", figures=rows, report=None, digest=None, made="")
+            )
+    with ledger.database.reading() as session:
+        why = spent(session, ledger.settings.budget, ledger.settings.accept)
+    assert why is None if told is None else told in str(why)
+
+
+def test_a_spent_budget_or_a_decision_has_the_model_retrained(make) -> None:
+    ledger = make(budget=Budget(verdicts=0), oracles=0)
+    ledger.add([erasure("r0")])
+    process(ledger, project())
+    with ledger.database.writing() as session:
+        session.query(Audit).one().outcome = "damaged"
+    ledger.add([erasure("r1")])
+    with pytest.raises(InputError, match=r"must be retrained \(1 audits .* names no training function"):
+        process(ledger, project(trainer=None))
+    done = process(ledger, project())
+    assert done is not None
+    assert done.kind == "retrain"
+    assert "the budget of drift is spent: 1 audits" in done.why
+    with ledger.database.reading() as session:
+        assert spent(session, ledger.settings.budget, ()) is None
+    decide(ledger, 2, "retrain", by="Ada", reason="to be sure")
+    again = process(ledger, project())
+    assert again is not None
+    assert again.why == "it was decided that the model is retrained"
+    assert read_record(current(ledger)).forgotten == (0, 1)  # type: ignore[union-attr]
