@@ -35,8 +35,9 @@ class Outputs:
     mask: Tensor | None = None
 
     def __post_init__(self) -> None:
-        """Hold logits in single precision at least."""
-        object.__setattr__(self, "logits", in_single(self.logits))
+        """Hold logits in single precision at least; what are no tensors is refused where outputs are checked."""
+        if isinstance(self.logits, Tensor):
+            object.__setattr__(self, "logits", in_single(self.logits))
 
 
 def in_single(values: Tensor) -> Tensor:

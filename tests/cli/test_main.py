@@ -260,7 +260,7 @@ def test_a_dry_run_says_the_plan_and_leaves_nothing(rule, count, call, tmp_path,
     [
         (["--dataset", "digit"], "--dataset 'digit' is unknown. Did you mean 'digits'?"),
         (["--method", "eb"], "--method 'eb' is unknown. Did you mean 'ebb'?"),
-        (["--method", "ebb:paper"], "--method 'ebb' has no preset 'paper'. There are plain."),
+        (["--method", "ebb:paper"], "--method 'ebb' has no preset 'paper'. There are gentle, plain."),
         (["--method", "forgetting-network:papr"], "has no preset 'papr'. Did you mean 'paper'?"),
         (["--method", "json:loads"], "must be a Unlearner, but is"),
         (["--method", "ebbing.methods:Unlearner"], "can be made without arguments"),
