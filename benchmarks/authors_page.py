@@ -61,8 +61,8 @@ def _problem(counts: dict[str, int]) -> str:
         "(ada is older than bela . who is younger ?). A model of GPT-2's architecture with .86 M parameters is trained on them "
         f"from scratch, so that retraining is real: {counts['originals']} originals, {counts['retrained']} retrained models. "
         f"Five authors go, {counts['forget']} facts. Every method has a tenth of what one retraining processes, but for those "
-        "that need less. Where a method has several rows, its name says learning rate and setting; no setting was chosen for "
-        "any method after that."
+        "that need less. Where a method has several rows, its name says learning rate and setting; the rows "
+        "`ebb-hotter`, `ebb-...-hot` and `fine-tune-hotter` were added after `ebb-hot` was seen, and no other."
     )
 
 

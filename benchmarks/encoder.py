@@ -99,6 +99,7 @@ def methods() -> dict[str, eb.Unlearner]:
         "do-nothing": eb.DoNothing(),
         "ebb": ours,
         "ebb-strong": replace(ours, mlp=FixedRate(1.0), heads=FixedRate(1.0)),
+        "ebb-decay-alike": replace(ours, by_memory=False),
         "ebb-fresh-anchor": replace(ours, anchor="fresh"),
         "fine-tune": eb.FineTune(repair=repair),
         "fine-tune-hot": eb.FineTune(repair=replace(repair, learning_rate=3e-4)),
