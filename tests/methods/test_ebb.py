@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_tensors
 from ebbing.journal import Journal
 from ebbing.methods import Ebb, Run
-from ebbing.methods.validation import auc_by_chance, read_to_tell, threshold
+from ebbing.methods.validation import auc_by_chance, memory_was_lost, read_to_tell, threshold, unseen_that_tell
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification
 from ebbing.training import Recipe, Trainer, seeded
@@ -112,6 +113,9 @@ def test_the_peak_goes_by_the_training() -> None:
     assert replace(method, training=None).repair_of(asked).learning_rate == method.repair.learning_rate
     other = replace(method, training=Recipe(optimizer="sgd", learning_rate=0.1))
     assert other.repair_of(asked).learning_rate == method.repair.learning_rate
+    cycled = replace(method, training=Recipe(learning_rate=3e-3, schedule="one-cycle"))
+    assert cycled.repair_of(asked).learning_rate == pytest.approx(3e-3)
+    assert replace(cycled, peak=0.5).repair_of(asked).learning_rate == pytest.approx(1.5e-3)
     set_by_hand = replace(method, repair=replace(method.repair, learning_rate=5e-4))
     assert set_by_hand.repair_of(asked).learning_rate == 5e-4
     with pytest.raises(InputError, match="`peak` must be > 0"):
@@ -180,6 +184,30 @@ def test_what_the_watch_reads_is_counted(learned_by_heart) -> None:
     model, asked = learned_by_heart
     more = unlearned(model, asked, by_memory=True)[1].examples - unlearned(model, asked)[1].examples
     assert more == read_to_tell(asked) == 2 * (20 + 30)
+
+
+def test_a_loss_that_rises_everywhere_hides_no_memory_from_records_drawn_alike(learned_by_heart) -> None:
+    """A fresh network knows nothing: among unseen records at large the forgotten stand out less than among wrong labels."""
+    model, asked = learned_by_heart
+    unseen, labels = images(240, 2)
+    known = TensorDataset(unseen[:120], labels[:120])
+    wrong = TensorDataset(unseen[120:], (labels[120:] + 1) % CLASSES)
+    validation = ConcatDataset([known, wrong])
+
+    def found(matched: Dataset) -> tuple[bool, float]:
+        request = replace(asked, validation=known if matched is known else validation, validation_matched=matched)
+        with seeded(0) as generator:
+            run = Run(request, Classification(), 0, generator, Journal())
+            lost = memory_was_lost(model, TRAINER.initial(seed=5), run, unseen_that_tell(request))
+        (said,) = run.journal.notes
+        return lost, float(re.search(r"probability of (0\.\d+|1\.00)", said).group(1))
+
+    (lost, probability), at_large = found(wrong), found(known)[1]
+    assert lost
+    assert probability > at_large + 0.1
+    few = replace(asked, validation=known, validation_matched=Subset(wrong, range(99)))
+    assert unseen_that_tell(few) is known
+    assert read_to_tell(few) == 2 * (20 + 100)
 
 
 def test_chance_of_the_probability_that_one_loses_more() -> None:

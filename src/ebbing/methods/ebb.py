@@ -40,7 +40,8 @@ class Ebb(Repairing):
     - decay changes weights, never only activity;
     - convolutions decay too, less than fully connected layers, but for the one that reads the input;
     - one bout of decay and one of learning, in this order, instead of turns, so that the result is a repaired model;
-    - the repair's learning rate follows one cycle, with a peak of ten times the learning rate of training;
+    - the repair's learning rate follows one cycle, with a peak of ten times the learning rate of training, or that of training
+      where it followed one cycle as well;
     - the rate is fixed for each kind of layer: ranking units was no better than chance where it was tried;
     - where the loss of the forget set rises no more than that of unseen records, nothing was memorised that could be forgotten,
       and the model is left as it was.
@@ -63,12 +64,13 @@ class Ebb(Repairing):
         spare_input: whether the first convolution is left as it is where others follow: what it sees holds little of single
             records.
         peak: peak learning rate of the repair over that of ``training``, > 0, where that is known and has the optimizer of
-            the repair, and the repair's own was not set to another than the default; None for the repair's own.
+            the repair, and the repair's own was not set to another than the default; None for the repair's own. A training on
+            one cycle had a peak already: the repair's is at most that.
         conv_reach: the share of every step of the repair that convolutions make, in [0, 1]; 0 freezes them.
         by_memory: whether the model is left as it was where the loss of the forget set rises no more than that of validation
-            records: see `ebbing.methods.validation.memory_was_lost`. That cannot be told without validation records, of a
-            whole class, of some six records or fewer, nor where reading would take half of the budget: decay is kept there in
-            any case.
+            records, drawn alike where 100 are: see `ebbing.methods.validation.memory_was_lost`. That cannot be told without
+            validation records, of a whole class, of some six records or fewer, nor where reading would take half of the
+            budget: decay is kept there in any case.
         repair: see `Repairing`; `FineTune` and `RetrainEqualCompute` have the same.
         budget: likewise.
         training: likewise.
@@ -109,7 +111,8 @@ class Ebb(Repairing):
         own = recipe.learning_rate != REPAIR.learning_rate
         if self.peak is None or own or training is None or training.optimizer != recipe.optimizer:
             return recipe
-        return replace(recipe, learning_rate=self.peak * training.learning_rate)
+        times = min(self.peak, 1.0) if training.schedule == "one-cycle" else self.peak
+        return replace(recipe, learning_rate=times * training.learning_rate)
 
     def statistics(self, request: ForgetRequest) -> int:
         """What the rankings read, at most, and validation records."""

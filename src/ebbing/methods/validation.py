@@ -63,7 +63,7 @@ def memory_was_lost(original: nn.Module, result: nn.Module, run: Run, unseen: Da
         original: before the unlearning; at most 100 evenly spaced records of each kind are read, and counted.
         result: after it.
         run: of the unlearning.
-        unseen: records that the original never saw.
+        unseen: records that the original never saw: see `unseen_that_tell`.
     """
     forgotten, others = (
         _losses(result, run, part, at_most=WATCHED) - _losses(original, run, part, at_most=WATCHED)
@@ -90,14 +90,20 @@ def threshold(n: int, m: int) -> float:
 
 
 def unseen_that_tell(request: ForgetRequest) -> Dataset[Any] | None:
-    """Validation records, where they can tell that nothing is memorised.
+    """Validation records, where they can tell that nothing is memorised: those drawn as the forget set was, where 100 are.
 
-    Not where a whole class goes (unseen records of it are known as well as those that were learned from), nor where so few
-    records go that chance explains much: s must be at most .125.
+    Wrong labels that were learned are lost, while those of unseen records never were known; among records drawn at large a
+    repair that is too short raises every loss, and hides it. Not where a whole class goes (unseen records of it are known as
+    well as those that were learned from), nor where so few records go that chance explains much: s must be at most .125.
     """
-    if request.concept or request.validation is None or auc_by_chance(*_counts(request)) > MOST_CHANCE:
-        return None
-    return request.validation
+    unseen = _unseen(request)
+    return None if request.concept or unseen is None or auc_by_chance(*_counts(request)) > MOST_CHANCE else unseen
+
+
+def _unseen(request: ForgetRequest) -> Dataset[Any] | None:
+    """The validation records drawn as the forget set was, where there are as many as are read; else all of them."""
+    alike = request.validation_matched
+    return alike if alike is not None and size(alike) >= WATCHED else request.validation
 
 
 def read_to_tell(request: ForgetRequest) -> int:
@@ -107,5 +113,5 @@ def read_to_tell(request: ForgetRequest) -> int:
 
 def _counts(request: ForgetRequest) -> tuple[int, int]:
     """Records that are read of the forget set and of the validation set."""
-    unseen = 0 if request.validation is None else size(request.validation)
-    return min(WATCHED, len(request.forget)), min(WATCHED, unseen)
+    unseen = _unseen(request)
+    return min(WATCHED, len(request.forget)), 0 if unseen is None else min(WATCHED, size(unseen))
