@@ -18,7 +18,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ ADAPTIVE, REFEREES = (
 METHODS: Mapping[str, eb.Unlearner] = {
     "do-nothing": eb.DoNothing(),
     "ebb": eb.Ebb(),
-    "ebb-peak-1": eb.Ebb(peak=1.0),  # the default peaks at ten times the training's rate, which here is a peak itself
+    "ebb-hot": eb.Ebb(repair=replace(eb.Ebb().repair, learning_rate=0.1)),  # ten times the peak of training
     "forgetting-network": eb.ForgettingNetwork(turns=2),
     "fine-tune": eb.FineTune(),
     "neg-grad-plus": eb.NegGradPlus(),

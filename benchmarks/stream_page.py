@@ -20,7 +20,7 @@ from ebbing.sharding import Sharding
 
 ROOT = Path(__file__).parent.parent
 RESULTS, TEXT, PAGE = ROOT / "results" / "stream", Path(__file__).parent / "stream_text.md", ROOT / "docs" / "stream.md"
-ORDER = ("do-nothing", "ebb", "ebb-peak-1", "forgetting-network", "fine-tune", "neg-grad-plus", "scrub", "ssd", "sisa")
+ORDER = ("do-nothing", "ebb", "ebb-hot", "forgetting-network", "fine-tune", "neg-grad-plus", "scrub", "ssd", "sisa")
 TASKS = {"digits": "Digits", "fashion10k": "Fashion-MNIST, 10,000 images"}
 GUARDS = 2000  # examples that the guards around every method read at a request
 LEVEL = 0.97  # jointly over the requests, as of the verdict
