@@ -1,4 +1,4 @@
-"""Reading data sets in batches: tensors are indexed where they are held, anything else goes through a DataLoader."""
+"""Reading data sets in batches: where they are held as tensors, or can give many records at once; else by a DataLoader."""
 
 from __future__ import annotations
 
@@ -42,6 +42,37 @@ class NamedTensors(Dataset[dict[str, Tensor]]):
         return {name: tensor[index] for name, tensor in self.tensors.items()}
 
 
+class Gathering(Dataset[Any]):
+    """Records that lie somewhere else and are read many at a time, such as in a file that does not fit in memory.
+
+    A subclass gives `gather`, ``labels`` and a length; batches of it and of any nesting of `Subset` around it are then single
+    readings. It must be something that pickle knows, and better pickles where the records lie than what they hold.
+
+    Attributes:
+        labels: (n, ...) of all records, as `gather` gives them.
+    """
+
+    labels: Tensor
+
+    def gather(self, positions: Tensor) -> tuple[Tensor, ...] | dict[str, Tensor]:
+        """The records at (m,) int64 positions in [0, n), in that order: (m, ...) for each of their parts, labels last."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Any:
+        """One record."""
+        n = len(self)
+        if not -n <= index < n:
+            raise IndexError(f"there are {n} records, from 0 on, but record {index} is asked for")
+        parts = self.gather(torch.tensor([index % n]))
+        return (
+            {name: part[0] for name, part in parts.items()} if isinstance(parts, dict) else tuple(p[0] for p in parts)
+        )
+
+
 def size(dataset: Dataset[Any]) -> int:
     """Number of records of a map-style data set.
 
@@ -75,6 +106,16 @@ def held(dataset: Dataset[Any]) -> tuple[tuple[Tensor, ...], Tensor | None] | No
         positions = torch.as_tensor(dataset.indices, dtype=torch.int64)
         tensors, inner = below
         return tensors, positions if inner is None else inner[positions]
+    return None
+
+
+def gathered(dataset: Dataset[Any]) -> tuple[Gathering, Tensor] | None:
+    """The data set that gives many records at once, and (n,) int64 positions shown of it; None for any other data set."""
+    if isinstance(dataset, Gathering):
+        return dataset, torch.arange(len(dataset))
+    if type(dataset) is Subset:
+        below = gathered(dataset.dataset)
+        return None if below is None else (below[0], below[1][torch.as_tensor(dataset.indices, dtype=torch.int64)])
     return None
 
 
@@ -117,10 +158,17 @@ def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = No
         order: (m,) int64 positions to visit in this order; all of them in their own order if None.
 
     Yields:
-        A tuple of tensors where the data set is held as tensors, a dict of them where they have names, else what torch's
-        default collation makes.
+        A tuple of tensors where the data set is held as tensors, a dict of them where they have names, what its `gather`
+        gives where it has one, else what torch's default collation makes.
     """
     source = held(dataset)
+    elsewhere = gathered(dataset) if source is None else None
+    if elsewhere is not None:
+        there, places = elsewhere
+        places = places if order is None else places[order]
+        for start, stop in spans(len(places), batch_size):
+            yield there.gather(places[start:stop])
+        return
     if source is None:
         records = dataset if order is None else Subset(dataset, order.tolist())
         # a generator of its own: without one the loader draws from the global one
@@ -141,9 +189,9 @@ def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = No
         some = cuts[first : first + GATHERED]
         base = some[0][0]
         index = positions[base : some[-1][1]]
-        gathered = [t.index_select(0, index) for t in tensors]
+        rows = [t.index_select(0, index) for t in tensors]
         for start, stop in some:
-            yield _batch(names, [t[start - base : stop - base] for t in gathered])
+            yield _batch(names, [t[start - base : stop - base] for t in rows])
 
 
 def _batch(names: tuple[str, ...] | None, parts: list[Tensor]) -> tuple[Tensor, ...] | dict[str, Tensor]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
-from ebbing.batches import held, iterate, names_of
+from ebbing.batches import gathered, held, iterate, names_of
 
 
 def _digest() -> Any:
@@ -45,7 +45,7 @@ def of_dataset(dataset: Dataset[Any]) -> str:
         for tensor in source[0]:
             _update(digest, tensor)
         return str(digest.hexdigest())
-    for batch in iterate(dataset, batch_size=4096 if source else 1):
+    for batch in iterate(dataset, batch_size=4096 if source or gathered(dataset) else 1):
         parts = batch.items() if isinstance(batch, Mapping) else enumerate(batch)
         for name, part in sorted(parts, key=lambda pair: str(pair[0])):
             digest.update(str(name).encode())

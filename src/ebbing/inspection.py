@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ebbing.batches import held, size
+from ebbing.batches import Gathering, gathered, held, size
 from ebbing.errors import InputError
 from ebbing.fingerprint import named
 
@@ -178,6 +178,10 @@ def _held(dataset: Dataset[Any]) -> tuple[tuple[Tensor, ...], Tensor | None] | N
 def _blocks(dataset: Dataset[Any], *, name: str) -> Iterator[tuple[int, _Parts]]:
     """The inputs of a data set in its order, many records at a time where they are held as tensors, else one."""
     source = _held(dataset)
+    elsewhere = gathered(dataset) if source is None else None
+    if elsewhere is not None:
+        yield from _gathered_blocks(*elsewhere)
+        return
     if source is None:
         for position in range(size(dataset)):
             yield 1, _read(dataset, position, name=name, labels=False)
@@ -189,6 +193,17 @@ def _blocks(dataset: Dataset[Any], *, name: str) -> Iterator[tuple[int, _Parts]]
     for start in range(0, n, step):
         rows = slice(start, start + step) if positions is None else positions[start : start + step]
         yield min(step, n - start), list(_flat(_inputs(tuple(tensor[rows] for tensor in tensors))))
+
+
+def _gathered_blocks(there: Gathering, positions: Tensor) -> Iterator[tuple[int, _Parts]]:
+    """The inputs of records that are gathered, as many at a time as their size allows."""
+    if not len(positions):
+        return
+    first = sum(part.nbytes for _, part in _flat(_inputs(there.gather(positions[:1]))))
+    step = max(1, BLOCK // max(1, first))
+    for start in range(0, len(positions), step):
+        rows = positions[start : start + step]
+        yield len(rows), list(_flat(_inputs(there.gather(rows))))
 
 
 def _read(dataset: Dataset[Any], position: int, *, name: str, labels: bool) -> _Parts:

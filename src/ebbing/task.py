@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from ebbing.batches import held, iterate
+from ebbing.batches import gathered, held, iterate
 from ebbing.errors import InputError
 
 
@@ -272,6 +272,9 @@ def read_labels(dataset: Dataset[Any]) -> Tensor:
     if source is not None:
         tensors, positions = source
         return tensors[-1] if positions is None else tensors[-1][positions]
+    elsewhere = gathered(dataset)
+    if elsewhere is not None:
+        return elsewhere[0].labels[elsewhere[1]]
     parts = [b["labels"] if isinstance(b, Mapping) else b[-1] for b in iterate(dataset, batch_size=512)]
     return torch.cat([torch.as_tensor(p) for p in parts]) if parts else torch.empty(0, dtype=torch.int64)
 
