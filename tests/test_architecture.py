@@ -15,7 +15,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # Each may import those before it and itself. `executors` is a place kept for later.
 LAYERS = (
     *("errors", "machine", "files", "allocator", "sharding", "planning", "compiled"),
-    *("fresh", "batches", "fingerprint", "checkpoints"),
+    *("fresh", "batches", "parallel", "fingerprint", "checkpoints"),
     *("ids", "inspection", "pretrained"),
     *("task", "language", "unseen", "planted", "request", "journal", "training", "preflight", "pool"),
     *("store", "ensemble"),

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from ebbing.methods import Unlearner as Unlearner
     from ebbing.observations import Observations as Observations
     from ebbing.observations import observe as observe
+    from ebbing.parallel import data_parallel as data_parallel
     from ebbing.pretrained import Pretrained as Pretrained
     from ebbing.request import ForgetRequest as ForgetRequest
     from ebbing.sharding import Sharding as Sharding
@@ -103,6 +104,7 @@ _HOMES = {
         "Unlearner",
     ),
     "observations": ("Observations", "observe"),
+    "parallel": ("data_parallel",),
     "pretrained": ("Pretrained",),
     "request": ("ForgetRequest",),
     "sharding": ("Sharding",),

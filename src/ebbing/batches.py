@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -149,13 +149,20 @@ def spans(n: int, batch_size: int) -> list[tuple[int, int]]:
     return list(zip([0, *stops[:-1]], stops, strict=True))
 
 
-def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = None) -> Iterator[Any]:
+def iterate(
+    dataset: Dataset[Any],
+    *,
+    batch_size: int,
+    order: Tensor | None = None,
+    cuts: Sequence[tuple[int, int]] | None = None,
+) -> Iterator[Any]:
     """Batches of a data set, see `spans`; the last one is possibly smaller.
 
     Args:
         dataset: map-style data set.
         batch_size: records per batch, >= 1.
         order: (m,) int64 positions to visit in this order; all of them in their own order if None.
+        cuts: where batches start and stop, one after the other, in place of those of ``batch_size``.
 
     Yields:
         A tuple of tensors where the data set is held as tensors, a dict of them where they have names, what its `gather`
@@ -166,13 +173,13 @@ def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = No
     if elsewhere is not None:
         there, places = elsewhere
         places = places if order is None else places[order]
-        for start, stop in spans(len(places), batch_size):
+        for start, stop in cuts or spans(len(places), batch_size):
             yield there.gather(places[start:stop])
         return
     if source is None:
         records = dataset if order is None else Subset(dataset, order.tolist())
         # a generator of its own: without one the loader draws from the global one
-        batches = [range(start, stop) for start, stop in spans(size(records), batch_size)]
+        batches = [range(start, stop) for start, stop in cuts or spans(size(records), batch_size)]
         yield from DataLoader(records, batch_sampler=batches, generator=torch.Generator())  # type: ignore[arg-type]
         return
     tensors, positions = source
@@ -180,7 +187,7 @@ def iterate(dataset: Dataset[Any], *, batch_size: int, order: Tensor | None = No
     if order is not None:
         positions = order if positions is None else positions[order]
     n = len(tensors[0]) if positions is None else len(positions)
-    cuts = spans(n, batch_size)
+    cuts = cuts or spans(n, batch_size)
     if positions is None:
         for start, stop in cuts:
             yield _batch(names, [t[start:stop] for t in tensors])

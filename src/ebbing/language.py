@@ -124,6 +124,11 @@ class CausalLM(Task):
             )
         return -outputs.log_likelihood.sum() / outputs.lengths.sum()
 
+    def counted(self, outputs: Outputs) -> float:
+        """The tokens of all answers."""
+        lengths = outputs.lengths if isinstance(outputs, AnswerOutputs) else None
+        return float(len(outputs.targets) if lengths is None else lengths.sum())
+
 
 def log_likelihood(outputs: Outputs) -> Tensor:
     """(n,) log-probability in nats of each record's answer, all its tokens together, or of its label, <= 0."""

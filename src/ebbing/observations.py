@@ -13,9 +13,10 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor, nn
 
-from ebbing.batches import evenly, iterate
+from ebbing.batches import evenly
 from ebbing.errors import InputError
 from ebbing.files import write_whole
+from ebbing.parallel import batches_of_share, joined
 from ebbing.request import ForgetRequest
 from ebbing.task import Outputs, Task, confidence, correct, entropy, evaluation_mode, margin, modified_entropy
 
@@ -237,13 +238,14 @@ def _signals(model: nn.Module, dataset: object, *, task: Task, batch_size: int, 
     """The signals of one model on one data set."""
     functions = {**_FUNCTIONS, "logits": _logits} if logits else _FUNCTIONS
     rows: dict[str, list[np.ndarray]] = {name: [] for name in functions}
-    for batch in iterate(dataset, batch_size=task.together(batch_size)):  # type: ignore[arg-type]
+    for batch in batches_of_share(dataset, batch_size=task.together(batch_size)):  # type: ignore[arg-type]
         outputs = task.forward(model, batch)
         for name, function in functions.items():
             rows[name].append(function(outputs).cpu().numpy())
-    if logits and sum(part.size for part in rows["logits"]) > MOST_LOGITS:
-        del rows["logits"]
-    return Signals(**{name: np.concatenate(row)[None] for name, row in rows.items()})
+    found = {name: joined(row)[None] for name, row in rows.items()}
+    if logits and found["logits"].size > MOST_LOGITS:
+        del found["logits"]
+    return Signals(**found)
 
 
 def observe(

@@ -19,6 +19,7 @@ import torch.multiprocessing  # teaches pickle to share tensors instead of copyi
 
 from ebbing.allocator import keep_freed_memory
 from ebbing.errors import InputError
+from ebbing.parallel import current
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,6 +46,11 @@ def compute(
     """
     if workers < 1:
         raise InputError(f"`workers` must be at least 1 process, but is {workers}.")
+    if current() is not None:
+        raise InputError(
+            "either each model is trained by several processes (data_parallel), or each process trains models of its own "
+            "(`workers`), but both are asked for. Leave `workers` out."
+        )
     if not items:
         return
     _check_picklable(payload)

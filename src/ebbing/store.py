@@ -24,6 +24,7 @@ from ebbing.checkpoints import tensors_of
 from ebbing.errors import InputError
 from ebbing.files import write_whole
 from ebbing.journal import Journal
+from ebbing.parallel import agreed, wait, writes
 from ebbing.pool import compute
 from ebbing.training import OwnTrainer, Trainer
 
@@ -58,7 +59,9 @@ class ModelStore:
         """Write a model and facts about it, replacing the entry in one step; a digest of the weights goes with them."""
         tensors = tensors_of(model)
         known = facts | {"content": fingerprint.of_tensors(tensors)}
-        write_whole(self.path(key), lambda name: save_file(tensors, name, metadata=known))
+        if writes():
+            write_whole(self.path(key), lambda name: save_file(tensors, name, metadata=known))
+        wait()
 
     def facts(self, key: str) -> dict[str, str] | None:
         """The facts about an entry; None where there is no readable one."""
@@ -167,6 +170,7 @@ def train_or_load(
         named = fingerprint.of_dataset(dataset)
     key = training_key(trainer, dataset, seed=seed, named=named) if store is not None else ""
     found = store.get(key, lambda: trainer.initial(seed=seed)) if store is not None else None
+    agreed(found is None, what="whether a model is in the store, which must lie where all processes can read it,")
     if found is not None and "seconds" in found[1]:
         return Trained(found[0], float(found[1]["seconds"]), reused=True)
     start = time.perf_counter()

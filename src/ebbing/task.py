@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from ebbing.batches import gathered, held, iterate
 from ebbing.errors import InputError
+from ebbing.parallel import batches_of_share, total
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,10 @@ class Task(ABC):
         if outputs.mask is None:
             return functional.cross_entropy(outputs.logits, outputs.targets)
         return cross_entropy(outputs)[outputs.mask].mean()
+
+    def counted(self, outputs: Outputs) -> float:
+        """What `loss` is the mean over, by which the parts of a batch are weighed: the examples that count."""
+        return len(outputs.targets) if outputs.mask is None else float(outputs.mask.sum())
 
 
 @dataclass(frozen=True)
@@ -319,9 +324,10 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 def accuracy(model: nn.Module, dataset: Dataset[Any], *, task: Task, batch_size: int = 1024) -> float:
     """Fraction of examples whose largest logit is the label's, in [0, 1], in evaluation mode."""
-    hits = total = 0
+    found = torch.zeros(2, dtype=torch.float64)  # hits, and of how many
     with evaluation_mode(model):
-        for batch in iterate(dataset, batch_size=task.together(batch_size)):
+        for batch in batches_of_share(dataset, batch_size=task.together(batch_size)):
             right = correct(task.forward(model, batch))
-            hits, total = hits + int(right.sum()), total + len(right)
-    return hits / total if total else float("nan")
+            found += torch.tensor([int(right.sum()), len(right)])
+    ((hits, n),) = (counts.tolist() for counts in total([found]))
+    return hits / n if n else float("nan")

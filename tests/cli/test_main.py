@@ -359,6 +359,16 @@ def test_settings_come_in_any_order(call, tmp_path) -> None:
         assert said.code == 0, said.err
 
 
+def test_a_command_is_not_shared_out_among_processes(call, monkeypatch) -> None:
+    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    result = call("methods")
+    assert result.code == 2
+    assert "one process, but 2 were started together" in result.err
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert call("methods").code == 0
+
+
 def test_our_own_fault_is_code_1_and_says_so(call, monkeypatch) -> None:
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("two\nlines.")

@@ -102,6 +102,7 @@ def _run() -> int:
 
     streams = sys.stdout, sys.stderr
     try:
+        _require_one_process()
         from ebbing.cli.commands import app
 
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
@@ -123,6 +124,18 @@ def _run() -> int:
     if code == 130:  # what typer makes of Ctrl-C, without a word
         raise KeyboardInterrupt
     return code
+
+
+def _require_one_process() -> None:
+    """Refuse to be started many times at once by torchrun or accelerate launch: all would write the same files."""
+    from ebbing.errors import InputError
+
+    several = os.environ.get("WORLD_SIZE", "1")
+    if several not in ("", "0", "1") and {"RANK", "LOCAL_RANK"} <= os.environ.keys():
+        raise InputError(
+            f"a command of ebbing is one process, but {several} were started together. Start it by itself; to share a model "
+            "out among processes, call the library inside ebbing.data_parallel() in a script of your own."
+        )
 
 
 def _of_completion(done: SystemExit) -> bool:

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ebbing.batches import iterate
+from ebbing.parallel import batches_of_share, total
 from ebbing.request import ForgetRequest
 from ebbing.task import Task, cross_entropy, evaluation_mode
 from ebbing.units import UnitGroup, by_unit, reading
@@ -70,7 +70,7 @@ def mean_statistic(
         Sums in float64, so that the order of batches hardly matters.
     """
     sums = {g.name: torch.zeros(g.size, dtype=torch.float64) for g in units}
-    counts = dict.fromkeys(sums, 0)
+    counts = {name: torch.zeros(1, dtype=torch.float64) for name in sums}
     mask: Tensor | None = None
 
     def read(group: UnitGroup, output: Tensor) -> None:
@@ -83,10 +83,10 @@ def mean_statistic(
         counts[group.name] += activity.shape[0] * activity.shape[2] if counted is None else int(counted.sum())
 
     with reading(model, units, read), evaluation_mode(model):
-        for batch in iterate(dataset, batch_size=task.together(batch_size)):
+        for batch in batches_of_share(dataset, batch_size=task.together(batch_size)):
             mask = task.positions(batch)
             task.forward(model, batch)
-    means = {name: total / counts[name] for name, total in sums.items()}
+    means = {name: torch.div(*total([summed, counts[name]])) for name, summed in sums.items()}
     return {name: m.sqrt() for name, m in means.items()} if statistic == "rms" else means
 
 
@@ -131,9 +131,9 @@ def mean_squared_gate_gradient(
     def read(group: UnitGroup, output: Tensor) -> None:
         seen[group.name] = output
 
-    n = 0
+    n = torch.zeros(1, dtype=torch.float64)
     with reading(model, units, read), evaluation_mode(model):
-        for batch in iterate(dataset, batch_size=task.together(batch_size)):
+        for batch in batches_of_share(dataset, batch_size=task.together(batch_size)):
             with torch.enable_grad():
                 outputs = task.forward(model, batch)
                 # summed, so that each example's gradient is its own
@@ -142,4 +142,4 @@ def mean_squared_gate_gradient(
                 change = by_unit(seen[group.name] * gradient, group).sum(dim=2)  # (examples, n)
                 sums[group.name] += change.detach().double().square().sum(dim=0).cpu()
             n += len(outputs.targets)
-    return {name: total / n for name, total in sums.items()}
+    return {name: torch.div(*total([summed, n])) for name, summed in sums.items()}

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ebbing.batches import evenly, iterate
+from ebbing.batches import evenly
 from ebbing.errors import InputError
+from ebbing.parallel import total, whole_batches_of_share
 from ebbing.rankings.ranking import Ranking, Scores
 from ebbing.request import ForgetRequest
 from ebbing.task import Task, evaluation_mode
@@ -86,9 +87,9 @@ class WeightImportance(Ranking):
         names = sorted({part.parameter for group in units for part in group.slices})
         weights = [model.get_parameter(name) for name in names]
         sums = {name: torch.zeros_like(w, dtype=torch.float64) for name, w in zip(names, weights, strict=True)}
-        batches = 0
+        batches = torch.zeros(1, dtype=torch.float64)
         with evaluation_mode(model):
-            for batch in iterate(dataset, batch_size=self.batch_size):
+            for batch in whole_batches_of_share(dataset, batch_size=self.batch_size):
                 with torch.enable_grad():
                     outputs = task.forward(model, batch)
                     by_loss = self.statistic == "squared-loss-gradient"
@@ -98,8 +99,10 @@ class WeightImportance(Ranking):
                     if gradient is not None:
                         sums[name] += gradient.double().square() if by_loss else gradient.double().abs()
                 batches += 1
+        *summed, batches = total([*sums.values(), batches])
+        sums = dict(zip(sums, summed, strict=True))
         return {
             group.name: torch.stack([by_slice(sums[part.parameter], part, group) for part in group.slices]).sum(dim=0)
-            / batches
+            / float(batches)
             for group in units
         }

@@ -14,8 +14,10 @@ from torch.utils.data import Dataset
 from ebbing.batches import epoch_orders, iterate, size, spans
 from ebbing.errors import InputError
 from ebbing.journal import Journal
+from ebbing.parallel import Ranks, current, own_draws, share_of_batches, total
 from ebbing.task import Outputs, Task
 from ebbing.training.recipe import Recipe
+from ebbing.training.seeding import stream
 
 Loss = Callable[[Outputs, Any], Tensor]
 
@@ -116,16 +118,28 @@ def descend(
     for module in resting:
         module.eval()
     epoch = 0
-    with fast_layout(model):
+    ranks = current()
+    apart = stream(torch.initial_seed(), f"process {0 if ranks is None else ranks.rank}")
+    with fast_layout(model), own_draws(apart):
+        whole = model if ranks is None else ranks.wrapped(model)
         for number, walk in enumerate(passes, start=1):
             n, batch_size = size(walk.dataset), walk.batch_size or recipe.batch_size
             for order in epoch_orders(n, examples=walk.examples, generator=generator):
                 epoch += 1
                 cuts = spans(len(order), batch_size)
-                for cut, batch in zip(cuts, iterate(walk.dataset, batch_size=batch_size, order=order), strict=True):
-                    with lone_record(model, cut[1] - cut[0]):
-                        outputs = task.forward(model, batch)
+                places, parts, counts = share_of_batches(order, cuts)
+                batches = iterate(walk.dataset, batch_size=batch_size, order=places, cuts=parts)
+                for cut, part, counted, batch in zip(cuts, parts, counts, batches, strict=True):
+                    with lone_record(model, part[1] - part[0]):
+                        outputs = task.forward(whole, batch)
+                    known = journal.examples
                     value = task.loss(outputs) if walk.loss is None else walk.loss(outputs, batch)
+                    if ranks is not None:
+                        counting = task.counted(outputs) if walk.loss is None else len(outputs.targets)
+                        value, more = _together(
+                            value, outputs, counting if counted else 0, journal.examples - known, ranks
+                        )
+                        journal.advance(more)
                     optimizer.zero_grad()
                     value.backward()  # type: ignore[no-untyped-call]
                     before = {name: p.detach().clone() for name, p in held_back.items()}
@@ -133,12 +147,33 @@ def descend(
                     _hold_back(held_back, before, reach)
                     if scheduler is not None:
                         scheduler.step()
-                    journal.advance(len(outputs.targets))
-                if not torch.isfinite(value):
-                    raise DivergedError(f"the loss is {value.item()} after epoch {epoch}")
+                    journal.advance(len(outputs.targets) if ranks is None else cut[1] - cut[0])
+                (last,) = total([value.detach()])
+                if not torch.isfinite(last):
+                    raise DivergedError(f"the loss is {last.item()} after epoch {epoch}")
             if on_pass is not None:
                 on_pass(number)
     model.eval()
+
+
+def _together(value: Tensor, outputs: Outputs, counted: float, read: int, ranks: Ranks) -> tuple[Tensor, int]:
+    """What the losses of all shares come to.
+
+    Args:
+        value: the loss of this process's share.
+        outputs: of it.
+        counted: what the loss is the mean over; 0 where nothing in the share counts.
+        read: examples that the loss itself read here, by other models or beside the batch.
+        ranks: the processes.
+
+    Returns:
+        The loss weighed so that the mean over processes is that of the whole batch, and the examples that the losses of the
+        other processes read.
+    """
+    (sums,) = total([torch.tensor([counted, read], dtype=torch.float64)])
+    every, all_read = sums.tolist()
+    weighed = value * (counted * ranks.size / every) if counted else outputs.logits.sum() * 0
+    return weighed, int(all_read) - read
 
 
 def _steps(walk: Pass, batch_size: int) -> int:

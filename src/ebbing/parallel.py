@@ -1,0 +1,219 @@
+"""One model on several processes: each reads its share of every batch, and all end with the same weights (Accelerate)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+from torch.utils.data import Dataset, Subset
+
+from ebbing.batches import iterate, size, spans
+from ebbing.errors import InputError
+
+Cuts = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes that share the work on one model.
+
+    Attributes:
+        rank: number of this one, in [0, size).
+        size: how many there are, >= 2.
+        accelerator: `accelerate.Accelerator`, which wraps the model and carries the gradients.
+    """
+
+    rank: int
+    size: int
+    accelerator: Any
+
+    def wrapped(self, model: nn.Module) -> nn.Module:
+        """A model whose backward pass averages gradients over all processes; the parameters are the model's own."""
+        found: nn.Module = self.accelerator.prepare_model(model, device_placement=False)
+        return found
+
+    def share(self, n: int) -> range:
+        """Which of n records or rows are this process's: n // size or one more, one after the other.
+
+        Example:
+            >>> [list(Ranks(rank, 2, None).share(5)) for rank in (0, 1)]
+            [[0, 1], [2, 3, 4]]
+        """
+        return range(self.rank * n // self.size, (self.rank + 1) * n // self.size)
+
+
+_current: ContextVar[Ranks | None] = ContextVar("ranks", default=None)
+
+
+def current() -> Ranks | None:
+    """The processes that share the work here; None where there is one."""
+    return _current.get()
+
+
+@contextmanager
+def data_parallel(accelerator: Any = None) -> Iterator[bool]:
+    """Inside, every process that `accelerate launch` started takes its share of each batch of a training.
+
+    A step is that of a single process with the same batch: losses and gradients are means over the whole batch, however it was
+    shared out, so that weights agree to rounding (1e-5 is tested) where nothing is drawn in the forward pass. Dropout draws by
+    a seed of its own on each process. Statistics of units, accuracies and observations are added up as sums and counts.
+    Everything else, such as the choice of batches, the decay and an audit, each process does alike. Some methods read forgotten
+    records beside each batch: every process reads them all, and they are counted as often.
+
+    Every process must make the same calls, with the same data and seeds. Models and stores are those of one process: weights
+    that were written here are read there, and the other way round; a store must lie where all processes can read it. Batch
+    normalisation sees its own share alone: take `torch.nn.SyncBatchNorm` on GPUs, or a norm that does not look at batches.
+
+    Args:
+        accelerator: yours, where there is one, with its precision and its plugins; by default a plain one.
+
+    Yields:
+        Whether this is the process that should print and write: True on exactly one.
+
+    Raises:
+        InputError: if accelerate is not installed.
+
+    Example:
+        >>> import ebbing as eb
+        >>> with eb.data_parallel() as first:  # with one process, nothing is other than outside
+        ...     first
+        True
+    """
+    if accelerator is None:
+        try:
+            from accelerate import Accelerator
+        except ImportError as error:
+            raise InputError(
+                "several processes share a model by means of accelerate, which is not installed. Install it: pip install "
+                "'ebbing[parallel]'."
+            ) from error
+        accelerator = Accelerator(cpu=not torch.accelerator.is_available())
+    processes = accelerator.num_processes
+    ranks = Ranks(accelerator.process_index, processes, accelerator) if processes > 1 else None
+    token = _current.set(ranks)
+    try:
+        yield accelerator.is_main_process
+        wait()
+    finally:
+        _current.reset(token)
+
+
+def wait() -> None:
+    """Until every process is here."""
+    ranks = current()
+    if ranks is not None:
+        ranks.accelerator.wait_for_everyone()
+
+
+def writes() -> bool:
+    """Whether this process should write what all of them have."""
+    ranks = current()
+    return ranks is None or ranks.rank == 0
+
+
+def total(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Sums over all processes of tensors that each has its part of; the tensors themselves where there is one process."""
+    ranks, found = current(), list(tensors)
+    if ranks is None:
+        return found
+    moved = [tensor.detach().to(ranks.accelerator.device, copy=True) for tensor in found]
+    for tensor in moved:
+        distributed.all_reduce(tensor)
+    return [tensor.to(given.device) for tensor, given in zip(moved, found, strict=True)]
+
+
+def joined(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """The rows of all processes one after the other, in the order of `Ranks.share`.
+
+    Args:
+        rows: those of this process, (m, ...) for each of its batches; none where it had no share.
+    """
+    ranks = current()
+    if ranks is None:
+        return np.concatenate(rows)
+    parts: list[Any] = [None] * ranks.size
+    distributed.all_gather_object(parts, list(rows))
+    return np.concatenate([row for part in parts for row in part])
+
+
+def agreed(value: object, *, what: str) -> None:
+    """Refuse to go on where processes have not the same, as they would then wait for one another for ever.
+
+    Raises:
+        InputError: on every process, if they differ.
+    """
+    ranks = current()
+    if ranks is None:
+        return
+    found: list[Any] = [None] * ranks.size
+    distributed.all_gather_object(found, value)
+    if any(other != found[0] for other in found):
+        raise InputError(f"{what} must be the same on every process, but the {ranks.size} have {found}.")
+
+
+def batches_of_share(dataset: Dataset[Any], *, batch_size: int) -> Iterator[Any]:
+    """Batches of the records that this process reads for a statistic; together they are the data set."""
+    ranks = current()
+    mine = dataset if ranks is None else Subset(dataset, ranks.share(size(dataset)))
+    if size(mine):
+        yield from iterate(mine, batch_size=batch_size)
+
+
+def whole_batches_of_share(dataset: Dataset[Any], *, batch_size: int) -> Iterator[Any]:
+    """Every so many-th batch of a data set, for what depends on how batches are made up; together they are all."""
+    ranks = current()
+    if ranks is None:
+        yield from iterate(dataset, batch_size=batch_size)
+        return
+    mine = spans(size(dataset), batch_size)[ranks.rank :: ranks.size]
+    if mine:
+        stops = np.cumsum([stop - start for start, stop in mine]).tolist()
+        order = torch.cat([torch.arange(start, stop) for start, stop in mine])
+        yield from iterate(
+            dataset, batch_size=batch_size, order=order, cuts=list(zip([0, *stops], stops, strict=False))
+        )
+
+
+def share_of_batches(order: Tensor, cuts: Cuts) -> tuple[Tensor, Cuts, Sequence[bool]]:
+    """This process's part of each batch of an order.
+
+    Args:
+        order: (m,) positions.
+        cuts: where batches start and stop in it.
+
+    Returns:
+        The positions that are read here, where the parts start and stop in them, and whether each part counts: where a batch
+        has fewer records than there are processes, one is read that does not, so that all processes do the same steps.
+    """
+    ranks = current()
+    if ranks is None:
+        return order, cuts, [True] * len(cuts)
+    rows, parts, counts, place = [], [], [], 0
+    for start, stop in cuts:
+        mine = ranks.share(stop - start)
+        counts.append(len(mine) > 0)
+        chosen = order[start + mine.start : start + mine.stop] if mine else order[start : start + 1]
+        rows.append(chosen)
+        parts.append((place, place + len(chosen)))
+        place += len(chosen)
+    return torch.cat(rows), parts, counts
+
+
+@contextmanager
+def own_draws(seed: int) -> Iterator[None]:
+    """Inside, torch's global generators draw by a seed of this process's own; outside they go on as if nothing were drawn."""
+    ranks = current()
+    if ranks is None:
+        yield
+        return
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        if ranks.rank:
+            torch.manual_seed(seed)
+        yield

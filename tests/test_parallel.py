@@ -1,0 +1,119 @@
+"""One model on two processes is the model of one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+import ebbing as eb
+from ebbing.errors import InputError
+from ebbing.parallel import Ranks, _current, share_of_batches
+
+SCRIPT = Path(__file__).parent / "shared_out.py"
+LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]  # `accelerate launch` is this on GPUs
+PER_PROCESS = ("dropout", "own")
+
+
+def run(folder: Path, *, processes: int) -> subprocess.CompletedProcess[str]:
+    """The script on so many processes."""
+    several = [*LAUNCH, str(processes)] if processes > 1 else []
+    quiet = {k: v for k, v in os.environ.items() if not k.startswith(("COV", "PYTEST"))}
+    return subprocess.run(
+        [sys.executable, *several, str(SCRIPT), str(folder)],
+        env=quiet | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
+    """What one process gives, and each of two."""
+    pytest.importorskip("accelerate")
+    figures = {}
+    for processes in (1, 2):
+        folder = tmp_path_factory.mktemp(f"on{processes}")
+        done = run(folder, processes=processes)
+        assert done.returncode == 0, done.stderr[-3000:]
+        for rank in range(processes):
+            figures[f"{rank} of {processes}"] = dict(np.load(folder / f"process-{rank}.npz"))
+    return figures
+
+
+def test_two_processes_train_rank_unlearn_and_observe_as_one(found) -> None:
+    alone = found["0 of 1"]
+    assert len(alone) > 20
+    for name, value in alone.items():
+        if name == "neg-grad-plus examples":  # the forgotten records beside each batch are read by both
+            assert found["0 of 2"][name] > value
+        elif name not in PER_PROCESS:
+            for rank in (0, 1):
+                np.testing.assert_allclose(found[f"{rank} of 2"][name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_both_processes_have_the_same_bits(found) -> None:
+    one, other = found["0 of 2"], found["1 of 2"]
+    for name in one.keys() - {"own"}:
+        assert np.array_equal(one[name], other[name]), name
+
+
+def test_dropout_draws_otherwise_on_each_process(found) -> None:
+    one, other = found["0 of 2"]["own"], found["1 of 2"]["own"]
+    assert one.shape == other.shape == (10, 36)
+    assert 0.3 < (one == other).mean() < 0.7
+
+
+def test_what_was_stored_is_found_again_by_all(found) -> None:
+    for figures in found.values():
+        assert not figures["reused"]
+        assert figures["found again"]
+
+
+@pytest.mark.parametrize("processes", [2, 3, 7])
+def test_shares_of_batches_are_the_batches(processes) -> None:
+    order = torch.randperm(23)
+    cuts = [(0, 10), (10, 20), (20, 23)]
+    read: list[list[int]] = [[], [], []]
+    for rank in range(processes):
+        token = _current.set(Ranks(rank, processes, None))
+        try:
+            places, parts, counts = share_of_batches(order, cuts)
+        finally:
+            _current.reset(token)
+        assert parts[0][0] == 0
+        assert all(stop == start for (_, stop), (start, _) in pairwise(parts))
+        for batch, (start, stop), counted in zip(read, parts, counts, strict=True):
+            assert stop > start
+            batch += places[start:stop].tolist() if counted else []
+    assert read == [order[start:stop].tolist() for start, stop in cuts]
+
+
+def test_workers_and_shared_models_are_not_mixed(tmp_path) -> None:
+    token = _current.set(Ranks(0, 2, None))
+    try:
+        with pytest.raises(InputError, match="Leave `workers` out"):
+            bank(tmp_path)
+    finally:
+        _current.reset(token)
+
+
+def bank(folder: Path) -> object:
+    """References of a tiny request, by two workers."""
+    data = TensorDataset(torch.randn(12, 4), torch.arange(12) % 2)
+    request = eb.ForgetRequest.from_ids(data, [0, 1], holdout=TensorDataset(torch.randn(6, 4) + 9, torch.arange(6) % 2))
+    trainer = eb.Trainer(tiny, eb.Recipe(epochs=1))
+    return eb.OracleBank(trainer, request, directory=folder).train(2, workers=2)
+
+
+def tiny() -> torch.nn.Module:
+    return torch.nn.Linear(4, 2)
