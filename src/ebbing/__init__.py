@@ -52,7 +52,10 @@ if TYPE_CHECKING:
     from ebbing.methods import Unlearner as Unlearner
     from ebbing.observations import Observations as Observations
     from ebbing.observations import observe as observe
+    from ebbing.pool import Executor as Executor
+    from ebbing.pool import LocalExecutor as LocalExecutor
     from ebbing.pretrained import Pretrained as Pretrained
+    from ebbing.ray_pool import RayExecutor as RayExecutor
     from ebbing.request import ForgetRequest as ForgetRequest
     from ebbing.sharding import Sharding as Sharding
     from ebbing.task import BinaryClassification as BinaryClassification
@@ -103,7 +106,9 @@ _HOMES = {
         "Unlearner",
     ),
     "observations": ("Observations", "observe"),
+    "pool": ("Executor", "LocalExecutor"),
     "pretrained": ("Pretrained",),
+    "ray_pool": ("RayExecutor",),
     "request": ("ForgetRequest",),
     "sharding": ("Sharding",),
     "task": ("BinaryClassification", "Classification", "Task"),
