@@ -376,7 +376,8 @@ def test_a_caller_that_is_killed_loses_nothing_and_its_workers_end(cluster, tmp_
         return {path.name: path.stat().st_mtime_ns for path in done.glob("[!.]*")}
 
     for sent, quick in ((signal.SIGINT, 2), (signal.SIGKILL, 4)):
-        with subprocess.Popen(call(quick), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as caller:
+        errors = tmp_path / "errors"
+        with errors.open("w") as file, subprocess.Popen(call(quick), stdout=file, stderr=file) as caller:
             eventually(lambda quick=quick: len(finished()) == quick, "what is quick was not finished")
             kept = finished()
             caller.send_signal(sent)
@@ -386,7 +387,7 @@ def test_a_caller_that_is_killed_loses_nothing_and_its_workers_end(cluster, tmp_
         eventually(ended, f"workers outlive a caller that got {sent.name}", within=30)
         assert finished() == kept
         if sent == signal.SIGINT:
-            assert not list(tmp_path.glob(".ebbing-*")), "marks are left"
+            assert not list(tmp_path.glob(".ebbing-*")), f"marks are left: {errors.read_text()}"
     again = subprocess.run(call(6), capture_output=True, text=True, check=True)
     assert sorted(again.stdout.split()) == ["4", "5"]
     assert kept.items() <= finished().items()

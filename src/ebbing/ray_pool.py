@@ -130,34 +130,46 @@ class RayExecutor:
             return
         packed = _packed(function, payload)
         ray = self._connected()
-        with _marked(folders) as marks:
-            name = os.urandom(8).hex()
-            here = ray.get_runtime_context().get_node_id()
-            setting = _setting(marks, main=b"__main__" in packed)
-            work = ray.put((setting, np.frombuffer(packed, dtype=np.uint8)))  # an array is not copied on its way
-            del packed
-            run = ray.remote(
-                num_cpus=self.cpus_per_run,
-                num_gpus=self.gpus_per_run,
-                max_calls=0,  # a process stays for the next run, with GPUs as well
-                max_retries=self.retries,
-            )(_run)
-            flying: dict[Any, Item] = {}
-            left, room = deque(items), _Lately(lambda: self._window(ray), ROOM_FOR)
-            kept = _Lately(lambda: _touch(marks), MARKS_FOR)
-            try:
-                while left or flying:
-                    while left and len(flying) < room():
-                        with passable():
-                            told = pickle.dumps(left[0])
-                        flying[run.remote([work], name, told)] = left.popleft()
-                    finished, _ = ray.wait(list(flying), num_returns=1, timeout=ROOM_FOR)
-                    kept()
-                    for reference in finished:
-                        item = flying.pop(reference)
-                        yield item, self._came(ray, reference, here, folders)
-            finally:
-                _cancel(ray, list(flying))
+        main = b"__main__" in packed
+        work = ray.put(np.frombuffer(packed, dtype=np.uint8))  # an array is not copied on its way
+        del packed
+        flying: dict[Any, Item] = {}
+        try:
+            with _marked(folders) as marks:
+                references = [ray.put(_setting(marks, main=main)), work]
+                yield from self._by_a_cluster(ray, references, deque(items), flying, marks, folders)
+        finally:
+            _cancel(ray, list(flying))
+
+    def _by_a_cluster(
+        self,
+        ray: Any,
+        references: list[Any],
+        left: deque[Item],
+        flying: dict[Any, Item],
+        marks: Sequence[Path],
+        folders: Sequence[Path],
+    ) -> Iterator[tuple[Item, Any]]:
+        """Take items from ``left``, have them computed, and keep in ``flying`` what is under way."""
+        name = os.urandom(8).hex()
+        here = ray.get_runtime_context().get_node_id()
+        run = ray.remote(
+            num_cpus=self.cpus_per_run,
+            num_gpus=self.gpus_per_run,
+            max_calls=0,  # a process stays for the next run, with GPUs as well
+            max_retries=self.retries,
+        )(_run)
+        room, kept = _Lately(lambda: self._window(ray), ROOM_FOR), _Lately(lambda: _touch(marks), MARKS_FOR)
+        while left or flying:
+            while left and len(flying) < room():
+                with passable():
+                    told = pickle.dumps(left[0])
+                flying[run.remote(references, name, told)] = left.popleft()
+            finished, _ = ray.wait(list(flying), num_returns=1, timeout=ROOM_FOR)
+            kept()
+            for reference in finished:
+                item = flying.pop(reference)
+                yield item, self._came(ray, reference, here, folders)
 
     def _came(self, ray: Any, reference: Any, here: str, folders: Sequence[Path]) -> Any:
         """What a run gave; what it raised is raised here."""
@@ -307,11 +319,11 @@ def _look_again(folders: Sequence[Path]) -> None:
 # ---------------------------------------------------------------- of a worker
 
 
-def _run(work: list[Any], name: str, told: bytes) -> bytes:
+def _run(references: list[Any], name: str, told: bytes) -> bytes:
     """Compute an item: the node, whether it was done, and what came of it, pickled.
 
     Args:
-        work: the reference to setting and packed work, in a list, as Ray would fetch and unpack it for every run otherwise.
+        references: to the setting and to what is packed, in a list: Ray would fetch and unpack them for every run otherwise.
         name: of the work; what is held of another is let go.
         told: the item, pickled.
     """
@@ -322,7 +334,7 @@ def _run(work: list[Any], name: str, told: bytes) -> bytes:
     try:
         if _held is None or _held[0] != name:
             _held = None
-            setting, packed = ray.get(work[0])
+            setting, packed = ray.get(references)
             _take_up(setting)
             _held = (name, *torch.load(io.BytesIO(packed), weights_only=False))
         result = _held[1](_held[2], pickle.loads(told))
