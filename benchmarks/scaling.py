@@ -118,9 +118,7 @@ def series() -> list[Series]:
             (500, 2_000, 8_000),
             lambda n: auditing(request_of(records(40_000, seed=0), n), 8),
         ),
-        Series(
-            "an audit, by references", (8, 16, 32), lambda n: auditing(request_of(records(4_000, seed=0), 500), n)
-        ),
+        Series("an audit, by references", (8, 16, 32), lambda n: auditing(request_of(records(4_000, seed=0), 500), n)),
     ]
 
 

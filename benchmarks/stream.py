@@ -34,6 +34,7 @@ from ebbing.allocator import keep_freed_memory
 from ebbing.batches import iterate
 from ebbing.bench.memorisation import Memorisation
 from ebbing.bench.methods import within
+from ebbing.cli.executing import executor_named
 from ebbing.files import write_text
 from ebbing.fingerprint import as_plain, of_model
 from ebbing.journal import Journal
@@ -423,23 +424,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=list(TASKS), default="digits")
     parser.add_argument("--label", action="append", choices=list(METHODS), help="repeatable; all by default")
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--executor", choices=["local", "ray"], default="local", help="where runs go")
+    parser.add_argument("--workers", type=int, help="1 by default, with --executor ray what the cluster has room for")
+    parser.add_argument("--address", help="of the Ray cluster, as of `ebbing bench run`")
+    parser.add_argument("--cpus-per-run", type=float, help="that Ray keeps for each; 1 by default")
+    parser.add_argument("--gpus-per-run", type=float, help="likewise; none by default")
     parser.add_argument("--store", type=Path, default=Path("runs/stream"))
     parser.add_argument("--results", type=Path, default=Path("results/stream"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
+    workers = executor_named(
+        options.executor,
+        workers=options.workers or (1 if options.executor == "local" else None),
+        address=options.address,
+        cpus_per_run=options.cpus_per_run,
+        gpus_per_run=options.gpus_per_run,
+    )
     task = TASKS[options.task]
     places = Places(task, options.store / task.name, options.results / task.name)
+    shared = [places.store, places.results]
     labels = options.label or list(METHODS)
     jobs = [(step, i) for step in places.steps for i in range(N)]
     missing = [(step, i) for step, i in jobs if not (places.store / f"retrained-{step}-{i}.npz").exists()]
-    for job, _ in compute(reference_job, places, missing, workers=options.workers):
+    for job, _ in compute(reference_job, places, missing, workers=workers, folders=shared):
         print("retrained", *job, flush=True)
     make_reference(places)
     cells = [(label, seed) for label in labels for seed in range(N)]
     missing_cells = [cell for cell in cells if not walk_path(places, cell, "json").exists()]
-    for cell, _ in compute(walk_through, places, missing_cells, workers=options.workers):
+    for cell, _ in compute(walk_through, places, missing_cells, workers=workers, folders=shared):
         print(*cell, flush=True)
         if cell[0] != "sisa":
             make_cell(places, cell)
@@ -450,7 +463,7 @@ def main() -> None:
     others = [(kind, label) for label in labels if label != "sisa" for kind in ("adaptive", "orders")]
     others += [("adaptive", label) for label in labels if label == "sisa"]
     others = [job for job in others if not (places.results / f"{job[0]}-{job[1]}.json").exists()]
-    for other, _ in compute(make_other, places, others, workers=options.workers):
+    for other, _ in compute(make_other, places, others, workers=workers, folders=shared):
         print(*other, flush=True)
 
 

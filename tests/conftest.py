@@ -1,3 +1,4 @@
+import importlib.util
 import os
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,17 @@ def ebbing_data(monkeypatch: pytest.MonkeyPatch) -> Path:
     missing = "needs the MNIST and Fashion-MNIST files: set EBBING_DATA to the folder that holds them"
     if os.environ.get("CI") == "true":
         pytest.fail(f"{missing} (in CI no data test may be skipped)")
+    pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def ray_there() -> None:
+    """Ray can be imported; where it cannot the test is skipped, and in CI it fails."""
+    if importlib.util.find_spec("ray") is not None:
+        return
+    missing = "needs Ray: pip install 'ebbing[ray]'"
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{missing} (in CI no ray test may be skipped)")
     pytest.skip(missing)
 
 

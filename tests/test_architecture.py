@@ -12,17 +12,17 @@ import ebbing
 ROOT = Path(ebbing.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 
-# Each may import those before it and itself. `executors` is a place kept for later.
+# Each may import those before it and itself.
 LAYERS = (
     *("errors", "machine", "files", "allocator", "sharding", "planning", "compiled"),
     *("fresh", "batches", "parallel", "fingerprint", "checkpoints"),
     *("ids", "inspection", "pretrained"),
-    *("task", "language", "unseen", "planted", "request", "journal", "training", "preflight", "pool"),
+    *("task", "language", "unseen", "planted", "request", "journal", "training", "preflight", "pool", "ray_pool"),
     *("store", "ensemble"),
     *("units", "curves", "rankings", "rates", "law", "methods", "sabotage", "models", "data"),
     *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "pictures", "bank"),
     *("report", "verdict", "evidence", "facts", "auditing"),
-    *("study", "qualification", "places", "paper", "bench", "ledger", "executors", "cli", "__main__", "testing"),
+    *("study", "qualification", "places", "paper", "bench", "ledger", "cli", "__main__", "testing"),
 )
 JUDGE = {
     *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "report"),

@@ -10,7 +10,9 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import threadpoolctl
 import torch
 
 from ebbing.errors import InputError
@@ -18,7 +20,21 @@ from ebbing.pool import compute
 
 
 def facts(payload: torch.Tensor, item: int) -> tuple[int, int, float]:
-    return os.getpid(), torch.get_num_threads(), float(payload.sum()) + item
+    threads = max([torch.get_num_threads(), *(found["num_threads"] for found in threadpoolctl.threadpool_info())])
+    return os.getpid(), threads, float(payload.sum()) + item
+
+
+def megabytes(payload: None, item: int) -> np.ndarray:
+    return np.full(4_000_000, item, dtype=np.uint8)
+
+
+def dies_at_first(folder: Path, item: int) -> int:
+    if item == 1 and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    with (folder / str(item)).open("a") as file:
+        file.write("done\n")
+    return item
 
 
 def fails(payload: object, item: int) -> None:
@@ -45,9 +61,30 @@ def test_an_error_of_the_work_is_the_callers() -> None:
         list(compute(fails, None, [7], workers=1))
 
 
-def test_a_worker_that_is_killed_is_said() -> None:
-    with pytest.raises(InputError, match="a worker process ended before its work was done"):
+def test_workers_that_are_killed_again_and_again_are_said(monkeypatch) -> None:
+    monkeypatch.setattr("ebbing.pool.RETRIES", 1)
+    with pytest.raises(InputError, match="worker processes ended 2 times before their work was done"):
         list(compute(dies, None, [1, 2], workers=1))
+
+
+def test_what_a_killed_worker_was_at_is_begun_again_and_nothing_else(tmp_path) -> None:
+    found = [item for item, _ in compute(dies_at_first, tmp_path, list(range(6)), workers=1)]
+    assert sorted(found) == list(range(6))
+    assert (tmp_path / "died").exists()
+    assert [len((tmp_path / str(item)).read_text().split()) for item in range(6)] == [1] * 6
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="looks into /proc")
+def test_nothing_grows_with_the_number_of_finished_runs() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before = 0
+    for number, (item, result) in enumerate(compute(megabytes, None, list(range(60)), workers=1)):
+        assert int(result[0]) == item
+        if number == 10:
+            before = resident()
+    assert resident() - before < 60e6, "of 49 results with 196 MB"
 
 
 def test_what_cannot_be_passed_on_is_said_before_a_process_starts() -> None:

@@ -53,7 +53,10 @@ if TYPE_CHECKING:
     from ebbing.observations import Observations as Observations
     from ebbing.observations import observe as observe
     from ebbing.parallel import data_parallel as data_parallel
+    from ebbing.pool import Executor as Executor
+    from ebbing.pool import LocalExecutor as LocalExecutor
     from ebbing.pretrained import Pretrained as Pretrained
+    from ebbing.ray_pool import RayExecutor as RayExecutor
     from ebbing.request import ForgetRequest as ForgetRequest
     from ebbing.sharding import Sharding as Sharding
     from ebbing.task import BinaryClassification as BinaryClassification
@@ -105,7 +108,9 @@ _HOMES = {
     ),
     "observations": ("Observations", "observe"),
     "parallel": ("data_parallel",),
+    "pool": ("Executor", "LocalExecutor"),
     "pretrained": ("Pretrained",),
+    "ray_pool": ("RayExecutor",),
     "request": ("ForgetRequest",),
     "sharding": ("Sharding",),
     "task": ("BinaryClassification", "Classification", "Task"),

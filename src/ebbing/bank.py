@@ -13,6 +13,7 @@ from torch import nn
 from ebbing import fingerprint
 from ebbing.errors import InputError
 from ebbing.journal import Journal
+from ebbing.pool import Workers
 from ebbing.request import ForgetRequest
 from ebbing.store import AnyTrainer, ModelStore, Trained, kept, train_many
 from ebbing.training import OwnTrainer, Trainer
@@ -51,7 +52,7 @@ class OracleBank(Sequence[nn.Module]):
         self,
         n: int,
         *,
-        workers: int | None = None,
+        workers: Workers | None = None,
         journal: Journal | None = None,
         on_model: Callable[[int, Trained], None] | None = None,
     ) -> OracleBank:
@@ -59,7 +60,8 @@ class OracleBank(Sequence[nn.Module]):
 
         Args:
             n: models wanted, those given included, >= 1.
-            workers: processes of one thread each; None trains here, one after the other. They need a directory.
+            workers: processes of one thread each, or an executor such as `RayExecutor`; None trains here, one after the other.
+                They need a directory.
             journal: counts the examples.
             on_model: called with the number of models so far and the newest.
 
@@ -103,7 +105,7 @@ class OracleBank(Sequence[nn.Module]):
                 self._trained.append(found[seed])
         return self
 
-    def originals(self, n: int, *, first_seed: int = 0, workers: int | None = None) -> list[nn.Module]:
+    def originals(self, n: int, *, first_seed: int = 0, workers: Workers | None = None) -> list[nn.Module]:
         """``n`` models trained on everything by the same trainer, with seeds from ``first_seed``: stored and reused alike.
 
         An original and what a method makes of it with the same seed are a pair; see `ebbing.study.Study.pairs`.
@@ -120,7 +122,7 @@ class OracleBank(Sequence[nn.Module]):
         """Where models are kept; None in memory."""
         return None if self.directory is None else ModelStore(Path(self.directory))
 
-    def stored_seconds(self, n: int, *, workers: int | None = None) -> list[float]:
+    def stored_seconds(self, n: int, *, workers: Workers | None = None) -> list[float]:
         """Wall time of those of the first ``n`` models that are in the directory already, in seconds; none is loaded.
 
         Args:

@@ -1,20 +1,28 @@
-"""A pool of processes, one thread each: the same bits as anywhere with one thread, and no process in another's way."""
+"""Many runs that do not need each other: where they go, and a pool of processes of one thread each on this machine.
+
+One thread each gives the same bits as anywhere with one thread, and no process is in another's way.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import Connection, wait
+from dataclasses import dataclass
+from multiprocessing import connection, get_context, parent_process
+from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypeVar
 
+import threadpoolctl
 import torch.multiprocessing  # teaches pickle to share tensors instead of copying them
 
 from ebbing.allocator import keep_freed_memory
@@ -24,55 +32,190 @@ from ebbing.parallel import current
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+RETRIES = 3  # how often runs are begun again that lost their process, and nothing was finished in between
+
+log = logging.getLogger(__name__)
+
 _payload: Any = None  # of a worker: what all its items are computed from
 
 
+class Executor(Protocol):
+    """Where many runs go that do not need each other; each has one thread of torch and of the libraries of linear algebra.
+
+    The same seeds give the same bits on the same hardware, whichever executor and however many workers.
+    """
+
+    @property
+    def at_once(self) -> int:
+        """How many runs there may be at once, >= 1: what the time that is left is told by."""
+
+    def compute(
+        self,
+        function: Callable[[Any, Item], Result],
+        payload: Any,
+        items: Sequence[Item],
+        *,
+        folders: Sequence[Path] = (),
+    ) -> Iterator[tuple[Item, Result]]:
+        """``(item, function(payload, item))`` for each item, as they are finished; see `compute`."""
+
+
+Workers: TypeAlias = int | Executor
+
+
+def executor_of(workers: Workers) -> Executor:
+    """The executor that is meant: a number is that of processes on this machine."""
+    return LocalExecutor(workers) if isinstance(workers, int) else workers
+
+
 def compute(
-    function: Callable[[Any, Item], Result], payload: Any, items: Sequence[Item], *, workers: int
+    function: Callable[[Any, Item], Result],
+    payload: Any,
+    items: Sequence[Item],
+    *,
+    workers: Workers,
+    folders: Sequence[Path] = (),
 ) -> Iterator[tuple[Item, Result]]:
     """``(item, function(payload, item))`` for each item, as they are finished.
 
-    The workers are started afresh (not forked), run one thread, and end when the caller does, however it ends: on an
-    error, on Ctrl-C, or killed. What they should leave behind they write themselves, whole or not at all.
+    No more results are held than there are runs at once. What workers should leave behind they write themselves, whole or not
+    at all: whoever is killed, what was finished stays.
 
     Args:
         function: importable by name, as ``payload`` and ``items`` must be things that pickle knows.
-        payload: passed once to each worker; tensors in it are shared, not copied.
+        payload: passed once to each worker, never with the items.
         items: small.
-        workers: processes, >= 1.
+        workers: where the runs go: a number of processes on this machine, or an executor.
+        folders: where the runs write what others read. An executor on several machines refuses those that are not shared.
 
     Raises:
-        InputError: if something cannot be passed to another process, or a worker was killed (out of memory?).
+        InputError: if something cannot be passed to another process, or workers were killed again and again (out of memory?).
     """
-    if workers < 1:
-        raise InputError(f"`workers` must be at least 1 process, but is {workers}.")
     if current() is not None:
         raise InputError(
             "either each model is trained by several processes (data_parallel), or each process trains models of its own "
             "(`workers`), but both are asked for. Leave `workers` out."
         )
-    if not items:
-        return
-    _check_picklable(payload)
-    context = get_context("spawn")
-    ends, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(
-        min(workers, len(items)), mp_context=context, initializer=_begin, initargs=(payload, ends)
-    )
-    try:
+    return executor_of(workers).compute(function, payload, items, folders=folders)
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """Processes on this machine.
+
+    They are started afresh (not forked), and end when the caller does, however it ends: on an error, on Ctrl-C, or killed.
+    If one of them is killed, the runs that were under way are begun again in new ones.
+
+    Attributes:
+        workers: processes, >= 1.
+    """
+
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse no workers."""
+        if self.workers < 1:
+            raise InputError(f"`workers` must be at least 1 process, but is {self.workers}.")
+
+    def __str__(self) -> str:
+        """In words.
+
+        Example:
+            >>> str(LocalExecutor(2))
+            'in 2 processes'
+        """
+        return f"in {self.workers} process{'es' * (self.workers > 1)}"
+
+    @property
+    def at_once(self) -> int:
+        """How many runs there are at once."""
+        return self.workers
+
+    def compute(
+        self,
+        function: Callable[[Any, Item], Result],
+        payload: Any,
+        items: Sequence[Item],
+        *,
+        folders: Sequence[Path] = (),
+    ) -> Iterator[tuple[Item, Result]]:
+        """``(item, function(payload, item))`` for each item, as they are finished; tensors of the payload are shared.
+
+        Args:
+            function: see `ebbing.pool.compute`.
+            payload: likewise.
+            items: likewise.
+            folders: not looked at: one machine shares them with itself.
+
+        Raises:
+            InputError: if something cannot be passed on, or processes were killed 4 times with nothing finished in between.
+        """
+        if not items:
+            return
+        _check_picklable(payload)
+        left, lost = deque(items), 0
+        while left:
+            try:
+                for done in self._by_a_pool(function, payload, left):
+                    lost = 0
+                    yield done
+            except BrokenProcessPool as error:
+                lost += 1
+                if lost > RETRIES:
+                    raise InputError(
+                        f"worker processes ended {lost} times before their work was done, perhaps killed for want of memory. "
+                        "What was finished is kept; use fewer --workers."
+                    ) from error
+                log.warning("a worker process was killed; what was under way is begun again.")
+
+    def _by_a_pool(
+        self, function: Callable[[Any, Item], Result], payload: Any, left: deque[Item]
+    ) -> Iterator[tuple[Item, Result]]:
+        """Take items from ``left`` and compute them; what is not finished when the pool breaks is put back there."""
+        context = get_context("spawn")
+        ends, ours = context.Pipe(duplex=False)
+        pool = ProcessPoolExecutor(
+            min(self.workers, len(left)), mp_context=context, initializer=_begin, initargs=(payload, ends)
+        )
+        flying: dict[Future[Result], Item] = {}
+        try:
+            while left or flying:
+                self._submit(pool, function, left, flying)
+                broken = None
+                for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                    item = flying.pop(future)
+                    if isinstance(future.exception(), BrokenProcessPool):
+                        left.appendleft(item)
+                        broken = future.exception()
+                    else:
+                        yield item, future.result()
+                if broken is not None:
+                    raise broken
+        except BrokenProcessPool:
+            left.extendleft(flying.values())
+            raise
+        finally:
+            ours.close()  # the workers see it and leave, whatever they are at
+            ends.close()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _submit(
+        self,
+        pool: ProcessPoolExecutor,
+        function: Callable[[Any, Item], Result],
+        left: deque[Item],
+        flying: dict[Future[Result], Item],
+    ) -> None:
+        """Keep one item ready for each worker beside the one that it is at."""
         with _ctrl_c_held():  # a worker that is still importing would print a traceback
-            waiting = {pool.submit(_call, function, item): item for item in items}
-        for done in as_completed(waiting):
-            yield waiting[done], done.result()
-    except BrokenProcessPool as error:
-        raise InputError(
-            "a worker process ended before its work was done, perhaps killed for want of memory. What was finished is kept; "
-            "use fewer --workers."
-        ) from error
-    finally:
-        ours.close()  # the workers see it and leave, whatever they are at
-        ends.close()
-        pool.shutdown(wait=True, cancel_futures=True)
+            while left and len(flying) < 2 * self.workers:
+                try:
+                    future = pool.submit(_call, function, left[0])
+                except BrokenProcessPool:
+                    if not flying:
+                        raise
+                    return  # those that are under way say so, too
+                flying[future] = left.popleft()
 
 
 @contextmanager
@@ -93,14 +236,34 @@ def _ctrl_c_held() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _check_picklable(payload: Any) -> None:
+@contextmanager
+def passable() -> Iterator[None]:
+    """Say what pickle complains of as an error of the user's.
+
+    Raises:
+        InputError: if something within cannot be pickled.
+    """
     try:
-        ForkingPickler.dumps(payload)
+        yield
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise InputError(
             f"what is computed in other processes must be importable by name, but: {error}. Define the network, the task and "
             "the data set at the top level of a module, or use no workers."
         ) from error
+
+
+def _check_picklable(payload: Any) -> None:
+    with passable():
+        ForkingPickler.dumps(payload)
+
+
+def one_thread() -> None:
+    """Set up the process of a worker: one thread of torch, and of libraries of linear algebra, loaded or to be loaded."""
+    torch.set_num_threads(1)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    threadpoolctl.threadpool_limits(1)
+    keep_freed_memory()
 
 
 def _begin(payload: Any, ends: Connection) -> None:
@@ -109,14 +272,13 @@ def _begin(payload: Any, ends: Connection) -> None:
     _payload = payload
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller is interrupted as well, and closes the pipe
     threading.Thread(target=_leave_with_caller, args=(ends,), daemon=True).start()
-    torch.set_num_threads(1)
-    keep_freed_memory()
+    one_thread()
 
 
 def _leave_with_caller(ends: Connection) -> None:
     """End this process as soon as the caller closes its end of the pipe or is gone."""
     caller = parent_process()
-    wait([ends] if caller is None else [ends, caller.sentinel])
+    connection.wait([ends] if caller is None else [ends, caller.sentinel])
     os._exit(1)
 
 

@@ -30,6 +30,7 @@ from ebbing.inside import probed_layers
 from ebbing.journal import Journal
 from ebbing.methods import Unlearner
 from ebbing.observations import Observations, observe
+from ebbing.pool import Workers
 from ebbing.request import ForgetRequest
 from ebbing.seen import Seen, see
 from ebbing.store import AnyTrainer, Trained
@@ -250,7 +251,7 @@ def qualify(
     oracles: int = ORACLES_FOR_GOOD_NEWS,
     days: int = 180,
     seed: int = 0,
-    workers: int | None = None,
+    workers: Workers | None = None,
     today: date | None = None,
     on_oracle: Callable[[Trained], None] = lambda trained: None,
     on_trial: Callable[[Trial], None] = lambda trial: None,

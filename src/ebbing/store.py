@@ -25,7 +25,7 @@ from ebbing.errors import InputError
 from ebbing.files import write_whole
 from ebbing.journal import Journal
 from ebbing.parallel import agreed, wait, writes
-from ebbing.pool import compute
+from ebbing.pool import Workers, compute
 from ebbing.training import OwnTrainer, Trainer
 
 log = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ def train_many(
     seeds: Sequence[int],
     *,
     store: ModelStore | None,
-    workers: int | None,
+    workers: Workers | None,
     journal: Journal | None = None,
 ) -> Iterator[tuple[int, Trained]]:
     """``(seed, model)`` for each seed, as they are there: those of the store first, then the others as they are trained.
@@ -211,7 +211,7 @@ def train_many(
         dataset: on what.
         seeds: of the trainings.
         store: where they are found and kept.
-        workers: processes of one thread each, see `ebbing.pool.compute`; None trains here, one after the other.
+        workers: processes of one thread each, or an executor, see `ebbing.pool.compute`; None trains here, one after the other.
         journal: counts the examples.
 
     Raises:
@@ -234,7 +234,8 @@ def train_many(
             missing.append(seed)
         else:
             yield seed, found
-    for seed, _ in compute(_train_one, (trainer, dataset, store, named), missing, workers=workers):
+    work = (trainer, dataset, store, named)
+    for seed, _ in compute(_train_one, work, missing, workers=workers, folders=[store.directory]):
         found = _stored(store, keys[seed], trainer)
         if found is None:
             raise InputError(

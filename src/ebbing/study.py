@@ -22,7 +22,7 @@ from ebbing.battery import Level
 from ebbing.errors import InputError
 from ebbing.journal import Journal, RunRecord
 from ebbing.methods import Unlearner
-from ebbing.pool import compute
+from ebbing.pool import Workers, compute
 from ebbing.request import ForgetRequest
 from ebbing.store import AnyTrainer, ModelStore, Trained, train_many, train_or_load
 from ebbing.task import Classification, Task
@@ -58,7 +58,7 @@ class Study:
         retrained: models retrained elsewhere, judged by beside those retrained here.
         task: turns batches into outputs; by default the trainer's, or `Classification`.
         inside: whether the audit looks inside the models, see `ebbing.auditing.audit`.
-        workers: processes that train and unlearn, one thread each; None does it in this one.
+        workers: processes that train and unlearn, one thread each, or an executor; None does it in this process.
         originals: how many originals, with seeds from ``seed``, each of which is unlearned: several are what measures over
             models need. 1 where the original is given.
         measures: how much is measured, see `ebbing.auditing.audit`.
@@ -80,7 +80,7 @@ class Study:
     task: Task = None  # type: ignore[assignment]  # set below, never None afterwards
     report: Path | None = None
     inside: bool = True
-    workers: int | None = None
+    workers: Workers | None = None
     originals: int = 1
     measures: Level | None = "quick"
     technical: bool = False
@@ -186,7 +186,8 @@ class Study:
             show = progress(f"{name}, {len(originals)} models", len(originals))
             numbers = list(range(len(originals)))
             one_thread = replace(self, threads=1)
-            for _ in compute(_unlearn_one, (one_thread, name, method, list(originals)), numbers, workers=self.workers):
+            work, folders = (one_thread, name, method, list(originals)), [self.store.directory]
+            for _ in compute(_unlearn_one, work, numbers, workers=self.workers, folders=folders):
                 show(1)
             return [one_thread.number(i).unlearn(name, method, model) for i, model in enumerate(originals)]
         return [self.number(i).unlearn(name, method, model, progress=progress) for i, model in enumerate(originals)]

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def places(ebbing_data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
-    def here(function: Any, payload: Any, items: Any, *, workers: int) -> Iterator[tuple[Any, Any]]:
+    def here(function: Any, payload: Any, items: Any, **_: Any) -> Iterator[tuple[Any, Any]]:
         for item in items:  # the pool has its own tests, and takes seconds to start
             yield item, function(payload, item)
 

@@ -29,7 +29,7 @@ from ebbing.machine import describe
 from ebbing.methods import Unlearner
 from ebbing.methods.unlearner import SAMPLE
 from ebbing.places import Folders
-from ebbing.pool import compute
+from ebbing.pool import Workers, compute
 from ebbing.request import ForgetRequest
 from ebbing.seen import Seen, see
 from ebbing.store import ModelStore, Trained, kept, train_or_load
@@ -168,24 +168,25 @@ def _jobs(cells: Sequence[Cell], places: Places) -> list[Job]:
     ]
 
 
-def make_cells(cells: Sequence[Cell], places: Places, *, workers: int) -> Iterator[Job | Cell]:
+def make_cells(cells: Sequence[Cell], places: Places, *, workers: Workers) -> Iterator[Job | Cell]:
     """Make what is missing, task by task; each model and each cell is given as soon as it is done.
 
     Args:
         cells: those whose file is there are passed over.
         places: where everything is kept.
-        workers: processes of one thread each.
+        workers: processes of one thread each, or an executor.
     """
+    shared = [places.results, places.work]
     for task in dict.fromkeys(cell.task for cell in cells):
         _claim(task, places)
         missing = [cell for cell in cells if cell.task == task and not places.cell(cell).exists()]
         request_of(task, places.data_dir)  # what cannot be had is found out before any process is started
         unmade = missing if places.reference(task).exists() else [cell for cell in cells if cell.task == task]
-        for job, _ in compute(_make_model, places, _jobs(unmade, places), workers=workers):
+        for job, _ in compute(_make_model, places, _jobs(unmade, places), workers=workers, folders=shared):
             yield job
         if not places.reference(task).exists():
             _make_reference(task, places)
-        for cell, _ in compute(_make_cell, places, missing, workers=workers):
+        for cell, _ in compute(_make_cell, places, missing, workers=workers, folders=shared):
             yield cell
 
 

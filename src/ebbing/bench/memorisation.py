@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from ebbing.batches import iterate
 from ebbing.errors import InputError
-from ebbing.pool import compute
+from ebbing.pool import Workers, compute
 from ebbing.store import ModelStore, train_or_load
 from ebbing.task import evaluation_mode, margin
 from ebbing.training import Trainer
@@ -54,10 +54,10 @@ class Memorisation:
             found = [margin(task.forward(model, batch)) for batch in iterate(self.data, batch_size=task.together(512))]
         return torch.cat(found).numpy()
 
-    def scores(self, *, workers: int) -> np.ndarray:
+    def scores(self, *, workers: Workers) -> np.ndarray:
         """(n,) scores in log-odds; large where a record is known only by who has seen it."""
         numbers = list(range(self.models))
-        found = dict(compute(_margins, self, numbers, workers=workers))
+        found = dict(compute(_margins, self, numbers, workers=workers, folders=[self.store.directory]))
         return scores_of(np.stack([found[i] for i in numbers]), np.stack([self.part(i).numpy() for i in numbers]))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,15 +14,16 @@ from rich.table import Table
 from ebbing import __version__
 from ebbing.cli.run import Options, build_study
 from ebbing.cli.screen import make_console, print_line
-from ebbing.cli.waiting import awaited, said
+from ebbing.cli.waiting import RECENT, awaited, said
 from ebbing.errors import InputError
+from ebbing.pool import Executor
 from ebbing.store import Entry, ModelStore, Trained, kept, time_left, train_many
 from ebbing.study import ORACLE_SEEDS
 
 STALE = 3600.0  # seconds: a partial file that nobody has written to for an hour is nobody's any more
 
 
-def train(options: Options, *, originals: int, workers: int | None) -> None:
+def train(options: Options, *, originals: int, executor: Executor) -> None:
     """Train retrained models and originals of one request into ``models/`` of the output folder.
 
     Raises:
@@ -40,20 +41,22 @@ def train(options: Options, *, originals: int, workers: int | None) -> None:
         if count
     ]
     there = [kept(trainer, data, seeds, store=study.store, threads=1) for _, data, seeds in parts]
-    known = [seconds for part in there for seconds in part]
-    missing = sum(len(seeds) for _, _, seeds in parts) - len(known)
+    known = deque((seconds for part in there for seconds in part), maxlen=RECENT)
+    at_once = executor.at_once
+    missing = sum(len(seeds) for _, _, seeds in parts) - sum(map(len, there))
     if missing:
-        wait = said(time_left(known, missing, workers=workers)) or "how long it takes is known when the first is there"
-        print_line(console, f"{missing} to train, {len(known)} are there: {wait}.")
+        wait = said(time_left(known, missing, workers=at_once)) or "how long it takes is known when the first is there"
+        print_line(console, f"{missing} to train, {sum(map(len, there))} are there: {wait}.")
     told: Counter[str] = Counter()
     with awaited(console) as begin:
         for (role, data, seeds), found in zip(parts, there, strict=True):
-            done = begin(f"{len(seeds)} {role}", len(seeds), there=len(found), known=known, workers=workers)
+            done = begin(f"{len(seeds)} {role}", len(seeds), there=len(found), known=known, workers=at_once)
             trained: Trained
-            for _, trained in train_many(trainer, data, seeds, store=study.store, workers=workers):
+            for _, trained in train_many(trainer, data, seeds, store=study.store, workers=executor):
                 told["found" if trained.reused else "trained"] += 1
                 done(None if trained.reused else trained.seconds)
-                known += [] if trained.reused or trained.seconds is None else [trained.seconds]
+                if trained.seconds is not None and not trained.reused:
+                    known.append(trained.seconds)
     seconds = time.perf_counter() - started
     speed = f", {60 * told['trained'] / seconds:.1f} a minute" if told["trained"] else ""
     print_line(console, f"{told['trained']} trained{speed}, {told['found']} found again in {study.store.directory}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ebbing.cli.screen import command_line, make_console, print_line
 from ebbing.errors import InputError
 from ebbing.files import write_text
 from ebbing.methods import Unlearner
+from ebbing.pool import Executor, LocalExecutor
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class BenchOptions:
     methods: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     budgets: tuple[float, ...] = ()
-    workers: int = 1
+    executor: Executor = field(default_factory=LocalExecutor)
     tuned: bool = False
     dry_run: bool = False
 
@@ -64,7 +65,7 @@ def run_bench(options: BenchOptions) -> None:
     print_line(
         console,
         f"{len(cells) - len(missing)} of {len(cells)} cells are finished; {len(missing)} to make, and {len(jobs)} models to "
-        f"train for them if they are not stored, in {options.workers} process{'es' * (options.workers > 1)}.",
+        f"train for them if they are not stored, {options.executor}.",
     )
     if options.dry_run:
         return
@@ -73,7 +74,7 @@ def run_bench(options: BenchOptions) -> None:
     # data of the last task are missed at once, not after hours
     for task in dict.fromkeys(cell.task for cell in missing):
         request_of(task, options.data_dir)
-    _make(missing, places, console, workers=options.workers)
+    _make(missing, places, console, executor=options.executor)
     show_tables(options.results)
 
 
@@ -241,12 +242,12 @@ def _range(text: str, method: Unlearner) -> tuple[str, Range]:
     return name, Range(low, high, log=len(parts) == 3, whole=whole)
 
 
-def _make(cells: Sequence[Cell], places: Places, console: Console, *, workers: int) -> None:
+def _make(cells: Sequence[Cell], places: Places, console: Console, *, executor: Executor) -> None:
     """Make the cells; a line for each, with the time that is left by what the time was spent on so far."""
     jobs, started = len(jobs_for(cells, places)), time.perf_counter()
     trained, finished, making = 0, 0, 0.0
     last = started
-    for made in make_cells(cells, places, workers=workers):
+    for made in make_cells(cells, places, workers=executor):
         if not isinstance(made, Cell):
             trained, last = trained + 1, time.perf_counter()
             left = (time.perf_counter() - started) * (jobs - trained) / trained / 60

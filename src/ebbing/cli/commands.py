@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from ebbing.cli import complete
+from ebbing.cli.executing import Address, CpusPerRun, ExecutorName, GpusPerRun, RunsAtOnce, executor_named
 from ebbing.cli.leaderboard import bench
 from ebbing.cli.ledger import ledger
 from ebbing.cli.planner import plan
@@ -216,7 +217,11 @@ def bank_train(
     forget: Annotated[str, typer.Option(help="As of `ebbing run`.")] = "random:0.1",
     oracles: Annotated[int, typer.Option(help="How many retrained models.", min=0)] = 16,
     originals: Annotated[int, typer.Option(help="How many originals.", min=0)] = 1,
-    workers: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = os.cpu_count() or 1,
+    executor: ExecutorName = "local",
+    workers: RunsAtOnce = None,
+    address: Address = None,
+    cpus_per_run: CpusPerRun = None,
+    gpus_per_run: GpusPerRun = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=LARGEST_SEED)] = 0,
     out: Annotated[Path, typer.Option(help="The folder; `ebbing run` finds the models there.")] = Path("runs/run"),
     download: Download = True,
@@ -239,7 +244,10 @@ def bank_train(
         device="cpu",
         download=download,
     )
-    train(options, originals=originals, workers=workers)
+    runs = executor_named(
+        executor, workers=workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run
+    )
+    train(options, originals=originals, executor=runs)
 
 
 @bank.command("list")
@@ -495,7 +503,11 @@ def reproduce(
     quick: Annotated[bool, typer.Option("--quick", help="A taste on 2,000 MNIST images, in minutes.")] = False,
     results: Annotated[Path, typer.Option(help="Where the figures of each finished cell go.")] = Path("results/paper"),
     out: Annotated[Path, typer.Option(help="Where weights go; a rerun goes on there.")] = Path("runs/reproduce"),
-    workers: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = os.cpu_count() or 1,
+    executor: ExecutorName = "local",
+    workers: RunsAtOnce = None,
+    address: Address = None,
+    cpus_per_run: CpusPerRun = None,
+    gpus_per_run: GpusPerRun = None,
     download: Download = True,
     tables: Annotated[bool, typer.Option("--tables", help="Print the tables of what is finished, and stop.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
@@ -512,7 +524,9 @@ def reproduce(
             seeds=seeds,
             only=tuple(only or ()),
             quick=quick,
-            workers=workers,
+            executor=executor_named(
+                executor, workers=workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run
+            ),
             download=download,
             tables=tables,
             dry_run=dry_run,

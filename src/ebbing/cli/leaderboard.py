@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ebbing.cli.executing import Address, CpusPerRun, ExecutorName, GpusPerRun, RunsAtOnce, executor_named
 
 bench = typer.Typer(help="Compare methods within budgets on frozen tasks: the leaderboard.", no_args_is_help=True)
 BenchTaskName = Annotated[
@@ -36,7 +37,11 @@ def bench_run(
     data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
     results: BenchResults = Path("results/bench"),
     out: Annotated[Path, typer.Option(help="Where weights go; a rerun goes on there.")] = Path("runs/bench"),
-    workers: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = os.cpu_count() or 1,
+    executor: ExecutorName = "local",
+    workers: RunsAtOnce = None,
+    address: Address = None,
+    cpus_per_run: CpusPerRun = None,
+    gpus_per_run: GpusPerRun = None,
     tuned: Annotated[
         bool, typer.Option("--tuned", help="With the best settings of `bench tune`, under the label NAME-tuned.")
     ] = False,
@@ -55,7 +60,9 @@ def bench_run(
             methods=tuple(method or ()),
             settings=tuple(setting or ()),
             budgets=tuple(budget or BUDGETS),
-            workers=workers,
+            executor=executor_named(
+                executor, workers=workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run
+            ),
             tuned=tuned,
             dry_run=dry_run,
         )

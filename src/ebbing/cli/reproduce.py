@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ebbing.data import load
 from ebbing.errors import InputError
 from ebbing.paper import Cell, Places, grid, make_cells, prepare, quick_grid, read_cells, tables
 from ebbing.paper.grid import DATASETS
+from ebbing.pool import Executor, LocalExecutor
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class ReproduceOptions:
     seeds: int = 3
     only: tuple[str, ...] = ()
     quick: bool = False
-    workers: int = 1
+    executor: Executor = field(default_factory=LocalExecutor)
     download: bool = True
     tables: bool = False
     dry_run: bool = False
@@ -52,7 +53,7 @@ def run_reproduce(options: ReproduceOptions) -> None:
         print_line(
             console,
             f"{len(cells) - len(missing)} of {len(cells)} cells are finished; {len(missing)} to make, and {len(jobs)} models "
-            f"to train for them if they are not stored, in {options.workers} process{'es' * (options.workers > 1)}: "
+            f"to train for them if they are not stored, {options.executor}: "
             f"{examples / 1e6:,.1f} million examples.",
         )
         if options.dry_run:
@@ -60,7 +61,7 @@ def run_reproduce(options: ReproduceOptions) -> None:
         check_writable(options.results)
         check_writable(options.out)
         _fetch(options, console)
-        _make(missing, places, console, workers=options.workers)
+        _make(missing, places, console, executor=options.executor)
     console.print(tables(read_cells(options.results)), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -91,11 +92,11 @@ def _fetch(options: ReproduceOptions, console: Console) -> None:
             load(name, data_dir=options.data_dir, download=options.download, on_progress=on_progress)
 
 
-def _make(cells: Sequence[Cell], places: Places, console: Console, *, workers: int) -> None:
+def _make(cells: Sequence[Cell], places: Places, console: Console, *, executor: Executor) -> None:
     """Make the cells; a line for each, with the time that is left by what the time was spent on so far."""
     total = sum(job.examples for job in prepare(cells, places)) + sum(cell.examples for cell in cells)
     started, done, finished = time.perf_counter(), 0.0, 0
-    for made in make_cells(cells, places, workers=workers):
+    for made in make_cells(cells, places, workers=executor):
         done += made.examples
         left = (time.perf_counter() - started) * max(total - done, 0.0) / done / 60
         told = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ebbing.cli.screen import print_line
 from ebbing.store import time_left
 
+RECENT = 1000  # things whose seconds tell how long the others take
 EVERY = 60.0  # seconds between two lines where there is no terminal to show a bar on
 
 Done = Callable[[float | None], None]
@@ -57,7 +59,7 @@ def _begun(
         known: seconds that things like them took before.
         workers: how many are made at once.
     """
-    seconds, done, told = list(known), 0, time.monotonic()
+    seconds, done, told = deque(known, maxlen=RECENT), 0, time.monotonic()
     task = display.add_task(what, total=total, left=said(time_left(seconds, total - there, workers=workers)))
 
     def one(took: float | None) -> None:

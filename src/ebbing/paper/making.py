@@ -24,7 +24,7 @@ from ebbing.methods import ForgettingNetwork
 from ebbing.models import authors_cnn, paper_cnn
 from ebbing.paper.grid import VARIANTS, Cell, Problem
 from ebbing.places import Folders
-from ebbing.pool import compute
+from ebbing.pool import Workers, compute
 from ebbing.request import ForgetRequest
 from ebbing.seen import Seen, see
 from ebbing.store import ModelStore, train_or_load
@@ -76,22 +76,23 @@ def prepare(cells: Sequence[Cell], places: Places) -> list[Job]:
     return list(jobs)
 
 
-def make_cells(cells: Sequence[Cell], places: Places, *, workers: int) -> Iterator[Job | Cell]:
+def make_cells(cells: Sequence[Cell], places: Places, *, workers: Workers) -> Iterator[Job | Cell]:
     """Make what is missing, problem by problem; each job and each cell is given as soon as it is done.
 
     Args:
         cells: those whose file is there are passed over.
         places: where everything is kept.
-        workers: processes of one thread each.
+        workers: processes of one thread each, or an executor.
     """
     groups: dict[tuple[Problem, int], list[Cell]] = {}
     for cell in cells:
         if not places.cell(cell).exists():
             groups.setdefault((cell.problem, cell.seed), []).append(cell)
+    shared = [places.results, places.work]
     for group in groups.values():
-        for job, _ in compute(_make_model, places, prepare(group, places), workers=workers):
+        for job, _ in compute(_make_model, places, prepare(group, places), workers=workers, folders=shared):
             yield job
-        for cell, _ in compute(_make_cell, places, group, workers=workers):
+        for cell, _ in compute(_make_cell, places, group, workers=workers, folders=shared):
             yield cell
 
 

@@ -1,0 +1,71 @@
+"""Where many runs go: the options that several commands share, and the executor that they name."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ebbing.errors import InputError
+
+if TYPE_CHECKING:
+    from ebbing.pool import Executor
+
+Where = Literal["local", "ray"]
+
+ExecutorName = Annotated[
+    Where, typer.Option("--executor", help="Where runs go: to processes on this machine, or to a Ray cluster.")
+]
+RunsAtOnce = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Processes of one thread each; by default one for each core here, with --executor ray what the cluster has room "
+        "for.",
+        min=1,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="Of the Ray cluster, HOST:PORT; by default the one that this machine is a node of, else Ray is started here.",
+    ),
+]
+CpusPerRun = Annotated[
+    float | None, typer.Option("--cpus-per-run", help="Processors that Ray keeps for each run; 1 by default.", min=0)
+]
+GpusPerRun = Annotated[
+    float | None, typer.Option("--gpus-per-run", help="GPUs likewise, such as 0.25; none by default.", min=0)
+]
+
+
+def executor_named(
+    name: Where,
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+    cpus_per_run: float | None = None,
+    gpus_per_run: float | None = None,
+) -> Executor:
+    """The executor that the options name.
+
+    Raises:
+        InputError: if one of them is not of this executor, or Ray is not installed.
+    """
+    from ebbing.pool import LocalExecutor
+    from ebbing.ray_pool import RayExecutor
+
+    if name == "ray":
+        return RayExecutor(
+            workers,
+            address,
+            cpus_per_run=1.0 if cpus_per_run is None else cpus_per_run,
+            gpus_per_run=gpus_per_run or 0.0,
+        )
+    of_ray = {"--address": address, "--cpus-per-run": cpus_per_run, "--gpus-per-run": gpus_per_run}
+    given = [option for option, value in of_ray.items() if value is not None]
+    if given:
+        raise InputError(f"{' and '.join(given)} must come with --executor ray, but the executor is local.")
+    return LocalExecutor(workers or os.cpu_count() or 1)

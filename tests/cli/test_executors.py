@@ -1,0 +1,86 @@
+"""Where runs go, by options: what is refused, and what is said without Ray."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from importlib.machinery import ModuleSpec
+
+import pytest
+
+from ebbing import LocalExecutor, RayExecutor
+from ebbing.errors import InputError
+
+BANK = ("bank", "train", "--model", "digits-mlp", "--train-size", 200, "--oracles", 1)
+
+
+@pytest.fixture
+def with_ray(monkeypatch):
+    """Whether Ray can be found; nothing here goes so far as to import it."""
+
+    def pretend(there: bool) -> None:
+        spec = ModuleSpec("ray", None) if there else None
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+
+    return pretend
+
+
+@pytest.mark.parametrize("words", [BANK, ("bench", "run", "--dry-run"), ("reproduce", "--dry-run")], ids=lambda w: w[0])
+def test_without_ray_one_line_says_what_to_install(call, with_ray, tmp_path, words) -> None:
+    with_ray(False)
+    said = call(*words, "--executor", "ray", "--out", tmp_path / "out")
+    assert said.code == 2
+    assert said.err == "Error: the executor `ray` needs Ray, which is not installed: pip install 'ebbing[ray]'.\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_of_ray_without_ray_are_refused(call, tmp_path) -> None:
+    said = call(*BANK, "--address", "there:1", "--gpus-per-run", "0.5", "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "--address and --gpus-per-run must come with --executor ray, but the executor is local." in said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_who_computes_is_said_before(call, with_ray, tmp_path) -> None:
+    with_ray(True)
+    places = ("--results", tmp_path / "results", "--out", tmp_path / "out", "--dry-run")
+    bench = ("bench", "run", "--task", "digits-random5-cnn/v1", "--method", "ebb", *places)
+    for words, expected in (
+        (("--workers", 1), "in 1 process."),
+        (("--workers", 3), "in 3 processes."),
+        (("--executor", "ray"), "by Ray."),
+        (("--executor", "ray", "--workers", 3), "by Ray, 3 at once."),
+    ):
+        assert expected in call(*bench, *words).out
+
+
+def test_all_that_is_wrong_is_said_at_once(with_ray) -> None:
+    with_ray(True)
+    with pytest.raises(InputError) as caught:
+        RayExecutor(0, "ray://head:10001", cpus_per_run=-1, gpus_per_run=1.5, retries=-1)
+    for finding in ("but is 0;", "but is -1;", "but is 1.5;", "but is -1;", "'ray://head:10001' is Ray Client's"):
+        assert finding in str(caught.value)
+    with pytest.raises(InputError, match="both 0"):
+        RayExecutor(cpus_per_run=0)
+    with pytest.raises(InputError, match="at least 1 process, but is 0"):
+        LocalExecutor(0)
+
+
+@pytest.mark.ray
+def test_a_cluster_that_does_not_answer_is_said(ray_there, monkeypatch) -> None:
+    import ray
+
+    def init(**_: object) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster at there:1")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(InputError, match=r"must answer at there:1, but none does: Failed to connect"):
+        list(RayExecutor(address="there:1").compute(len, None, [1]))
+
+
+def test_nothing_needs_ray_that_does_not_use_it() -> None:
+    code = (
+        "import sys, ebbing as eb, ebbing.cli.bank; eb.LocalExecutor(1), eb.RayExecutor; sys.exit('ray' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
