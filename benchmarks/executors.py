@@ -1,9 +1,10 @@
 """What it costs to hand a run to an executor: to processes on this machine, and to Ray on this machine, in turns.
 
 A run trains a small network on part of the data that all runs share. The first run of each worker waits until all workers
-are up; what passes until the last of these, its own seconds taken off, is told apart as start-up. From then on the overhead of
-a run is what passes beyond the run's own seconds: with one worker from one result to the next, with several all workers' time,
-spread over the runs. Rounds alternate between the executors, so that both meet the same machine.
+are up; what passes until the first result, its own seconds taken off, is told apart as start-up. From then on the overhead of
+a run is how long its worker stood idle before it: from the end of one run to the beginning of the next in the same process,
+while the result went out and the next item came in. Rounds alternate between the executors, so that both meet the same
+machine.
 
     python benchmarks/executors.py --out results/executors.json
 """
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -49,8 +51,8 @@ class Work:
     folder: Path
 
 
-def run(work: Work, seed: int) -> float:
-    """Train a network; the seconds that it took."""
+def run(work: Work, seed: int) -> tuple[int, float, float]:
+    """Train a network; in which process, and when it began and ended by the clock of the machine."""
     own = work.folder / str(os.getpid())
     if not own.exists():
         own.touch()
@@ -59,26 +61,23 @@ def run(work: Work, seed: int) -> float:
             if time.monotonic() > end:
                 raise TimeoutError(f"fewer than {work.workers} workers are up")
             time.sleep(0.001)
-    began = time.perf_counter()
+    began = time.monotonic()
     part = TensorDataset(*(tensor[:USED] for tensor in work.data.tensors))
     eb.Trainer(digits_mlp, eb.Recipe(epochs=5.0))(part, seed=seed)
-    return time.perf_counter() - began
+    return os.getpid(), began, time.monotonic()
 
 
 def measure(executor: Executor, shared: TensorDataset, *, runs: int, workers: int) -> tuple[float, list[float]]:
-    """Seconds until the workers are up, and the overhead of each later run, with several workers of all on average."""
-    began = time.perf_counter()
-    ends, own = [], []
+    """Seconds until the workers are up, and how long each stood idle before each later run."""
+    called, received = time.monotonic(), None
+    by_process: dict[int, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for _, seconds in compute(run, Work(shared, workers, Path(folder)), list(range(runs)), workers=executor):
-            ends.append(time.perf_counter())
-            own.append(seconds)
-    started = ends[0] - began - own[0]
-    if workers == 1:
-        return started, [end - before - took for before, end, took in zip(ends, ends[1:], own[1:], strict=False)]
-    passed = workers * (ends[-workers] - ends[workers - 1])  # the last ones have no other beside them
-    later = own[workers : runs - workers + 1]
-    return started, [(passed - sum(later)) / len(later)]
+        work = Work(shared, workers, Path(folder))
+        for _, (process, began, ended) in compute(run, work, list(range(runs)), workers=executor):
+            received = time.monotonic() - (ended - began) if received is None else received
+            by_process.setdefault(process, []).append((began, ended))
+    idle = [began - ended for own in map(sorted, by_process.values()) for (_, ended), (began, _) in pairwise(own)]
+    return (received or called) - called, idle
 
 
 def summary(started: list[float], each: list[float]) -> dict[str, float]:
