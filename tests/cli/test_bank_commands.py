@@ -36,8 +36,9 @@ def test_a_bank_is_trained_once_listed_verified_and_pruned(call, tmp_path) -> No
     found = call("bank", "verify", tmp_path)
     assert found.code == 2
     assert f"{key}.safetensors: not what was written" in found.out
-    old = tmp_path / "models" / ".x.safetensors.abc.partial"
-    old.write_bytes(b"half")
+    old = tmp_path / "models" / ".ebbing-0123.partial"  # as a writer that is killed leaves it
+    old.mkdir()
+    (old / "x.safetensors").write_bytes(b"half")
     os.utime(old, (time.time() - 7200,) * 2)
     assert "1 torn; 1 abandoned while written would be taken away" in call("bank", "prune", tmp_path, "--dry-run").out
     assert store.path(key).exists()

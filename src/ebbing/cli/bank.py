@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -16,11 +17,12 @@ from ebbing.cli.run import Options, build_study
 from ebbing.cli.screen import make_console, print_line
 from ebbing.cli.waiting import RECENT, awaited, said
 from ebbing.errors import InputError
+from ebbing.files import SCRATCH
 from ebbing.pool import Executor
 from ebbing.store import Entry, ModelStore, Trained, kept, time_left, train_many
 from ebbing.study import ORACLE_SEEDS
 
-STALE = 3600.0  # seconds: a partial file that nobody has written to for an hour is nobody's any more
+STALE = 3600.0  # seconds: a folder of a writer that nobody has written to for an hour is nobody's any more
 
 
 def train(options: Options, *, originals: int, executor: Executor) -> None:
@@ -118,7 +120,7 @@ def verify(directory: Path) -> int:
 
 
 def prune(directory: Path, *, dry_run: bool) -> None:
-    """Take away what can never be used again: torn models, those of other versions, and abandoned partial files."""
+    """Take away what can never be used again: torn models, those of other versions, and what killed writers left."""
     console, store = make_console(), _store(directory)
     reasons: Counter[str] = Counter()
     for entry in store.entries():
@@ -132,11 +134,11 @@ def prune(directory: Path, *, dry_run: bool) -> None:
         reasons[reason] += 1
         if not dry_run:
             store.remove(entry.key)
-    for path in store.directory.glob(".*.partial"):
+    for path in store.directory.glob(SCRATCH):
         if time.time() - path.stat().st_mtime > STALE:
             reasons["abandoned while written"] += 1
             if not dry_run:
-                path.unlink(missing_ok=True)
+                shutil.rmtree(path, ignore_errors=True)
     done = "would be taken away" if dry_run else "taken away"
     told = "; ".join(f"{n} {reason}" for reason, n in reasons.items()) or "nothing"
     print_line(console, f"{told} {done} in {store.directory}")
