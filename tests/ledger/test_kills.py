@@ -9,15 +9,17 @@ import signal
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from clinic import BOTH, erasure, project
+from clinic import BOTH, erasure, in_shards, project
 
 from ebbing.ledger import Ledger
 from ebbing.ledger.processing import STEPS, process
+from ebbing.ledger.project import Project
 from ebbing.ledger.schema import Audit, Entry, Request, Version
 from ebbing.ledger.verifying import verify
 
@@ -30,7 +32,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(getattr(request, "param", "sqlite"))
 
 
-def work(folder: Path, kill_at: str | None = None) -> int:
+def work(folder: Path, kill_at: str | None = None, *, of: Callable[[Path], Project] = lambda folder: project()) -> int:
     """Start a worker in a process of its own; its number."""
     pid = os.fork()
     if pid:
@@ -42,7 +44,7 @@ def work(folder: Path, kill_at: str | None = None) -> int:
 
     code = 1
     try:
-        while process(Ledger.open(folder), project(), limit=2, on_step=on_step) is not None:
+        while process(Ledger.open(folder), of(folder), limit=2, on_step=on_step) is not None:
             pass
         code = 0
     except BaseException:
@@ -84,22 +86,24 @@ def filled(ledger: Ledger) -> None:
     ledger.add([erasure("r0", "r1"), erasure("r5"), erasure("r1"), erasure(subject="patient 999"), erasure("r9")])
 
 
+@pytest.mark.parametrize("of", [lambda folder: project(), in_shards], ids=["one model", "in shards"])
 @pytest.mark.parametrize("kind", BOTH, indirect=True)
-def test_a_worker_that_is_killed_at_every_step_comes_to_the_same_end(make, tmp_path) -> None:
-    ledger = make(oracles=1)
+def test_a_worker_that_is_killed_at_every_step_comes_to_the_same_end(make, tmp_path, of) -> None:
+    ledger = make(oracles=1, in_shards=of is in_shards)
     filled(ledger)
     undisturbed = None
     if ledger.database.url.get_backend_name() == "sqlite":
         shutil.copytree(ledger.folder, tmp_path / "undisturbed")
-        assert ended(work(tmp_path / "undisturbed")) == 0
+        assert ended(work(tmp_path / "undisturbed", of=of)) == 0
         undisturbed = end_of(Ledger.open(tmp_path / "undisturbed"))
     for step in STEPS:
-        assert ended(work(ledger.folder, kill_at=step)) == -signal.SIGKILL, step
+        assert ended(work(ledger.folder, kill_at=step, of=of)) == -signal.SIGKILL, step
         assert verify(ledger).problems == [], step
-    assert ended(work(ledger.folder)) == 0
+    assert ended(work(ledger.folder, of=of)) == 0
     found = end_of(ledger)
     assert [state for _, state, _, _ in found["requests"]] == ["needs-decision"] * 3 + ["failed", "needs-decision"]
     assert verify(ledger).problems == []
+    assert verify(ledger).weights == 3  # of both batches
     if undisturbed is not None:
         assert found == undisturbed
 

@@ -16,6 +16,10 @@ from ebbing.ledger.verifying import audit_body
 from ebbing.ledger.work import Work, in_work
 from ebbing.verdict import INCONCLUSIVE
 
+EXACT = (
+    "Whatever was found, by its making the ensemble is, bit for bit, what training in shards without the records gives."
+)
+
 
 def judge(work: Work) -> None:
     """Judge the new weights beside retrained ones, and write down what was found."""
@@ -37,6 +41,10 @@ def judge(work: Work) -> None:
     made, _ = study.unlearn(*next(iter(study.methods.items())), model)
     retrained = list(study.bank(progress=work.progress)) if len(request.forget_ids) else []
     figures |= measured(work.project, made, retrained, request, work.places()[2])
+    if work.project.shards is not None:
+        figures["exact"] = work.project.shards.is_exact(made, work.ensemble_seed(batch), request)
+        if figures["exact"]:
+            reason = f"{reason} {EXACT}"
     work.on_step("judged")
     with work.ledger.writing() as (session, chain):
         hold(work.ledger, session, work.lease)

@@ -91,7 +91,7 @@ def take(ledger: Ledger, session: Session, *, numbers: list[int] | None, started
     until = now + ledger.settings.lease
     batch = session.scalars(select(Batch).where(Batch.open.is_(True))).one_or_none()
     if batch is None:
-        if not numbers:
+        if numbers is None:
             return None
         batch = Batch(open=True, owner=owner, until=until, token=1, kind="taken", started=started)
         session.add(batch)

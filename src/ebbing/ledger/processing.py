@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from ebbing.errors import InputError
 from ebbing.ledger.erasure import CLOSED, FAILED, NEEDS_DECISION, RECEIVED
 from ebbing.ledger.judging import judge
-from ebbing.ledger.landing import RolledBackError, unlearn
+from ebbing.ledger.landing import RolledBackError, begin, unlearn
 from ebbing.ledger.leases import hold, kept, release, take
 from ebbing.ledger.ledger import Ledger
 from ebbing.ledger.planning import end
@@ -64,6 +64,8 @@ def process(
 ) -> Processed | None:
     """Go on with the open batch; where there is none, take received requests together and process them.
 
+    Where the model is an ensemble in shards that was not taken in, the first call trains it.
+
     Args:
         ledger: whose.
         project: the user's network, data and training.
@@ -82,14 +84,13 @@ def process(
     """
     with ledger.writing() as (session, chain):
         chosen = _received(session, numbers, limit)
-        taken = take(ledger, session, numbers=chosen, started=chain.time)
+        current = session.scalar(select(Version.id).order_by(Version.id.desc()).limit(1))
+        taken = take(ledger, session, numbers=chosen if chosen or current is None else None, started=chain.time)
         if taken is None:
             return None
         lease, new = taken
         if new:
-            session.get_one(Batch, lease.batch).before_id = session.scalar(
-                select(Version.id).order_by(Version.id.desc()).limit(1)
-            )
+            session.get_one(Batch, lease.batch).before_id = current
     work = Work(ledger, project, lease, on_step, progress)
     on_step("taken")
     try:
@@ -116,6 +117,8 @@ def _received(session: Session, numbers: Sequence[int] | None, limit: int | None
 
 def _run(work: Work) -> None:
     """Every step that is not done yet."""
+    if work.batch().before_id is None:
+        begin(work)
     if work.batch().kind == "taken":
         work.notes += prepare(work).notes
     work.on_step("planned")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 
 from ebbing.ledger.chain import START, commitment, digest, link, marked, receipt_of, signed_part
 from ebbing.ledger.database import HEAD
-from ebbing.ledger.digests import file_digest
+from ebbing.ledger.digests import file_digest, weights_digest
 from ebbing.ledger.erasure import AUDITED, CLOSED, FAILED, PLANNED, RECEIVED, UNLEARNED
 from ebbing.ledger.keys import PublicKey
 from ebbing.ledger.ledger import Ledger
+from ebbing.ledger.manifest import is_manifest, read_manifest
 from ebbing.ledger.schema import Audit, Batch, Entry, Fact, Offer, Personal, Record, Request, Version
 
 
@@ -307,16 +308,33 @@ def _compare(what: str, rows: dict[int, dict[str, Any]], told: dict[int, dict[st
 
 
 def _check_files(session: Session, folder: Path, found: Verified) -> None:
+    seen: dict[str, bool] = {}  # versions of an ensemble share the checkpoints of shards that were not hit
     for version in session.scalars(select(Version).where(Version.purged.is_(None)).order_by(Version.id)):
-        if _sound(folder / version.file, version.weights, f"the weights of version {version.id}", found):
+        if _is_whole(folder, version, found, seen):
             found.weights += 1
     for audit in session.scalars(select(Audit).where(Audit.report.is_not(None)).order_by(Audit.batch_id)):
         _sound(folder / str(audit.report), audit.digest, f"the report on batch {audit.batch_id}", found)
 
 
-def _sound(path: Path, wanted: str | None, what: str, found: Verified) -> bool:
+def _is_whole(folder: Path, version: Version, found: Verified, seen: dict[str, bool]) -> bool:
+    """Whether every file of a version is as it was written."""
+    what = f"the weights of version {version.id}"
+    if not _sound(folder / version.file, version.weights, what, found):
+        return False
+    if not is_manifest(version.file):
+        return True
+    parts = read_manifest(folder / version.file).files
+    for name, wanted in parts.items():
+        if f"{name} {wanted}" not in seen:
+            seen[f"{name} {wanted}"] = _sound(folder / name, wanted, what, found, digest=weights_digest)
+    return all(seen[f"{name} {wanted}"] for name, wanted in parts.items())
+
+
+def _sound(
+    path: Path, wanted: str | None, what: str, found: Verified, *, digest: Callable[[Path], str] = file_digest
+) -> bool:
     try:
-        same = file_digest(path) == wanted
+        same = digest(path) == wanted
     except OSError as error:
         found.problems.append(f"{what}: {path} cannot be read ({error.strerror})")
         return False

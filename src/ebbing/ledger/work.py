@@ -14,13 +14,15 @@ from torch import nn
 from ebbing import fingerprint
 from ebbing.checkpoints import read_weights
 from ebbing.errors import InputError
-from ebbing.ledger.digests import file_digest
+from ebbing.ledger.digests import file_digest, weights_digest
 from ebbing.ledger.erasure import AUDITED, PLANNED, UNLEARNED
 from ebbing.ledger.leases import Lease
 from ebbing.ledger.ledger import Ledger
+from ebbing.ledger.manifest import is_manifest, read_manifest
 from ebbing.ledger.planning import all_marks, covered_by
 from ebbing.ledger.project import FromScratch, Project
 from ebbing.ledger.schema import Batch, Fact, Record, Request, Version
+from ebbing.ledger.shards import AnewInShards
 from ebbing.methods import Unlearner
 from ebbing.request import ForgetRequest
 from ebbing.study import Progress, Study, silent
@@ -58,13 +60,40 @@ class Work:
         """The version that the batch begins with, loaded."""
         with self.ledger.database.reading() as session:
             version = session.get_one(Version, session.get_one(Batch, self.lease.batch).before_id)
-        path = self.ledger.folder / version.file
-        if file_digest(path) != version.weights:
-            raise InputError(f"{path} must be version {version.id}, but is not what was written. Restore it.")
-        with seeded(0):
-            model = self.project.build()
-        read_weights(path, model)
+        weights, model = self._untrained(version)
+        read_weights(weights, model)
         return version, model.to(self.project.device)
+
+    def _untrained(self, version: Version) -> tuple[Path, nn.Module]:
+        """The file of a version's weights, which is as it was written, and a model to load them into."""
+        path, shards = self.ledger.folder / version.file, self.project.shards
+        _refuse_other(file_digest(path), version.weights, path, version)
+        if is_manifest(version.file) != (shards is not None):
+            kind = "an ensemble in shards" if is_manifest(version.file) else "a single model"
+            raise InputError(
+                f"`sisa` in ledger.json must be as it was when version {version.id} was made, which is {kind}. Change it back."
+            )
+        if shards is None:
+            with seeded(0):
+                return path, self.project.build()
+        manifest = read_manifest(path)
+        own = shards.of_records(None) | {"records": manifest.sharding["records"]}
+        if own != manifest.sharding:
+            raise InputError(
+                f"`sisa` and `seed` in ledger.json must be those of version {version.id}, {manifest.sharding}, but say {own}. "
+                "Change them back."
+            )
+        weights = self.ledger.folder / manifest.weights
+        _refuse_other(weights_digest(weights), manifest.files[manifest.weights], weights, version)
+        return weights, shards.ensemble(manifest.seed)
+
+    def ensemble_seed(self, batch: Batch) -> int:
+        """The seed of the ensemble that a batch ends with: a new one where it is trained from scratch."""
+        if batch.kind == "retrain":
+            return AnewInShards.seed(batch.seed)
+        with self.ledger.database.reading() as session:
+            version = session.get_one(Version, batch.before_id)
+        return read_manifest(self.ledger.folder / version.file).seed
 
     def places(self) -> tuple[list[int], list[int], dict[int, list[int]]]:
         """Positions to forget now, positions that went before, and those by earlier batch."""
@@ -93,6 +122,14 @@ class Work:
         found = {b: sorted(i for m in of for i in marks.get(m, ())) for b, of in sorted(by_batch.items())}
         return forget, gone, {b: positions for b, positions in found.items() if positions}
 
+    def marks(self) -> dict[str, list[int]]:
+        """Positions of the records of the requests in work, by mark; records that are not in the data have none."""
+        with self.ledger.database.reading() as session:
+            salt = session.get_one(Fact, "salt").value
+            own = [row.id for row in in_work(session, self.lease.batch)]
+            named = set(session.scalars(select(Record.mark).where(Record.request_id.in_(own))))
+        return {mark: places for mark, places in self.project.marks(salt).items() if mark in named}
+
     def request(self) -> ForgetRequest:
         """What must be forgotten, of the data set as it is now."""
         forget, gone, _ = self.places()
@@ -105,7 +142,9 @@ class Work:
     def methods(self) -> dict[str, Unlearner | None]:
         """What forgets, by the kind of a batch; None where ledger.json names nothing."""
         trainer = self.project.trainer
-        scratch = None if trainer is None else FromScratch(trainer)
+        scratch: Unlearner | None = None if trainer is None else FromScratch(trainer)
+        if self.project.shards is not None:
+            scratch = AnewInShards()
         return {"unlearn": self.project.method, "gone": self.project.gone_method, "retrain": scratch}
 
     def study(self, batch: Batch, request: ForgetRequest, model: nn.Module) -> Study:
@@ -138,6 +177,11 @@ class Work:
             workers=self.ledger.settings.workers or None,
             provenance={"ledger-batch": batch.id},
         )
+
+
+def _refuse_other(found: str, wanted: str, path: Path, version: Version) -> None:
+    if found != wanted:
+        raise InputError(f"{path} must be version {version.id}, but is not what was written. Restore it.")
 
 
 def in_work(session: Session, batch: int) -> list[Request]:
