@@ -32,6 +32,12 @@ def postgres_url() -> str:
     pytest.skip(missing)
 
 
+@pytest.fixture
+def postgres() -> str:
+    """The server that tests may use; without one the test is skipped."""
+    return postgres_url()
+
+
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The clinic's weights, trained once."""

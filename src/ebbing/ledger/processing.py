@@ -7,6 +7,7 @@ step comes next; what was computed is found again by content, so that nothing is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -97,7 +98,8 @@ def process(
         with kept(ledger, lease):
             _run(work)
     except BaseException:
-        release(ledger, lease)
+        with suppress(InputError):  # where the database is gone as well, what went wrong first is what is told
+            release(ledger, lease)
         raise
     return _outcome(work)
 
