@@ -16,6 +16,7 @@ from ebbing.ledger.erasure import OPEN, STATES
 from ebbing.ledger.ledger import Ledger
 from ebbing.ledger.manifest import weights_of
 from ebbing.ledger.schema import Audit, Batch, Fact, Offer, Personal, Record, Request, Version
+from ebbing.ledger.verifying import is_redacted
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,6 @@ def shown(ledger: Ledger, number: int) -> dict[str, Any]:
             "alike": [
                 {"key": offer.key, "kind": offer.kind, "distance": offer.distance}
                 for offer in offers
-                if offer.like in own
+                if offer.like in own and not is_redacted(offer)
             ],
         }

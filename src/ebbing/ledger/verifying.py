@@ -18,7 +18,7 @@ from ebbing.ledger.erasure import AUDITED, CLOSED, FAILED, PLANNED, RECEIVED, UN
 from ebbing.ledger.keys import PublicKey
 from ebbing.ledger.ledger import Ledger
 from ebbing.ledger.manifest import is_manifest, read_manifest
-from ebbing.ledger.schema import Audit, Batch, Entry, Fact, Offer, Personal, Record, Request, Version
+from ebbing.ledger.schema import REDACTED, Audit, Batch, Entry, Fact, Offer, Personal, Record, Request, Version
 
 
 @dataclass
@@ -117,7 +117,7 @@ def verify(ledger: Ledger, *, public_key: str | None = None, head: str | None = 
             )
         _check_requests(session, facts["salt"], expected, found)
         _check_records(session, facts["salt"], expected, found)
-        _check_rows(session, expected, found)
+        _check_rows(session, facts["salt"], expected, found)
         _check_files(session, ledger.folder, found)
     return found
 
@@ -238,9 +238,9 @@ def _check_records(session: Session, salt: str, expected: Expected, found: Verif
         found.problems.append(f"the records of {len(planned - names.keys())} planned requests were removed")
 
 
-def batch_body(batch: Batch, offers: Iterable[Offer]) -> dict[str, Any]:
-    """What the chain says of a batch when it is planned."""
-    alike = sorted([o.key, o.like, o.kind, o.distance] for o in offers)
+def batch_body(batch: Batch, offers: Iterable[Offer], salt: str) -> dict[str, Any]:
+    """What the chain says of a batch when it is planned; offered records go by their marks, which outlive redaction."""
+    alike = sorted([offer_mark(o, salt), o.like, o.kind, o.distance] for o in offers)
     return {
         "batch": batch.id,
         "kind": batch.kind,
@@ -252,6 +252,16 @@ def batch_body(batch: Batch, offers: Iterable[Offer]) -> dict[str, Any]:
         "started": batch.started,
         "alike": digest(alike),
     }
+
+
+def offer_mark(offer: Offer, salt: str) -> str:
+    """The salted hash of the key of an offered record, redacted or not."""
+    return offer.key.removeprefix(REDACTED) if is_redacted(offer) else marked(salt, "record", offer.key)
+
+
+def is_redacted(offer: Offer) -> bool:
+    """Whether the key of an offered record was taken away."""
+    return offer.key.startswith(REDACTED) and len(offer.key) == len(REDACTED) + 64
 
 
 def version_body(version: Version) -> dict[str, Any]:
@@ -278,13 +288,15 @@ def audit_body(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _check_rows(session: Session, expected: Expected, found: Verified) -> None:
+def _check_rows(session: Session, salt: str, expected: Expected, found: Verified) -> None:
     offers: dict[int, list[Offer]] = {}
     for offer in session.scalars(select(Offer)):
         offers.setdefault(offer.batch_id, []).append(offer)
     batches = {
-        b.id: batch_body(b, offers.get(b.id, ())) for b in session.scalars(select(Batch).where(Batch.kind != "taken"))
+        b.id: batch_body(b, offers.get(b.id, ()), salt)
+        for b in session.scalars(select(Batch).where(Batch.kind != "taken"))
     }
+    _check_offers(session, salt, offers, expected, found)
     _compare("batch", batches, expected.batches, found)
     versions = list(session.scalars(select(Version)))
     _compare("version", {v.id: version_body(v) | {"time": v.made} for v in versions}, expected.versions, found)
@@ -293,6 +305,21 @@ def _check_rows(session: Session, expected: Expected, found: Verified) -> None:
     for version in versions:
         if version.purged != expected.purged.get(version.id):
             found.problems.append(f"version {version.id}: the chain does not say that it was purged then")
+
+
+def _check_offers(
+    session: Session, salt: str, offers: dict[int, list[Offer]], expected: Expected, found: Verified
+) -> None:
+    """Only what has to do with a redacted request may be without its key."""
+    gone = {
+        record.mark
+        for record in session.scalars(select(Record))
+        if marked(salt, "request", str(record.request_id)) in expected.redacted
+    }
+    for batch, rows in offers.items():
+        for offer in filter(is_redacted, rows):
+            if not gone & {offer.like, offer_mark(offer, salt)}:
+                found.problems.append(f"batch {batch}: the key of an offered record is gone, and nobody redacted it")
 
 
 def _compare(what: str, rows: dict[int, dict[str, Any]], told: dict[int, dict[str, Any]], found: Verified) -> None:
