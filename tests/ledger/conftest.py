@@ -12,24 +12,14 @@ from typing import Any
 
 import clinic
 import pytest
+from ledgers import administer, of_database, postgres_url
 from safetensors.torch import save_file
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from ebbing.ledger import Ledger, Settings
 from ebbing.ledger.schema import REVISION, Base
 from ebbing.ledger.settings import read_settings
-
-
-def postgres_url() -> str:
-    """The server that EBBING_POSTGRES names; where there is none the test is skipped, and in CI it fails."""
-    url = os.environ.get("EBBING_POSTGRES")
-    if url:
-        return url
-    missing = "needs a PostgreSQL server: set EBBING_POSTGRES to its URL (`.ci/postgres start FOLDER` prints one)"
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{missing} (in CI no postgres test may be skipped)")
-    pytest.skip(missing)
 
 
 @pytest.fixture
@@ -101,18 +91,6 @@ def put_back(url: str, source: Path) -> None:
                 connection.execute(Base.metadata.tables[name].insert(), rows)
         if versions:
             connection.execute(text(f"SELECT setval(pg_get_serial_sequence('versions', 'id'), {versions})"))
-
-
-def of_database(name: str) -> str:
-    """The URL of a database of the server."""
-    return make_url(postgres_url()).set(database=name).render_as_string()
-
-
-def administer(statement: str) -> None:
-    """Have the server make or drop a database."""
-    engine = create_engine(postgres_url(), isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with engine.connect() as connection:
-        connection.execute(text(statement))
 
 
 @pytest.fixture

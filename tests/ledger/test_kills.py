@@ -9,20 +9,25 @@ import signal
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from clinic import BOTH, erasure, in_shards, project
+from ledgers import administer, of_database
+from sqlalchemy import make_url
 
 from ebbing.ledger import Ledger
 from ebbing.ledger.processing import STEPS, process
 from ebbing.ledger.project import Project
 from ebbing.ledger.schema import Audit, Entry, Request, Version
+from ebbing.ledger.settings import read_settings
 from ebbing.ledger.verifying import verify
 
+MANY = [("sqlite", 200), pytest.param("postgres", 40, marks=pytest.mark.postgres)]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
 
 
@@ -108,22 +113,41 @@ def test_a_worker_that_is_killed_at_every_step_comes_to_the_same_end(make, tmp_p
         assert found == undisturbed
 
 
+@pytest.fixture
+def copied(tmp_path: Path) -> Iterator[Callable[[Path, str], Path]]:
+    """Copies of a ledger, each with a database of its own."""
+    made = []
+
+    def copy(source: Path, name: str) -> Path:
+        folder = shutil.copytree(source, tmp_path / name)
+        settings = read_settings(folder)
+        if settings.database.startswith("postgresql"):
+            new, old = f"ebbing_{os.urandom(6).hex()}", make_url(settings.database).database
+            administer(f"CREATE DATABASE {new} TEMPLATE {old}")
+            made.append(new)
+            replace(settings, database=of_database(new)).save(folder)
+        return folder
+
+    yield copy
+    for name in made:
+        administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.mark.slow
-def test_a_worker_that_is_killed_at_200_random_moments_comes_to_the_same_end(make, tmp_path) -> None:
+@pytest.mark.parametrize(("kind", "wanted_kills"), MANY, indirect=["kind"])
+def test_a_worker_that_is_killed_at_random_moments_comes_to_the_same_end(make, copied, wanted_kills) -> None:
     ledger = make(oracles=1)
     filled(ledger)
-    template, undisturbed = tmp_path / "template", tmp_path / "undisturbed"
-    shutil.copytree(ledger.folder, template)
-    shutil.copytree(template, undisturbed)
+    template = ledger.folder
+    undisturbed = copied(template, "undisturbed")
     begun = time.monotonic()
     assert ended(work(undisturbed)) == 0
     length = time.monotonic() - begun
     wanted = end_of(Ledger.open(undisturbed))
     kills = rounds = 0
     generator = np.random.default_rng(0)
-    while kills < 200:
-        folder = tmp_path / f"round-{rounds}"
-        shutil.copytree(template, folder)
+    while kills < wanted_kills:
+        folder = copied(template, f"round-{rounds}")
         rounds += 1
         for moment in (
             generator.uniform(0, 0.4, size=20) * length
@@ -140,4 +164,4 @@ def test_a_worker_that_is_killed_at_200_random_moments_comes_to_the_same_end(mak
         assert end_of(Ledger.open(folder)) == wanted, f"round {rounds}"
         assert verify(Ledger.open(folder)).problems == []
         shutil.rmtree(folder)
-    assert kills >= 200
+    assert kills >= wanted_kills

@@ -18,6 +18,7 @@ from ebbing.errors import InputError
 from ebbing.fingerprint import of_tensors
 from ebbing.journal import Journal, RunRecord
 from ebbing.ledger.chain import Chain
+from ebbing.ledger.database import next_number
 from ebbing.ledger.deciding import move
 from ebbing.ledger.digests import file_digest
 from ebbing.ledger.erasure import UNLEARNED
@@ -129,7 +130,8 @@ def _version(
 ) -> Version:
     """Write a version down whose files are in place."""
     weights = file_digest(work.ledger.folder / file)
-    version = Version(parent_id=parent, batch_id=batch, kind=kind, file=file, weights=weights, made=chain.time)
+    about = {"parent_id": parent, "batch_id": batch, "kind": kind, "file": file, "weights": weights}
+    version = Version(id=next_number(session, Version.id), **about, made=chain.time)
     session.add(version)
     session.flush()
     chain.append("version", version_body(version))

@@ -14,6 +14,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from ebbing.errors import InputError
+from ebbing.ledger.database import next_number
 from ebbing.ledger.ledger import Ledger
 from ebbing.ledger.schema import Batch, Request
 
@@ -93,7 +94,8 @@ def take(ledger: Ledger, session: Session, *, numbers: list[int] | None, started
     if batch is None:
         if numbers is None:
             return None
-        batch = Batch(open=True, owner=owner, until=until, token=1, kind="taken", started=started)
+        number = next_number(session, Batch.id)
+        batch = Batch(id=number, open=True, owner=owner, until=until, token=1, kind="taken", started=started)
         session.add(batch)
         session.flush()  # refused by the database where there is an open one
         session.execute(update(Request).where(Request.id.in_(numbers)).values(batch_id=batch.id))

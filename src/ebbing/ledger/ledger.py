@@ -119,7 +119,7 @@ class Ledger:
             if file is None:
                 return
             weights = file_digest(self.folder / file)
-            version = Version(kind="original", file=file, weights=weights, made=chain.time)
+            version = Version(id=1, kind="original", file=file, weights=weights, made=chain.time)
             session.add(version)
             session.flush()
             body = {"parent": None, "batch": None, "kind": "original", "file": file, "weights": weights}
