@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,22 +45,22 @@ class ShardedEnsemble(nn.Module):
 
     The ensemble owns a folder of checkpoints: ``shard-SS/slice-RR-KEY.safetensors``, the weights after each stage of each
     shard's training. The key has everything in it that may change a bit of the weights (network, recipe, task, seed, the
-    records and the stages before, threads, versions of ebbing and torch), and each file a digest of its weights: a checkpoint
-    is never taken for another, and one that is damaged, or from another version, is made again. What was interrupted goes on
-    where it stopped.
+    records of the stage and the stages before, threads, versions of ebbing and torch), and each file a digest of its weights:
+    a checkpoint is never taken for another, and one that is damaged, or from another version, is made again. What was
+    interrupted goes on where it stopped. Only records that a stage is trained on are read to name it.
 
     After Bourtoule et al., arXiv 1912.03817; the aggregation is the mean of probabilities.
 
     Attributes:
         trainer: makes the members; its recipe's epochs are shared out among the stages, each with an optimizer of its own.
         sharding: which record is where.
-        folder: of the checkpoints.
+        folder: of the checkpoints; None keeps none, and every training is then from scratch.
         seed: of initialisations and orders, for every shard and stage its own.
         members: (S) networks, in the order of the shards.
     """
 
     def __init__(
-        self, trainer: Trainer, sharding: Sharding | None = None, *, folder: str | Path, seed: int = 0
+        self, trainer: Trainer, sharding: Sharding | None = None, *, folder: str | Path | None, seed: int = 0
     ) -> None:
         """An ensemble that has not been trained.
 
@@ -79,7 +79,7 @@ class ShardedEnsemble(nn.Module):
                 f"{trainer.recipe.max_examples}. Say how long by `epochs`."
             )
         self.trainer, self.sharding = trainer, sharding or Sharding()
-        self.folder, self.seed = Path(folder), seed
+        self.folder, self.seed = None if folder is None else Path(folder), seed
         self.members = nn.ModuleList(self._initial(shard) for shard in range(self.sharding.shards))
         self.eval()
 
@@ -121,15 +121,16 @@ class ShardedEnsemble(nn.Module):
         stages = list(self._stages(shard, records))
         model = self._initial(shard)
         done = 0
+        store = self.store(shard)
         for number in range(len(stages), 0, -1):
-            found = self.store(shard).get(stages[number - 1][0], lambda: self._initial(shard))
+            found = None if store is None else store.get(stages[number - 1][0], lambda: self._initial(shard))
             if found is not None:
                 model, done = found[0], number
                 break
         for number, (key, part) in enumerate(stages[done:], start=done + 1):
             self._train_stage(model, shard, number, part, journal)
-            about = {"shard": str(shard), "slice": str(number), "records": str(size(part))}
-            self.store(shard).put(key, model, about)
+            if store is not None:
+                store.put(key, model, {"shard": str(shard), "slice": str(number), "records": str(size(part))})
         return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
     def _train_stage(
@@ -141,9 +142,9 @@ class ShardedEnsemble(nn.Module):
         with seeded(stream(self.seed, f"shard {shard}, slice {number}")) as generator:
             fit(model, part, self.stage_recipe, task=self.trainer.task, generator=generator, journal=journal)
 
-    def store(self, shard: int) -> ModelStore:
-        """The checkpoints of a shard."""
-        return ModelStore(self.folder / f"shard-{shard:02d}")
+    def store(self, shard: int) -> ModelStore | None:
+        """The checkpoints of a shard; None where none are kept."""
+        return None if self.folder is None else ModelStore(self.folder / f"shard-{shard:02d}")
 
     def keys(self, shard: int, records: Records) -> list[str]:
         """Names of a shard's checkpoints for these records, one for each stage."""
@@ -151,9 +152,18 @@ class ShardedEnsemble(nn.Module):
 
     def was_trained_on(self, shard: int, records: Records) -> bool:
         """Whether a member is, bit for bit, what the folder says was trained on these records."""
-        facts = self.store(shard).facts(self.keys(shard, records)[-1])
-        own = fingerprint.of_tensors(self.members[shard].state_dict())
-        return facts is not None and facts.get("content") == own
+        store = self.store(shard)
+        facts = None if store is None else store.facts(self.keys(shard, records)[-1])
+        return facts is not None and facts.get("content") == self._content(shard)
+
+    def was_kept(self, shard: int) -> bool:
+        """Whether a member is, bit for bit, one of the folder's checkpoints, of whichever records. No record is read."""
+        store = self.store(shard)
+        own = self._content(shard)
+        return store is not None and any(e.facts is not None and e.facts.get("content") == own for e in store.entries())
+
+    def _content(self, shard: int) -> str:
+        return fingerprint.of_tensors(self.members[shard].state_dict())
 
     def prune(self, dataset: Dataset[Any], *, ids: Iterable[int] | None = None) -> list[Path]:
         """Remove every checkpoint that is not one of this ensemble trained on these records.
@@ -168,6 +178,8 @@ class ShardedEnsemble(nn.Module):
         removed = []
         for shard in range(self.sharding.shards):
             store, keep = self.store(shard), set(self.keys(shard, records))
+            if store is None:
+                break
             for entry in store.entries():
                 if entry.key not in keep:
                     store.remove(entry.key)
@@ -176,10 +188,11 @@ class ShardedEnsemble(nn.Module):
 
     def _stages(self, shard: int, records: Records) -> Iterator[tuple[str, Dataset[Any]]]:
         """Key and data of each stage of a shard."""
-        key = self._beginning(shard)
+        key, before = self._beginning(shard), set[int]()
         for number in range(1, self.sharding.slices + 1):
             ids = self.sharding.stage(records.n, records.ids, shard=shard, slices=number)
-            key = fingerprint.of_settings([key, number, records.named, ids])
+            key = fingerprint.of_settings([key, number, records.n, records.content(sorted({*ids} - before)), ids])
+            before = {*ids}
             yield f"slice-{number:02d}-{key}", Subset(records.dataset, ids)
 
     def _beginning(self, shard: int) -> str:
@@ -213,13 +226,12 @@ class Records:
         dataset: the full training set.
         n: how many it holds.
         ids: positions that are there, ascending.
-        named: fingerprint of the full training set.
     """
 
     dataset: Dataset[Any]
     n: int
     ids: tuple[int, ...]
-    named: str
+    _contents: dict[tuple[int, ...], str] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, dataset: Dataset[Any], ids: Iterable[int] | None) -> Records:
@@ -234,8 +246,15 @@ class Records:
             raise InputError(f"`ids` must lie in [0, {n}), but reach from {held[0]} to {held[-1]}.")
         if len(set(held)) < len(held):
             raise InputError(f"`ids` must name each record once, but {len(held) - len(set(held))} are repeated.")
-        return cls(dataset, n, held, fingerprint.of_dataset(dataset))
+        return cls(dataset, n, held)
 
     def only(self, ids: Iterable[int]) -> Records:
-        """Others of the same data set; it is not read again."""
+        """Others of the same data set; what was read is not read again."""
         return replace(self, ids=tuple(sorted(ids)))
+
+    def content(self, ids: Sequence[int]) -> str:
+        """Fingerprint of the records at some positions; no other is read."""
+        key = tuple(ids)
+        if key not in self._contents:
+            self._contents[key] = fingerprint.of_part(self.dataset, key)
+        return self._contents[key]

@@ -226,9 +226,15 @@ class _Named(Dataset[Any]):
 
     @property
     def fingerprint(self) -> str:
+        return self._seen_as(fingerprint.of_dataset(self.plain))
+
+    def fingerprint_of(self, ids: Sequence[int]) -> str:
+        return self._seen_as(fingerprint.of_part(self.plain, ids))
+
+    def _seen_as(self, content: str) -> str:
         own = getattr(self.view, "fingerprint", None)
         named = own if isinstance(own, str) else fingerprint.source_of(type(self.view))
-        return fingerprint.of_settings([fingerprint.of_dataset(self.plain), "seen as", named])
+        return fingerprint.of_settings([content, "seen as", named])
 
     def __len__(self) -> int:
         return size(self.view)

@@ -12,6 +12,7 @@ import pytest
 
 PROJECT = "--weights model.safetensors --model project:build --data project:train_set --holdout project:test_set"
 HOW = "--keys mine:keys --subjects subjects.csv --method fine-tune --set repair.epochs=1 --oracles 0 --accept inconclusive"
+PARTS = [word for word in PROJECT.split() if word not in ("--weights", "model.safetensors")]
 INIT = ["ledger", "init", *PROJECT.split(), *HOW.split()]
 
 
@@ -107,6 +108,28 @@ def test_what_is_wrong_is_said_in_a_line_and_nothing_is_lost(typed, folder) -> N
     assert typed("status").out.startswith("received               0")
 
 
+def test_an_ensemble_in_shards_is_trained_asked_and_accounted_for(call, folder, write) -> None:
+    write("def keys():\n    return [f'r{i}' for i in range(len(train_set()))]\n")
+    words = "--sisa 2:2 --recipe epochs=2 --keys mine:keys --oracles 0 --accept inconclusive"
+    made = call("ledger", "init", *PARTS, *words.split())
+    assert made.code == 0, made
+    assert "The next `ebbing ledger process` trains the model." in made.out
+    assert "none yet" in call("ledger", "status").out
+    assert "The first version was trained, in shards." in call("ledger", "process").out
+    assert "version 1, ledger/models/v0000.safetensors" in call("ledger", "status").out
+    call("ledger", "request", "add", "--basis", "GDPR", "--record", "r0")
+    said = call("ledger", "process")
+    assert "Request 1 is closed." in said.out, said
+    assert "checkpoint ledger/shards/shard-0" in call("ledger", "where", "1").out
+    assert call("ledger", "verify").code == 0
+    assert call("ledger", "purge", "--days", "0").code == 0
+    assert call("ledger", "verify").code == 0
+    said = call("ledger", "init", "--ledger", "two", *PARTS, "--sisa", "2", "--keys", "mine:keys")
+    assert (said.code, "`sisa` must be SHARDS:SLICES" in said.err) == (2, True)
+    said = call("ledger", "init", "--ledger", "two", *PARTS)
+    assert (said.code, "--weights must be given" in said.err) == (2, True)
+
+
 @pytest.mark.skipif(os.geteuid() == 0 and sys.platform != "linux", reason="root may write everywhere")
 def test_commands_that_only_read_and_write_the_ledger_load_no_torch(folder) -> None:
     code = f"""
@@ -120,6 +143,8 @@ def run(*words):
 run(*{INIT!r})
 run("ledger", "request", "add", "--basis", "GDPR", "--record", "r1")
 open("table.csv", "w").write("basis,records\\nGDPR,r2\\n")
+run("ledger", "init", "--ledger", "inshards", "--sisa", "2:2", *{PARTS!r})
+run("ledger", "status", "--ledger", "inshards")
 for words in (["request", "import", "table.csv"], ["request", "list"], ["request", "show", "1"], ["status"], ["verify"],
               ["export"], ["export", "--exclude"], ["where", "1"], ["purge"], ["check", "table.csv"], ["upgrade"]):
     run("ledger", *words)
@@ -128,4 +153,5 @@ sys.exit("torch was loaded" if "torch" in sys.modules else 0)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Request 1 received" in done.stdout
+    assert "none yet" in done.stdout
     assert "All is as it was written." in done.stdout

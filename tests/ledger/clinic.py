@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ from torch.nn import functional
 from torch.utils.data import Dataset, TensorDataset
 
 from ebbing.ledger import Added, ErasureRequest
+from ebbing.ledger.manifest import SHARDS
 from ebbing.ledger.project import Project
-from ebbing.methods import FineTune
-from ebbing.training import OwnTrainer, Recipe
+from ebbing.ledger.shards import Shards
+from ebbing.methods import SISA, FineTune
+from ebbing.sharding import Sharding
+from ebbing.training import OwnTrainer, Recipe, Trainer
 
 TODAY = date(2026, 3, 1)
 BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -103,3 +107,15 @@ def project(**said: Any) -> Project:
         "trainer": OwnTrainer(train, build),
     }
     return Project(**{**known, **said})
+
+
+SHARDING = Sharding(3, 2)
+IN_SHARDS = {"sisa": "3:2", "method": "sisa", "gone_method": "sisa"}  # settings of a ledger
+MEMBERS = Trainer(build, Recipe(epochs=6, batch_size=16, learning_rate=1e-2))
+
+
+def in_shards(folder: Path, **said: Any) -> Project:
+    """The clinic's project where its model is an ensemble, for the ledger in a folder."""
+    shards = Shards(MEMBERS, SHARDING, folder / SHARDS)
+    known = {"build": shards.build, "trainer": shards.references, "method": SISA(), "gone_method": SISA()}
+    return project(**{**known, "shards": shards, **said})

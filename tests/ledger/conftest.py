@@ -12,8 +12,9 @@ from typing import Any
 
 import clinic
 import pytest
+from ledgers import administer, of_database, postgres_url
 from safetensors.torch import save_file
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from ebbing.ledger import Ledger, Settings
@@ -21,15 +22,10 @@ from ebbing.ledger.schema import REVISION, Base
 from ebbing.ledger.settings import read_settings
 
 
-def postgres_url() -> str:
-    """The server that EBBING_POSTGRES names; where there is none the test is skipped, and in CI it fails."""
-    url = os.environ.get("EBBING_POSTGRES")
-    if url:
-        return url
-    missing = "needs a PostgreSQL server: set EBBING_POSTGRES to its URL (`.ci/postgres start FOLDER` prints one)"
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{missing} (in CI no postgres test may be skipped)")
-    pytest.skip(missing)
+@pytest.fixture
+def postgres() -> str:
+    """The server that tests may use; without one the test is skipped."""
+    return postgres_url()
 
 
 @pytest.fixture(scope="session")
@@ -47,26 +43,30 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def templates(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[Callable[[str], Path]]:
+def templates(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[Callable[..., Path]]:
     """A new ledger on a database of each kind, made once; tests get copies, as migrations take their time."""
-    made: dict[str, Path] = {}
-    name = f"ebbing_{os.urandom(6).hex()}"
+    made: dict[tuple[str, bool], Path] = {}
+    first = f"ebbing_{os.urandom(6).hex()}"
 
-    def template(kind: str) -> Path:
-        if kind not in made:
+    def template(kind: str, in_shards: bool = False) -> Path:
+        name, of = f"{first}{'_shards' if in_shards else ''}", (kind, in_shards)
+        if of not in made:
             url = "sqlite:///ledger.db"
             if kind == "postgres":
                 administer(f"CREATE DATABASE {name}")
                 url = of_database(name)
             folder = tmp_path_factory.mktemp(kind) / "ledger"
             new = Settings(database=url, key="signing.key", oracles=0, neighbours=0.0)
-            keep_rows(Ledger.create(folder, new, weights=weights))
-            made[kind] = folder
-        return made[kind]
+            if in_shards:
+                new = replace(new, **clinic.IN_SHARDS)
+            keep_rows(Ledger.create(folder, new, weights=None if in_shards else weights))
+            made[of] = folder
+        return made[of]
 
     yield template
-    if "postgres" in made:
-        administer(f"DROP DATABASE {name}")
+    for kind, in_shards in made:
+        if kind == "postgres":
+            administer(f"DROP DATABASE {first}{'_shards' if in_shards else ''}")
 
 
 def keep_rows(ledger: Ledger) -> None:
@@ -84,33 +84,24 @@ def put_back(url: str, source: Path) -> None:
     with engine.begin() as connection:
         connection.execute(text(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY CASCADE"))
         connection.execute(text(f"UPDATE alembic_version SET version_num = '{REVISION}'"))
-        for name, rows in json.loads((source.parent / "rows.json").read_text()).items():
+        found = json.loads((source.parent / "rows.json").read_text())
+        versions = len(found["versions"])
+        for name, rows in found.items():
             if rows:
                 connection.execute(Base.metadata.tables[name].insert(), rows)
-        connection.execute(text("SELECT setval(pg_get_serial_sequence('versions', 'id'), 1)"))
-
-
-def of_database(name: str) -> str:
-    """The URL of a database of the server."""
-    return make_url(postgres_url()).set(database=name).render_as_string()
-
-
-def administer(statement: str) -> None:
-    """Have the server make or drop a database."""
-    engine = create_engine(postgres_url(), isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with engine.connect() as connection:
-        connection.execute(text(statement))
+        if versions:
+            connection.execute(text(f"SELECT setval(pg_get_serial_sequence('versions', 'id'), {versions})"))
 
 
 @pytest.fixture
 def make(
-    tmp_path: Path, kind: str, templates: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kind: str, templates: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Ledger]:
-    """A new ledger with some settings, in the test's folder."""
+    """A new ledger with some settings, in the test's folder; with ``in_shards`` of a model that is yet to be trained."""
     monkeypatch.delenv("EBBING_LEDGER_KEY", raising=False)
 
-    def make_(**said: Any) -> Ledger:
-        source, folder = templates(kind), tmp_path / "ledger"
+    def make_(*, in_shards: bool = False, **said: Any) -> Ledger:
+        source, folder = templates(kind, in_shards), tmp_path / "ledger"
         shutil.copytree(source, folder)
         settings = read_settings(folder)
         if kind == "postgres":

@@ -9,18 +9,25 @@ import signal
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from clinic import BOTH, erasure, project
+from clinic import BOTH, erasure, in_shards, project
+from ledgers import administer, of_database
+from sqlalchemy import make_url
 
 from ebbing.ledger import Ledger
 from ebbing.ledger.processing import STEPS, process
+from ebbing.ledger.project import Project
 from ebbing.ledger.schema import Audit, Entry, Request, Version
+from ebbing.ledger.settings import read_settings
 from ebbing.ledger.verifying import verify
 
+MANY = [("sqlite", 200), pytest.param("postgres", 40, marks=pytest.mark.postgres)]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
 
 
@@ -30,7 +37,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(getattr(request, "param", "sqlite"))
 
 
-def work(folder: Path, kill_at: str | None = None) -> int:
+def work(folder: Path, kill_at: str | None = None, *, of: Callable[[Path], Project] = lambda folder: project()) -> int:
     """Start a worker in a process of its own; its number."""
     pid = os.fork()
     if pid:
@@ -42,7 +49,7 @@ def work(folder: Path, kill_at: str | None = None) -> int:
 
     code = 1
     try:
-        while process(Ledger.open(folder), project(), limit=2, on_step=on_step) is not None:
+        while process(Ledger.open(folder), of(folder), limit=2, on_step=on_step) is not None:
             pass
         code = 0
     except BaseException:
@@ -84,42 +91,63 @@ def filled(ledger: Ledger) -> None:
     ledger.add([erasure("r0", "r1"), erasure("r5"), erasure("r1"), erasure(subject="patient 999"), erasure("r9")])
 
 
+@pytest.mark.parametrize("of", [lambda folder: project(), in_shards], ids=["one model", "in shards"])
 @pytest.mark.parametrize("kind", BOTH, indirect=True)
-def test_a_worker_that_is_killed_at_every_step_comes_to_the_same_end(make, tmp_path) -> None:
-    ledger = make(oracles=1)
+def test_a_worker_that_is_killed_at_every_step_comes_to_the_same_end(make, tmp_path, of) -> None:
+    ledger = make(oracles=1, in_shards=of is in_shards)
     filled(ledger)
     undisturbed = None
     if ledger.database.url.get_backend_name() == "sqlite":
         shutil.copytree(ledger.folder, tmp_path / "undisturbed")
-        assert ended(work(tmp_path / "undisturbed")) == 0
+        assert ended(work(tmp_path / "undisturbed", of=of)) == 0
         undisturbed = end_of(Ledger.open(tmp_path / "undisturbed"))
     for step in STEPS:
-        assert ended(work(ledger.folder, kill_at=step)) == -signal.SIGKILL, step
+        assert ended(work(ledger.folder, kill_at=step, of=of)) == -signal.SIGKILL, step
         assert verify(ledger).problems == [], step
-    assert ended(work(ledger.folder)) == 0
+    assert ended(work(ledger.folder, of=of)) == 0
     found = end_of(ledger)
     assert [state for _, state, _, _ in found["requests"]] == ["needs-decision"] * 3 + ["failed", "needs-decision"]
     assert verify(ledger).problems == []
+    assert verify(ledger).weights == 3  # of both batches
     if undisturbed is not None:
         assert found == undisturbed
 
 
+@pytest.fixture
+def copied(tmp_path: Path) -> Iterator[Callable[[Path, str], Path]]:
+    """Copies of a ledger, each with a database of its own."""
+    made = []
+
+    def copy(source: Path, name: str) -> Path:
+        folder = shutil.copytree(source, tmp_path / name)
+        settings = read_settings(folder)
+        if settings.database.startswith("postgresql"):
+            new, old = f"ebbing_{os.urandom(6).hex()}", make_url(settings.database).database
+            administer(f"CREATE DATABASE {new} TEMPLATE {old}")
+            made.append(new)
+            replace(settings, database=of_database(new)).save(folder)
+        return folder
+
+    yield copy
+    for name in made:
+        administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.mark.slow
-def test_a_worker_that_is_killed_at_200_random_moments_comes_to_the_same_end(make, tmp_path) -> None:
+@pytest.mark.parametrize(("kind", "wanted_kills"), MANY, indirect=["kind"])
+def test_a_worker_that_is_killed_at_random_moments_comes_to_the_same_end(make, copied, wanted_kills) -> None:
     ledger = make(oracles=1)
     filled(ledger)
-    template, undisturbed = tmp_path / "template", tmp_path / "undisturbed"
-    shutil.copytree(ledger.folder, template)
-    shutil.copytree(template, undisturbed)
+    template = ledger.folder
+    undisturbed = copied(template, "undisturbed")
     begun = time.monotonic()
     assert ended(work(undisturbed)) == 0
     length = time.monotonic() - begun
     wanted = end_of(Ledger.open(undisturbed))
     kills = rounds = 0
     generator = np.random.default_rng(0)
-    while kills < 200:
-        folder = tmp_path / f"round-{rounds}"
-        shutil.copytree(template, folder)
+    while kills < wanted_kills:
+        folder = copied(template, f"round-{rounds}")
         rounds += 1
         for moment in (
             generator.uniform(0, 0.4, size=20) * length
@@ -136,4 +164,4 @@ def test_a_worker_that_is_killed_at_200_random_moments_comes_to_the_same_end(mak
         assert end_of(Ledger.open(folder)) == wanted, f"round {rounds}"
         assert verify(Ledger.open(folder)).problems == []
         shutil.rmtree(folder)
-    assert kills >= 200
+    assert kills >= wanted_kills

@@ -17,6 +17,7 @@ from ebbing.ledger import Ledger
 from ebbing.ledger.deciding import redact
 from ebbing.ledger.exporting import exported
 from ebbing.ledger.processing import process
+from ebbing.ledger.schema import Offer
 from ebbing.ledger.verifying import verify
 from ebbing.methods import FineTune
 from ebbing.training import OwnTrainer, Recipe
@@ -85,7 +86,7 @@ def test_no_file_holds_what_was_planted(make, tmp_path, caplog, capfd) -> None:
     caplog.set_level(logging.INFO)
     caplog.set_level(logging.INFO, logger="sqlalchemy.engine")  # statements; their values are hidden
     labels = torch.arange(RECORDS) % 2
-    data = TensorDataset(encoded(PLANTED + OTHERS), labels)
+    data = TensorDataset(encoded([*PLANTED, PLANTED[3], *OTHERS[1:]]), labels)  # one that stays, and is offered for it
     unseen = TensorDataset(encoded([f"unseen-{i:03d}" for i in range(60)]), labels)
     made = make(oracles=2, accept=("inconclusive",), neighbours=0.5)
     folder = made.folder
@@ -120,9 +121,8 @@ def test_no_file_holds_what_was_planted(make, tmp_path, caplog, capfd) -> None:
     assert not any(needle in said for needle in [*planted, *personal, secret])
     for number in (1, 2):
         redact(ledger, number, by="DPO")
-    left = [n for n in personal if n in (ledger.folder / "ledger.db").read_bytes()]
-    offered = {row["key"] for row in alike(ledger)}
-    assert left == [] or (left == [b"planted-key"] and offered)  # keys of records that stay and are offered are kept
+    assert alike(ledger) > 0  # records were offered, and their keys are gone as well
+    assert holding(ledger.folder, personal) == []
     assert verify(ledger).redacted == [1, 2]
     # the control: what is there is found, as text and as tensors
     save_file({"data": data.tensors[0]}, ledger.folder / "leak.safetensors")
@@ -130,11 +130,10 @@ def test_no_file_holds_what_was_planted(make, tmp_path, caplog, capfd) -> None:
     assert holding(ledger.folder, planted) == ["leak.log", "leak.safetensors"]
 
 
-def alike(ledger: Ledger) -> list[dict[str, str]]:
-    from ebbing.ledger.schema import Offer
-
+def alike(ledger: Ledger) -> int:
+    """How many records were offered."""
     with ledger.database.reading() as session:
-        return [{"key": offer.key} for offer in session.query(Offer)]
+        return session.query(Offer).count()
 
 
 def saved(model: nn.Module, path: Path, save_file: object) -> Path:

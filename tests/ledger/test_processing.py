@@ -17,13 +17,14 @@ from ebbing.checkpoints import read_record
 from ebbing.errors import InputError
 from ebbing.inspection import inspect
 from ebbing.ledger import Budget, Ledger
+from ebbing.ledger.chain import marked
 from ebbing.ledger.deciding import abandon, decide, redact
 from ebbing.ledger.digests import file_digest
 from ebbing.ledger.drift import measured, spent
 from ebbing.ledger.exporting import excluded, exported, present
 from ebbing.ledger.processing import STEPS, process
 from ebbing.ledger.reading import shown, status
-from ebbing.ledger.schema import Audit, Batch
+from ebbing.ledger.schema import REDACTED, Audit, Batch, Fact, Offer
 from ebbing.ledger.verifying import verify
 from ebbing.ledger.where import purge, where
 from ebbing.methods import FineTune, NegGrad, Unlearner
@@ -212,6 +213,30 @@ def test_equal_and_near_records_that_stay_are_offered_and_never_taken(make) -> N
     assert len(offered) < 12
     assert read_record(current(ledger)).forgotten == (2, 3)  # type: ignore[union-attr]
     assert verify(ledger).problems == []
+
+
+def test_a_redaction_takes_the_keys_out_of_offers_wherever_they_stand(make) -> None:
+    ledger = make(accept=ALL)
+    for key in ("r2", "r100"):  # r100 is the same record as r2, and offered for it before it is asked for itself
+        ledger.add([erasure(key)])
+        process(ledger, project())
+    redact(ledger, 2, by="Ada")
+    assert shown(ledger, 1)["alike"] == []
+    found = verify(ledger)
+    assert (found.problems, found.redacted) == ([], [2])
+    assert '"r100"' not in json.dumps(exported(ledger, personal=True))
+    with ledger.database.reading() as session:
+        assert [o.key.startswith("redacted ") for o in session.query(Offer)] == [True]
+
+
+def test_an_offer_whose_key_nobody_redacted_is_told(make) -> None:
+    ledger = make(accept=ALL)
+    ledger.add([erasure("r2")])
+    process(ledger, project())
+    with ledger.database.writing() as session:
+        offer, salt = session.query(Offer).one(), session.get_one(Fact, "salt").value
+        offer.key = REDACTED + marked(salt, "record", offer.key)
+    assert verify(ledger).problems == ["batch 1: the key of an offered record is gone, and nobody redacted it"]
 
 
 # ---------------------------------------------------------------- what leaves, what stays

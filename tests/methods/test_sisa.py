@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 import ebbing as eb
 from ebbing.ensemble import ShardedEnsemble
@@ -134,3 +134,44 @@ def test_a_request_that_empties_a_shard_is_refused(tmp_path: Path) -> None:
     model = made(tmp_path).fit(TRAIN)
     with pytest.raises(InputError, match="shard 2 of 4 keeps none"):
         eb.SISA().unlearn(model, request(at(2, 0) + at(2, 1) + at(2, 2)))
+
+
+class View(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Records as training reads them, with noise of its own each time; the records that are gone cannot be read."""
+
+    def __init__(self, gone: tuple[int, ...] = (), *, noise: float = 0.0) -> None:
+        self.gone, self.noise = gone, noise
+
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, position: int) -> tuple[torch.Tensor, torch.Tensor]:
+        assert position not in self.gone, f"record {position} is gone"
+        x, y = TRAIN[position]
+        return x + self.noise * torch.randn(5), y
+
+
+def test_with_augmentation_too_the_records_that_go_are_not_read(tmp_path: Path) -> None:
+    ids = REQUESTS["two shards"]
+
+    def seen(gone: tuple[int, ...]) -> eb.ForgetRequest:
+        rest = torch.tensor([i for i in range(N) if i not in ids])
+        view = View(gone, noise=0.1)
+        return eb.ForgetRequest(View(gone), torch.tensor(sorted(ids)), rest, UNSEEN, training_view=view)
+
+    model = made(tmp_path / "used").fit(seen(()).for_training("everything"))
+    result = eb.SISA().unlearn(model, seen(tuple(ids)))
+    stays = seen(()).for_training("retain")
+    assert digest(result) == digest(made(tmp_path / "fresh").fit(stays.dataset, ids=stays.indices))
+
+
+def test_a_change_elsewhere_in_the_data_costs_the_other_shards_nothing(tmp_path: Path) -> None:
+    model = made(tmp_path).fit(TRAIN)
+    changed = TensorDataset(TRAIN.tensors[0].clone(), TRAIN.tensors[1])
+    changed.tensors[0][REQUESTS["one record of a first slice"][0]] += 1
+    journal = Journal()
+    found = made(tmp_path).fit(changed, journal=journal)
+    pairs = zip(found.members, model.members, strict=True)
+    same = [digest(a) == digest(b) for a, b in pairs]
+    assert same == [True, True, False, True]
+    assert journal.examples == pytest.approx(N / 4 * 4, abs=6)  # four epochs of one shard

@@ -14,25 +14,32 @@ from ebbing.batches import size
 from ebbing.cli.checks import arguments_as_options, device_named, noted, raise_all
 from ebbing.cli.erasures import tell_present, today
 from ebbing.cli.loading import builder_of, dataset_of, datasets_of, keys_of, task_of, training_function_of
-from ebbing.cli.methods import methods_of
+from ebbing.cli.methods import methods_of, recipe_with
 from ebbing.cli.names import find
 from ebbing.cli.screen import make_console, print_line, shown
 from ebbing.errors import InputError
 from ebbing.inspection import inspect
 from ebbing.ledger import Ledger, Settings
 from ebbing.ledger.exporting import present
+from ebbing.ledger.manifest import SHARDS
 from ebbing.ledger.planning import Subjects, subjects_of
 from ebbing.ledger.processing import process
 from ebbing.ledger.project import Project
 from ebbing.ledger.reading import listed, status
+from ebbing.ledger.shards import Shards
 from ebbing.ledger.where import purge as purge_old
 from ebbing.methods import Unlearner
-from ebbing.training import OwnTrainer
+from ebbing.task import Classification, Task
+from ebbing.training import OwnTrainer, Recipe, Trainer
 from ebbing.unseen import Overlap
 
 
-def project_of(settings: Settings) -> Project:
+def project_of(settings: Settings, folder: Path) -> Project:
     """What ``ledger.json`` names, loaded; what is wrong with it is said at once.
+
+    Args:
+        settings: of ``ledger.json``.
+        folder: the ledger's.
 
     Raises:
         InputError: if anything that is named is not there, or not what it should be.
@@ -47,8 +54,9 @@ def project_of(settings: Settings) -> Project:
     datasets: dict[str, Dataset[Any]] = datasets_of(named, problems)
     keys: list[str] | None = None
     subjects: Subjects | None = None
-    trainer: OwnTrainer | None = None
+    trainer: Trainer | OwnTrainer | None = None
     device = device_named("auto")
+    task: Task | None = None
     with noted(problems):
         build = builder_of(settings.model, {}) if settings.model is not None else None
     with noted(problems):
@@ -65,8 +73,15 @@ def project_of(settings: Settings) -> Project:
     with noted(problems):
         if settings.train_fn is not None and build is not None:
             trainer = OwnTrainer(training_function_of(settings.train_fn), build, device)
+    with noted(problems):
+        if (settings.recipe or settings.sisa) and build is not None and task is not None:
+            trainer = Trainer(build, recipe_with(Recipe(), settings.recipe), task, device)
     raise_all(problems)
     assert build is not None  # noqa: S101 - a problem otherwise
+    shards: Shards | None = None
+    if settings.sharding is not None and isinstance(trainer, Trainer):
+        shards = Shards(trainer, settings.sharding, folder / SHARDS, settings.seed)
+        build, trainer = shards.build, shards.references
     with arguments_as_options():
         return Project(
             build=build,
@@ -75,7 +90,7 @@ def project_of(settings: Settings) -> Project:
             matched=datasets.get("matched"),
             keys=keys,
             subjects=subjects,
-            task=task,
+            task=task or Classification(),
             trainer=trainer,
             method=method,
             gone_method=gone_method,
@@ -83,6 +98,7 @@ def project_of(settings: Settings) -> Project:
             validation_share=settings.validation_share,
             overlap=cast(Overlap, settings.overlap),
             seed=settings.seed,
+            shards=shards,
         )
 
 
@@ -112,10 +128,11 @@ def run_process(
     ledger.key()  # a key that is missing is said before anything is loaded
     console = make_console()
     waiting = status(ledger, today=today())
-    project = project_of(ledger.settings)
+    project = project_of(ledger.settings, folder)
     print_line(
         console,
-        f"{waiting.counts['received']} requests were received and wait; the current model is version {waiting.current}. "
+        f"{waiting.counts['received']} requests were received and wait; the current model is "
+        f"{'yet to be trained' if waiting.current is None else f'version {waiting.current}'}. "
         f"{size(project.dataset)} training records, {len(project.places)} keys.",
     )
     if dry_run:

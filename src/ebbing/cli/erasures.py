@@ -33,12 +33,14 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def make(folder: Path, weights: Path, said: Mapping[str, Any]) -> None:
+def make(folder: Path, weights: Path | None, checkpoints: Path | None, said: Mapping[str, Any]) -> None:
     """``init``."""
-    made = Ledger.create(folder, Settings(**said), weights=weights)
+    made = Ledger.create(folder, Settings(**said), weights=weights, checkpoints=checkpoints)
     key = made.key()
     typer.echo(f"A ledger is in {folder}, its database is {made.database.shown}.")
     typer.echo(f"Public key: {key.public}")
+    if weights is None:
+        typer.echo("The next `ebbing ledger process` trains the model.")
     typer.echo(f"The signing key is {folder / made.settings.key}: keep it where the database is not.")
 
 
@@ -56,7 +58,10 @@ def show_status(folder: Path) -> None:
         typer.echo(f"{state:<15}{count:>9}")
     late = f"{found.overdue} overdue" if found.overdue else "none overdue"
     typer.echo(f"{late}; next due {found.next_due}" if found.next_due else "nothing is open")
-    typer.echo(f"Current model: version {found.current}, {folder / found.file}")
+    if found.file is None:
+        typer.echo("Current model: none yet, `ebbing ledger process` trains it")
+    else:
+        typer.echo(f"Current model: version {found.current}, {folder / found.file}")
     if found.working is not None:
         typer.echo(f"In work: {found.working}")
     typer.echo(f"Chain: {found.entries} entries, head {found.head}")

@@ -27,10 +27,15 @@ Number = Annotated[int, typer.Argument(help="Number of a request.")]
 
 @ledger.command()
 def init(
-    weights: Annotated[Path, typer.Option(help="Weights of the model as it is in production; they are copied.")],
     model: Annotated[str, typer.Option(help="pkg.mod:build, a function that gives the network.")],
     data: Annotated[str, typer.Option(help="pkg.mod:train_set, the full training set as it was.")],
     holdout: Annotated[str, typer.Option(help="pkg.mod:test_set, unseen data.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights of the model as it is in production; they are copied. With --sisa they may be left out."
+        ),
+    ] = None,
     folder: Folder = HERE,
     database: Annotated[
         str,
@@ -49,15 +54,28 @@ def init(
     train_fn: Annotated[
         str | None, typer.Option("--train-fn", help="pkg.mod:train, a function (dataset, *, seed) -> model.")
     ] = None,
-    method: Annotated[str, typer.Option(help="That unlearns.", autocompletion=complete.methods)] = "ebb",
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="In the place of --train-fn: key=value of the training; repeatable.")
+    ] = None,
+    sisa: Annotated[
+        str | None,
+        typer.Option(help="SHARDS:SLICES, for an ensemble of such networks in shards, which forgets exactly."),
+    ] = None,
+    shards: Annotated[
+        Path | None,
+        typer.Option(help="With --sisa and --weights: the folder of the ensemble's checkpoints; they are copied."),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="That unlearns: ebb, or sisa with --sisa.", autocompletion=complete.methods)
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="field[.sub]=value; repeatable.")] = None,
     gone_method: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="For records that are gone at the source: a method that never reads them.",
+            help="For records that are gone at the source, a method that never reads them: fine-tune, or sisa with --sisa.",
             autocompletion=complete.methods,
         ),
-    ] = "fine-tune",
+    ] = None,
     oracles: Annotated[int, typer.Option(help="Retrained references for each audit.", min=0)] = 16,
     accept: Annotated[
         str, typer.Option(help="Outcomes, by commas, that close a request unattended; all others need a decision.")
@@ -74,6 +92,7 @@ def init(
     make(
         folder,
         weights,
+        shards,
         {
             "database": database,
             "key": key,
@@ -85,9 +104,11 @@ def init(
             "subjects": subjects,
             "task": task,
             "train_fn": train_fn,
-            "method": method,
+            "recipe": tuple(recipe or ()),
+            "sisa": sisa,
+            "method": method or ("ebb" if sisa is None else "sisa"),
             "settings": tuple(settings or ()),
-            "gone_method": gone_method,
+            "gone_method": gone_method or ("fine-tune" if sisa is None else "sisa"),
             "oracles": oracles,
             "accept": tuple(word.strip() for word in accept.split(",") if word.strip()),
             "due_days": due_days,

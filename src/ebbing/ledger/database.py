@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, event, select, text
+from sqlalchemy import create_engine, event, func, select, text
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -110,6 +110,15 @@ class Database:
         with self._told("written"), self.engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+
+def next_number(session: Session, column: Any) -> int:
+    """One more than the highest number in a column, for a row that a transaction of `Database.writing` adds.
+
+    A sequence of PostgreSQL leaves numbers out where a transaction was not finished, or the server crashed. Seeds and files go
+    by these numbers, and there is one writer at a time.
+    """
+    return (session.scalar(select(func.max(column))) or 0) + 1
 
 
 def _checked(url: str) -> URL:

@@ -11,7 +11,8 @@ from ebbing.errors import InputError
 from ebbing.ledger.chain import Chain
 from ebbing.ledger.erasure import CLOSED, FAILED, NEEDS_DECISION, NEXT, OPEN, RECEIVED
 from ebbing.ledger.ledger import Ledger
-from ebbing.ledger.schema import Batch, Personal, Record, Request
+from ebbing.ledger.schema import REDACTED, Batch, Offer, Personal, Record, Request
+from ebbing.ledger.verifying import offer_mark
 
 Decision = Literal["close", "retrain", "retry", "fail"]
 LEADS_TO = {"close": CLOSED, "retrain": RECEIVED, "retry": RECEIVED, "fail": FAILED}
@@ -63,7 +64,8 @@ def decide(ledger: Ledger, number: int, decision: Decision, *, by: str, reason: 
 def redact(ledger: Ledger, number: int, *, by: str) -> int:
     """Take the personal fields of a finished request away, its record ids included; how many ids that were.
 
-    Salted hashes of the ids stay, so that `check` still finds the records.
+    The ids go wherever they stand, among the records that were offered as like those of other requests too; so do those that
+    were offered as like the request's own. Salted hashes of the ids stay, so that `check` still finds the records.
 
     Raises:
         InputError: if the request is not finished, or was redacted before.
@@ -80,6 +82,11 @@ def redact(ledger: Ledger, number: int, *, by: str) -> int:
             raise InputError(f"request {number} has no personal fields: they were taken away before.")
         session.execute(delete(Personal).where(Personal.request_id == number))
         taken = session.execute(update(Record).where(Record.request_id == number).values(key=None))
+        marks = set(session.scalars(select(Record.mark).where(Record.request_id == number)))
+        for offer in session.scalars(select(Offer)):
+            mark = offer_mark(offer, chain.salt)
+            if marks & {mark, offer.like}:
+                offer.key = REDACTED + mark
         chain.append("redacted", {"request": chain.name(number), "by": by})
     _sweep(ledger)
     return int(taken.rowcount)  # type: ignore[attr-defined]
@@ -114,7 +121,7 @@ def _sweep(ledger: Ledger) -> None:
     """Have PostgreSQL give up the rows that were deleted; SQLite overwrites them at once (``secure_delete``)."""
     if ledger.database.url.get_backend_name() == "postgresql":
         with ledger.database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            connection.execute(text("VACUUM personal, records"))
+            connection.execute(text("VACUUM personal, records, offers"))
 
 
 def _request(session: Session, number: int) -> Request:

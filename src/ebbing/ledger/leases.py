@@ -14,6 +14,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from ebbing.errors import InputError
+from ebbing.ledger.database import next_number
 from ebbing.ledger.ledger import Ledger
 from ebbing.ledger.schema import Batch, Request
 
@@ -91,9 +92,10 @@ def take(ledger: Ledger, session: Session, *, numbers: list[int] | None, started
     until = now + ledger.settings.lease
     batch = session.scalars(select(Batch).where(Batch.open.is_(True))).one_or_none()
     if batch is None:
-        if not numbers:
+        if numbers is None:
             return None
-        batch = Batch(open=True, owner=owner, until=until, token=1, kind="taken", started=started)
+        number = next_number(session, Batch.id)
+        batch = Batch(id=number, open=True, owner=owner, until=until, token=1, kind="taken", started=started)
         session.add(batch)
         session.flush()  # refused by the database where there is an open one
         session.execute(update(Request).where(Request.id.in_(numbers)).values(batch_id=batch.id))

@@ -7,7 +7,8 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ebbing.ledger.database import HEAD, Database
 from ebbing.ledger.digests import file_digest
 from ebbing.ledger.erasure import ErasureRequest
 from ebbing.ledger.keys import SigningKey, make_key, read_key
+from ebbing.ledger.manifest import SHARDS, Manifest, cell_of, digests_of
 from ebbing.ledger.schema import Base, Fact, Personal, Request, Version
 from ebbing.ledger.settings import FILE, Settings, read_settings
 
@@ -69,35 +71,35 @@ class Ledger:
         return cls(folder, settings, database)
 
     @classmethod
-    def create(cls, folder: Path, settings: Settings, *, weights: Path) -> Ledger:
+    def create(
+        cls, folder: Path, settings: Settings, *, weights: Path | None, checkpoints: Path | None = None
+    ) -> Ledger:
         """A new ledger; ``ledger.json`` is written last, so that an interrupted creation can be made again.
 
         Args:
             folder: made if it is missing.
             settings: how requests will be processed.
-            weights: of the model as it is in production; they are copied.
+            weights: of the model as it is in production; they are copied. None for an ensemble in shards that `process` is
+                to train.
+            checkpoints: the folder of an ensemble's shards and slices, which are copied as well; None for any other model.
 
         Raises:
-            InputError: if there is a ledger already, or the weights are no file of safetensors.
+            InputError: if there is a ledger already, the weights are no file of safetensors, or weights and checkpoints are
+                not what such a model needs.
         """
         if (folder / FILE).exists():
             raise InputError(f"{folder} must not hold a ledger yet, but does. Choose another folder.")
-        _check_safetensors(weights)
+        _check_parts(settings, weights, checkpoints)
         key = make_key(_beside(folder, settings.key))
         folder.mkdir(parents=True, exist_ok=True)
         database = Database(located(settings.database, folder), create=True)
         database.migrate()
         ledger = cls(folder, settings, database)
-        copy = Path("models") / "v0000.safetensors"
-        write_whole(folder / copy, lambda name: _copied(weights, name))
-        beside = weights.with_name(f"{weights.name}.json")
-        if beside.is_file():
-            write_whole(folder / f"{copy}.json", lambda name: _copied(beside, name))
-        ledger._begin(key, copy.as_posix())
+        ledger._begin(key, None if weights is None else _taken_in(folder, settings, weights, checkpoints))
         settings.save(folder)
         return cls.open(folder)
 
-    def _begin(self, key: SigningKey, file: str) -> None:
+    def _begin(self, key: SigningKey, file: str | None) -> None:
         with self.database.writing() as session:
             if session.get(Fact, HEAD) is not None:
                 if session.scalar(select(func.count()).select_from(Request)):
@@ -113,11 +115,13 @@ class Ledger:
             )
             session.flush()
             chain = Chain(session, key)
+            chain.append("began", {"public-key": key.public, "salt": digest(salt)})
+            if file is None:
+                return
             weights = file_digest(self.folder / file)
-            version = Version(kind="original", file=file, weights=weights, made=chain.time)
+            version = Version(id=1, kind="original", file=file, weights=weights, made=chain.time)
             session.add(version)
             session.flush()
-            chain.append("began", {"public-key": key.public, "salt": digest(salt)})
             body = {"parent": None, "batch": None, "kind": "original", "file": file, "weights": weights}
             chain.append("version", {"version": version.id, **body})
 
@@ -214,6 +218,47 @@ def located(url: str, folder: Path) -> str:
     if url.startswith(prefix) and not url.startswith(prefix + "/"):
         return f"{prefix}{(folder / url.removeprefix(prefix)).absolute()}"
     return url
+
+
+def _taken_in(folder: Path, settings: Settings, weights: Path, checkpoints: Path | None) -> str:
+    """Copy the first version into the ledger's folder; the file that stands for it."""
+    file = "models/v0000.safetensors"
+    write_whole(folder / file, lambda name: _copied(weights, name))
+    beside = weights.with_name(f"{weights.name}.json")
+    if beside.is_file():
+        write_whole(folder / f"{file}.json", lambda name: _copied(beside, name))
+    if checkpoints is None or settings.sharding is None:
+        return file
+    names = [file]
+    for path in _checkpoints_in(checkpoints):
+        names.append(f"{SHARDS}/{path.relative_to(checkpoints).as_posix()}")
+        write_whole(folder / names[-1], partial(_copied, path))
+    sharding: dict[str, int | None] = {**asdict(settings.sharding), "records": None}
+    manifest = Manifest(file, digests_of(folder, names, {}), sharding, settings.seed)
+    manifest.save(folder / "models" / "v0000.json")
+    return "models/v0000.json"
+
+
+def _checkpoints_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("shard-*/slice-*.safetensors")) if cell_of(path.as_posix()) is not None]
+
+
+def _check_parts(settings: Settings, weights: Path | None, checkpoints: Path | None) -> None:
+    if settings.sharding is None:
+        if weights is None or checkpoints is not None:
+            raise InputError(
+                "--weights must be given, and --shards only with --sisa: nothing but an ensemble in shards is trained by the "
+                "ledger, or has checkpoints."
+            )
+    elif (weights is None) != (checkpoints is None):
+        raise InputError(
+            "--weights and --shards must both be given, for an ensemble that is there already, or neither, for one that "
+            "`ebbing ledger process` is to train, but one was."
+        )
+    elif checkpoints is not None and not _checkpoints_in(checkpoints):
+        raise InputError(f"--shards must be the folder of an ensemble's checkpoints, but {checkpoints} holds none.")
+    if weights is not None:
+        _check_safetensors(weights)
 
 
 def _copied(source: Path, name: str) -> None:

@@ -161,7 +161,7 @@ def plan(session: Session, chain: Chain, batch: Batch, known: Known, settings: S
         chain.name(r.id): records_digest((m, contents.get(k, "")) for m, k in named.get(r.id, {}).items())
         for r in requests
     }
-    chain.append("planned", {**batch_body(batch, offers), "requests": digests})
+    chain.append("planned", {**batch_body(batch, offers, chain.salt), "requests": digests})
     for request in requests:
         if request.id in failed:
             end(session, chain, batch, request, FAILED, failed[request.id])

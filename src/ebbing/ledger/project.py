@@ -12,12 +12,14 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
+from ebbing import fingerprint
 from ebbing.batches import size
 from ebbing.errors import InputError
 from ebbing.inspection import Inspection, inspect
 from ebbing.ledger.chain import marked
 from ebbing.ledger.planning import Subjects
-from ebbing.methods import FineTune, Unlearner
+from ebbing.ledger.shards import Shards
+from ebbing.methods import SISA, FineTune, Unlearner
 from ebbing.methods.unlearner import Run
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification, Task
@@ -60,9 +62,11 @@ class Project:
         validation_share: of ``holdout`` that methods may look at.
         overlap: what becomes of unseen records that were trained on.
         seed: splits ``holdout``.
+        shards: where the model is an ensemble trained in shards; `SISA` is then the only method. None for any other model.
 
     Raises:
-        InputError: if ``gone_method`` reads what is to be forgotten, or there are not as many keys as records.
+        InputError: if ``gone_method`` reads what is to be forgotten, there are not as many keys as records, or methods and
+            model do not go together.
     """
 
     build: Callable[[], nn.Module]
@@ -79,6 +83,7 @@ class Project:
     validation_share: float = 0.2
     overlap: Overlap = "refuse"
     seed: int = 0
+    shards: Shards | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without reading the data."""
@@ -86,6 +91,11 @@ class Project:
             raise InputError(
                 f"`gone_method` must never read the records to forget, but {type(self.gone_method).__name__} does. Choose one "
                 "that only reads what stays, such as fine-tune, cfk, euk or prune-reinit."
+            )
+        if self.shards is not None and not all(isinstance(m, SISA) for m in (self.method, self.gone_method)):
+            raise InputError(
+                "an ensemble in shards must be made to forget by SISA, which keeps it exact, but `method` and `gone_method` "
+                f"are {type(self.method).__name__} and {type(self.gone_method).__name__}. Set both to sisa."
             )
         if self.keys is not None and len(self.keys) != size(self.dataset):
             raise InputError(
@@ -109,6 +119,11 @@ class Project:
     def inspected(self) -> Inspection:
         """The content of every record, read once."""
         return inspect(self.dataset)
+
+    @cached_property
+    def data_fingerprint(self) -> str:
+        """32 hexadecimal digits of the full training set."""
+        return fingerprint.of_dataset(self.dataset)
 
     def marks(self, salt: str) -> dict[str, list[int]]:
         """Positions by the salted hash of their key."""

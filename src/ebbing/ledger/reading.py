@@ -14,7 +14,9 @@ from ebbing.errors import InputError
 from ebbing.ledger.database import HEAD
 from ebbing.ledger.erasure import OPEN, STATES
 from ebbing.ledger.ledger import Ledger
+from ebbing.ledger.manifest import weights_of
 from ebbing.ledger.schema import Audit, Batch, Fact, Offer, Personal, Record, Request, Version
+from ebbing.ledger.verifying import is_redacted
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Status:
         counts: requests by state, every state named.
         overdue: open requests that were due before today.
         next_due: the earliest day on which an open request is due; None without any.
-        current: number of the current version of the model.
-        file: its file, in the ledger's folder.
+        current: number of the current version of the model; None where `process` is still to train the first.
+        file: its weights, in the ledger's folder; None likewise.
         working: who processes now, or whose lease is over; None where nothing is being processed.
         entries: in the chain of evidence.
         head: the hash of the last; kept elsewhere, it shows where entries were cut off the end.
@@ -35,8 +37,8 @@ class Status:
     counts: dict[str, int]
     overdue: int
     next_due: date | None
-    current: int
-    file: str
+    current: int | None
+    file: str | None
     working: str | None
     entries: int
     head: str
@@ -51,7 +53,7 @@ def status(ledger: Ledger, *, today: date) -> Status:
         overdue = session.scalar(select(func.count()).select_from(Request).where(still, Request.due < today)) or 0
         # one seek into the index for each state, where a minimum over all of them would walk through it
         firsts = [session.scalar(select(func.min(Request.due)).where(Request.state == state)) for state in OPEN]
-        version = session.scalars(select(Version).order_by(Version.id.desc()).limit(1)).one()
+        version = session.scalars(select(Version).order_by(Version.id.desc()).limit(1)).one_or_none()
         batch = session.scalars(select(Batch).where(Batch.open.is_(True))).one_or_none()
         head = session.get_one(Fact, HEAD).value.partition(" ")
         now = ledger.database.now(session)
@@ -65,8 +67,8 @@ def status(ledger: Ledger, *, today: date) -> Status:
         {state: counted.get(state, 0) for state in STATES},
         overdue,
         min((d for d in firsts if d is not None), default=None),
-        version.id,
-        version.file,
+        None if version is None else version.id,
+        None if version is None else weights_of(ledger.folder, version.file).relative_to(ledger.folder).as_posix(),
         working,
         int(head[0]),
         head[2],
@@ -137,6 +139,6 @@ def shown(ledger: Ledger, number: int) -> dict[str, Any]:
             "alike": [
                 {"key": offer.key, "kind": offer.kind, "distance": offer.distance}
                 for offer in offers
-                if offer.like in own
+                if offer.like in own and not is_redacted(offer)
             ],
         }

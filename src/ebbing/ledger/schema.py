@@ -10,6 +10,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 REVISION = "0001"  # of the migrations in `migrations/versions`, the newest
 
 
+REDACTED = "redacted "
+
+
 class Base(DeclarativeBase):
     """What all tables share."""
 
@@ -116,7 +119,10 @@ class Audit(Base):
 
 
 class Offer(Base):
-    """A record of the retain set that is like a forgotten one; nothing is done with it unless somebody asks."""
+    """A record of the retain set that is like a forgotten one; nothing is done with it unless somebody asks.
+
+    Redaction puts `REDACTED` and the mark of the key in its place.
+    """
 
     __tablename__ = "offers"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)

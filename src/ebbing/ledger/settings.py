@@ -10,6 +10,7 @@ from typing import Any
 
 from ebbing.errors import InputError
 from ebbing.files import write_text
+from ebbing.sharding import Sharding
 
 SCHEMA = "ebbing.ledger/1"
 FILE = "ledger.json"
@@ -23,6 +24,7 @@ OUTCOMES = (
     "no-memory-found",
     "consistent-with-retraining",
 )
+SISA = "sisa"  # the one method of an ensemble in shards
 GOOD = ("consistent-with-retraining",)
 
 
@@ -63,6 +65,9 @@ class Settings:
         subjects: a table (``.csv`` with the columns ``subject`` and ``record``), or a function ``subject -> ids``.
         task: turns batches into outputs.
         train_fn: ``(dataset, *, seed) -> model``, for retrained references and for retraining.
+        recipe: in the place of ``train_fn``: key=value of an `ebbing.Recipe`, each. () says nothing.
+        sisa: SHARDS:SLICES where the model is an ensemble trained in shards, of networks that ``model`` builds; ``seed`` is
+            then also that of the assignment. None for any other model.
         method: that unlearns, as of ``ebbing unlearn --method``.
         settings: as of ``--set``.
         gone_method: for records that are gone at the source: one that never reads them.
@@ -92,6 +97,8 @@ class Settings:
     subjects: str | None = None
     task: str | None = None
     train_fn: str | None = None
+    recipe: tuple[str, ...] = ()
+    sisa: str | None = None
     method: str = "ebb"
     settings: tuple[str, ...] = ()
     gone_method: str = "fine-tune"
@@ -119,12 +126,51 @@ class Settings:
         unknown = [word for word in self.accept if word not in OUTCOMES]
         if unknown:
             wrong.append(f"`accept` must name outcomes ({', '.join(OUTCOMES)}), but names {unknown[0]!r}")
+        wrong += self._problems_of_shards()
+        if self.train_fn is not None and self.recipe:
+            wrong.append("either `train_fn` or `recipe` must say how is trained, but both do")
         if not isinstance(self.lease, (int, float)) or not self.lease >= 1:
             wrong.append(f"`lease` must be at least 1 second, but is {self.lease!r}")
         if not isinstance(self.neighbours, (int, float)) or not 0 <= self.neighbours <= 1:
             wrong.append(f"`neighbours` must lie in [0, 1], but is {self.neighbours!r}")
         if wrong:
             raise InputError("; ".join(wrong) + ".")
+
+    def _problems_of_shards(self) -> list[str]:
+        if self.sisa is None:
+            return ["`sisa` must say SHARDS:SLICES where a method is sisa, but says nothing"] if self._by_sisa else []
+        wrong = []
+        try:
+            assert self.sharding is not None  # noqa: S101 - `sisa` says it
+        except InputError as error:
+            wrong.append(str(error).rstrip("."))
+        if (self.method, self.gone_method) != (SISA, SISA):
+            wrong.append(
+                f"`method` and `gone_method` must be {SISA} where `sisa` is said, but are {self.method} and {self.gone_method}"
+            )
+        if self.train_fn is not None:
+            wrong.append(
+                "an ensemble in shards must be trained by a `recipe`, which can stop after each slice, not `train_fn`"
+            )
+        return wrong
+
+    @property
+    def _by_sisa(self) -> bool:
+        return SISA in (self.method, self.gone_method)
+
+    @property
+    def sharding(self) -> Sharding | None:
+        """How the records are cut into shards; None where the model is no ensemble.
+
+        Raises:
+            InputError: if ``sisa`` cannot be read.
+        """
+        if self.sisa is None:
+            return None
+        shards, _, slices = str(self.sisa).partition(":")
+        if not (shards.isdecimal() and slices.isdecimal()):
+            raise InputError(f"`sisa` must be SHARDS:SLICES, such as 5:4, but is {self.sisa!r}.")
+        return Sharding(int(shards), int(slices), self.seed)
 
     def save(self, folder: Path) -> None:
         """Write ``ledger.json``, whole or not at all."""
@@ -157,7 +203,7 @@ def _settings_of(content: Any, path: Path) -> Settings:
         raise InputError(f"{path}: there is no setting {unknown[0]!r}; there are {', '.join(sorted(known))}.")
     try:
         budget = Budget(**said.pop("budget", {}))
-        words = {name: tuple(said[name]) for name in ("settings", "gone_settings", "accept") if name in said}
+        words = {name: tuple(said[name]) for name in ("recipe", "settings", "gone_settings", "accept") if name in said}
         return Settings(**{**said, **words, "budget": budget})
     except TypeError as error:
         raise InputError(f"{path} cannot be read: {error}.") from None

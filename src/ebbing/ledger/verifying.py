@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 
 from ebbing.ledger.chain import START, commitment, digest, link, marked, receipt_of, signed_part
 from ebbing.ledger.database import HEAD
-from ebbing.ledger.digests import file_digest
+from ebbing.ledger.digests import file_digest, weights_digest
 from ebbing.ledger.erasure import AUDITED, CLOSED, FAILED, PLANNED, RECEIVED, UNLEARNED
 from ebbing.ledger.keys import PublicKey
 from ebbing.ledger.ledger import Ledger
-from ebbing.ledger.schema import Audit, Batch, Entry, Fact, Offer, Personal, Record, Request, Version
+from ebbing.ledger.manifest import is_manifest, read_manifest
+from ebbing.ledger.schema import REDACTED, Audit, Batch, Entry, Fact, Offer, Personal, Record, Request, Version
 
 
 @dataclass
@@ -116,7 +117,7 @@ def verify(ledger: Ledger, *, public_key: str | None = None, head: str | None = 
             )
         _check_requests(session, facts["salt"], expected, found)
         _check_records(session, facts["salt"], expected, found)
-        _check_rows(session, expected, found)
+        _check_rows(session, facts["salt"], expected, found)
         _check_files(session, ledger.folder, found)
     return found
 
@@ -237,9 +238,9 @@ def _check_records(session: Session, salt: str, expected: Expected, found: Verif
         found.problems.append(f"the records of {len(planned - names.keys())} planned requests were removed")
 
 
-def batch_body(batch: Batch, offers: Iterable[Offer]) -> dict[str, Any]:
-    """What the chain says of a batch when it is planned."""
-    alike = sorted([o.key, o.like, o.kind, o.distance] for o in offers)
+def batch_body(batch: Batch, offers: Iterable[Offer], salt: str) -> dict[str, Any]:
+    """What the chain says of a batch when it is planned; offered records go by their marks, which outlive redaction."""
+    alike = sorted([offer_mark(o, salt), o.like, o.kind, o.distance] for o in offers)
     return {
         "batch": batch.id,
         "kind": batch.kind,
@@ -251,6 +252,16 @@ def batch_body(batch: Batch, offers: Iterable[Offer]) -> dict[str, Any]:
         "started": batch.started,
         "alike": digest(alike),
     }
+
+
+def offer_mark(offer: Offer, salt: str) -> str:
+    """The salted hash of the key of an offered record, redacted or not."""
+    return offer.key.removeprefix(REDACTED) if is_redacted(offer) else marked(salt, "record", offer.key)
+
+
+def is_redacted(offer: Offer) -> bool:
+    """Whether the key of an offered record was taken away."""
+    return offer.key.startswith(REDACTED) and len(offer.key) == len(REDACTED) + 64
 
 
 def version_body(version: Version) -> dict[str, Any]:
@@ -277,13 +288,15 @@ def audit_body(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _check_rows(session: Session, expected: Expected, found: Verified) -> None:
+def _check_rows(session: Session, salt: str, expected: Expected, found: Verified) -> None:
     offers: dict[int, list[Offer]] = {}
     for offer in session.scalars(select(Offer)):
         offers.setdefault(offer.batch_id, []).append(offer)
     batches = {
-        b.id: batch_body(b, offers.get(b.id, ())) for b in session.scalars(select(Batch).where(Batch.kind != "taken"))
+        b.id: batch_body(b, offers.get(b.id, ()), salt)
+        for b in session.scalars(select(Batch).where(Batch.kind != "taken"))
     }
+    _check_offers(session, salt, offers, expected, found)
     _compare("batch", batches, expected.batches, found)
     versions = list(session.scalars(select(Version)))
     _compare("version", {v.id: version_body(v) | {"time": v.made} for v in versions}, expected.versions, found)
@@ -292,6 +305,21 @@ def _check_rows(session: Session, expected: Expected, found: Verified) -> None:
     for version in versions:
         if version.purged != expected.purged.get(version.id):
             found.problems.append(f"version {version.id}: the chain does not say that it was purged then")
+
+
+def _check_offers(
+    session: Session, salt: str, offers: dict[int, list[Offer]], expected: Expected, found: Verified
+) -> None:
+    """Only what has to do with a redacted request may be without its key."""
+    gone = {
+        record.mark
+        for record in session.scalars(select(Record))
+        if marked(salt, "request", str(record.request_id)) in expected.redacted
+    }
+    for batch, rows in offers.items():
+        for offer in filter(is_redacted, rows):
+            if not gone & {offer.like, offer_mark(offer, salt)}:
+                found.problems.append(f"batch {batch}: the key of an offered record is gone, and nobody redacted it")
 
 
 def _compare(what: str, rows: dict[int, dict[str, Any]], told: dict[int, dict[str, Any]], found: Verified) -> None:
@@ -307,16 +335,33 @@ def _compare(what: str, rows: dict[int, dict[str, Any]], told: dict[int, dict[st
 
 
 def _check_files(session: Session, folder: Path, found: Verified) -> None:
+    seen: dict[str, bool] = {}  # versions of an ensemble share the checkpoints of shards that were not hit
     for version in session.scalars(select(Version).where(Version.purged.is_(None)).order_by(Version.id)):
-        if _sound(folder / version.file, version.weights, f"the weights of version {version.id}", found):
+        if _is_whole(folder, version, found, seen):
             found.weights += 1
     for audit in session.scalars(select(Audit).where(Audit.report.is_not(None)).order_by(Audit.batch_id)):
         _sound(folder / str(audit.report), audit.digest, f"the report on batch {audit.batch_id}", found)
 
 
-def _sound(path: Path, wanted: str | None, what: str, found: Verified) -> bool:
+def _is_whole(folder: Path, version: Version, found: Verified, seen: dict[str, bool]) -> bool:
+    """Whether every file of a version is as it was written."""
+    what = f"the weights of version {version.id}"
+    if not _sound(folder / version.file, version.weights, what, found):
+        return False
+    if not is_manifest(version.file):
+        return True
+    parts = read_manifest(folder / version.file).files
+    for name, wanted in parts.items():
+        if f"{name} {wanted}" not in seen:
+            seen[f"{name} {wanted}"] = _sound(folder / name, wanted, what, found, digest=weights_digest)
+    return all(seen[f"{name} {wanted}"] for name, wanted in parts.items())
+
+
+def _sound(
+    path: Path, wanted: str | None, what: str, found: Verified, *, digest: Callable[[Path], str] = file_digest
+) -> bool:
     try:
-        same = file_digest(path) == wanted
+        same = digest(path) == wanted
     except OSError as error:
         found.problems.append(f"{what}: {path} cannot be read ({error.strerror})")
         return False

@@ -1,9 +1,10 @@
-"""What was trained on a request's records: versions, references and caches; and taking that away once it is time."""
+"""What was trained on a request's records: versions, checkpoints, references, caches; and taking them away in time."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -12,12 +13,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ebbing.errors import InputError
+from ebbing.ledger.digests import LARGEST_HEADER
 from ebbing.ledger.erasure import CLOSED
 from ebbing.ledger.ledger import Ledger
+from ebbing.ledger.manifest import SHARDS, Cell, Manifest, cell_of, has_seen, is_manifest, read_manifest, weights_of
 from ebbing.ledger.planning import covered_by
 from ebbing.ledger.schema import Batch, Record, Request, Version
-
-LARGEST_HEADER = 100 << 20  # bytes, as safetensors itself has it
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Place:
     """Where records still are, in what was learned from them.
 
     Attributes:
-        what: "version" of the model, retrained "reference" or "cache".
+        what: "version" of the model, "checkpoint" of a shard and slice, retrained "reference" or "cache".
         path: of the file, in the ledger's folder.
         told: what it is, in words.
         version: number of a version.
@@ -43,7 +44,8 @@ def where(ledger: Ledger, number: int) -> list[Place]:
     """Everything in the ledger's folder that was trained on the records of a request.
 
     That is every version and every retrained reference from before the request was done: references of earlier requests
-    were retrained without those requests' records, but with these.
+    were retrained without those requests' records, but with these. Of an ensemble it is also every checkpoint of a stage that
+    had seen the records; where a record's shard and slice are not known, every one that no later version has.
 
     Raises:
         InputError: if there is no such request, or it names no records yet.
@@ -53,7 +55,8 @@ def where(ledger: Ledger, number: int) -> list[Place]:
         if request is None:
             raise InputError(f"there is no request {number}. `ebbing ledger request list` names them.")
         since = _since(session, request)
-        return _places(ledger, session, since)
+        marks = set(session.scalars(select(Record.mark).where(Record.request_id == number)))
+        return _places(ledger, session, since, marks)
 
 
 def _since(session: Session, request: Request) -> int | None:
@@ -74,9 +77,10 @@ def _since(session: Session, request: Request) -> int | None:
     return batch.id if landed and batch is not None else None
 
 
-def _places(ledger: Ledger, session: Session, since: int | None) -> list[Place]:
+def _places(ledger: Ledger, session: Session, since: int | None, marks: Collection[str] | None = None) -> list[Place]:
+    """What was trained on the records with these marks, or on any that were forgotten up to a batch (``marks`` None)."""
     versions = list(session.scalars(select(Version).order_by(Version.id)))
-    current = versions[-1].id
+    current = versions[-1].id if versions else None
     open_batch = session.scalars(select(Batch).where(Batch.open.is_(True))).one_or_none()
     found = []
     for version in versions:
@@ -85,7 +89,10 @@ def _places(ledger: Ledger, session: Session, since: int | None) -> list[Place]:
             if open_batch is not None and open_batch.before_id == version.id:
                 kept = "the open batch begins with it"
             told = f"version {version.id}, {version.kind}, made {version.made}"
-            found.append(Place("version", ledger.folder / version.file, told, version.id, kept))
+            found.append(Place("version", _shown(ledger.folder, version.file), told, version.id, kept))
+    found += _checkpoints(
+        ledger.folder, versions, since, marks, "the batch is open" if open_batch is not None else None
+    )
     for folder in sorted((ledger.folder / "work").glob("batch-*")):
         batch = int(folder.name.removeprefix("batch-"))
         if since is None or batch < since:
@@ -94,6 +101,64 @@ def _places(ledger: Ledger, session: Session, since: int | None) -> list[Place]:
                 what = "reference" if _role(path) == "trained" else "cache"
                 found.append(Place(what, path, f"kept while batch {batch} was processed and judged", None, busy))
     return found
+
+
+def _shown(folder: Path, file: str) -> Path:
+    """What is named of a version: its weights, where what they are can be read."""
+    try:
+        return weights_of(folder, file)
+    except InputError:
+        return folder / file
+
+
+def _checkpoints(
+    folder: Path, versions: Sequence[Version], since: int | None, marks: Collection[str] | None, busy: str | None
+) -> list[Place]:
+    """Checkpoints of an ensemble's shards and slices that were trained on records; see `_places`."""
+    before: dict[str, tuple[Version, Manifest]] = {}
+    after: set[str] = set()
+    owned: set[str] = set()
+    cells: dict[str, list[Cell]] = {}
+    sharding = None
+    for version in versions:
+        manifest = _manifest(folder, version)
+        if manifest is None:
+            continue
+        cells |= {mark: manifest.cells[mark] for mark in marks or () if mark in manifest.cells}
+        sharding = manifest.sharding if any(mark in manifest.cells for mark in marks or ()) else sharding
+        if version.purged is not None:
+            continue
+        owned |= set(manifest.checkpoints)
+        if since is None or (version.batch_id or 0) < since:
+            before |= {name: before.get(name, (version, manifest)) for name in manifest.checkpoints}
+        else:
+            after |= set(manifest.checkpoints)
+    known = (
+        None if marks is None or since is None or marks - cells.keys() else [c for mark in marks for c in cells[mark]]
+    )
+    found = []
+    for name, (version, manifest) in sorted(before.items()):
+        unsure = known is None or manifest.sharding != sharding
+        if name not in after and (unsure or has_seen(name, known or ())) and (folder / name).exists():
+            found.append(Place("checkpoint", folder / name, f"of version {version.id}, {_stage(name)}"))
+    for path in sorted((folder / SHARDS).rglob("[!.]*.safetensors")):
+        name = path.relative_to(folder).as_posix()
+        if name not in owned and (known is None or has_seen(name, known)):
+            found.append(Place("checkpoint", path, f"of no version, {_stage(name)}", None, busy))
+    return found
+
+
+def _manifest(folder: Path, version: Version) -> Manifest | None:
+    """What an ensemble's version consists of; None for any other, and where that cannot be read."""
+    try:
+        return read_manifest(folder / version.file) if is_manifest(version.file) else None
+    except InputError:
+        return None
+
+
+def _stage(name: str) -> str:
+    found = cell_of(name)
+    return "a checkpoint" if found is None else f"shard {found[0]} after slice {found[1]}"
 
 
 def _role(path: Path) -> str | None:
@@ -133,7 +198,11 @@ def purge(ledger: Ledger, *, today: date, days: int | None = None, dry_run: bool
         over = [r for r in closed if r.finished and datetime.fromisoformat(r.finished).date() + retention <= today]
         done = [since for request in over if (since := _since(session, request)) is not None]
         places = _places(ledger, session, max(done)) if done else []
-        again = [v.file for v in session.scalars(select(Version).where(Version.purged.is_not(None)))]
+        again = [
+            path.relative_to(ledger.folder).as_posix()
+            for version in session.scalars(select(Version).where(Version.purged.is_not(None)))
+            if (path := _shown(ledger.folder, version.file)).exists()
+        ]
     gone, kept = [p for p in places if p.kept is None], [p for p in places if p.kept is not None]
     if dry_run:
         return Purged(gone, kept)
@@ -143,10 +212,9 @@ def purge(ledger: Ledger, *, today: date, days: int | None = None, dry_run: bool
             for version in session.scalars(select(Version).where(Version.id.in_(numbers))):
                 version.purged = chain.time
             chain.append("purged", {"versions": numbers})
-    for file in {*again, *(p.path.relative_to(ledger.folder).as_posix() for p in gone)}:
-        path = ledger.folder / file
-        path.unlink(missing_ok=True)
-        path.with_name(f"{path.name}.json").unlink(missing_ok=True)
+    for path in sorted({*(ledger.folder / file for file in again), *(p.path for p in gone)}):
+        for beside in (path, path.with_name(f"{path.name}.json")):
+            beside.unlink(missing_ok=True)
     for folder in (ledger.folder / "work").glob("batch-*"):
         if not any(folder.rglob("*.safetensors")):
             shutil.rmtree(folder, ignore_errors=True)

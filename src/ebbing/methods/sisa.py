@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 from torch.utils.data import Subset
@@ -22,10 +23,12 @@ class SISA(Unlearner):
     for a `ShardedEnsemble` alone, trained by `ShardedEnsemble.fit` on the data set of the request; with random
     augmentation on what `ForgetRequest.for_training` gives. A checkpoint that is missing or damaged costs time, never
     exactness: the stages before it are made again, and the journal says so. Checkpoints of stages that had seen the records
-    stay in the folder until `ShardedEnsemble.prune`.
+    stay in the folder until `ShardedEnsemble.prune`. The records that go are not read.
 
     After Bourtoule et al., arXiv 1912.03817. `ebbing.sharding.Sharding.expected_share` says what a request costs.
     """
+
+    reads_forget: ClassVar[bool] = False
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Train what was hit."""
@@ -35,30 +38,30 @@ class SISA(Unlearner):
                 f"model is a {type(model).__name__}. Train one by ShardedEnsemble(trainer, folder=...).fit(train_set), or "
                 "take a method that changes any model, such as Ebb."
             )
-        before, after = records_of(run.request)
+        after = records_that_stay(run.request)
         model.require_records(after)
         hit = {shard for shard, _ in model.sharding.stages(after.n, run.request.forget_ids.tolist())}
-        lost = []
+        again, lost = [], []
         for shard, member in enumerate(model.members):
             if shard in hit or not model.was_trained_on(shard, after):
-                lost += [] if model.was_trained_on(shard, before) else [shard]
+                again.append(shard)
+                lost += [] if model.was_kept(shard) else [shard]
                 member.load_state_dict(model.trained_shard(shard, after, journal=run.journal))
         run.journal.note(
-            f"{len(hit)} of {model.sharding.shards} shards held records that go and were trained again from the last slice "
-            "before the first of them."
+            f"{len(again)} of {model.sharding.shards} shards had seen other records than those that stay, and were trained "
+            "again from the last slice before the first of them."
         )
         if lost:
             run.journal.note(
-                f"Members {lost} are not what the checkpoints in {model.folder} say was trained on these records: what was "
-                "missing was trained again, so that the result is exact all the same."
+                f"Members {lost} are not what the checkpoints in {model.folder} say was trained: what was missing was trained "
+                "again, so that the result is exact all the same."
             )
         return model
 
 
-def records_of(request: ForgetRequest) -> tuple[Records, Records]:
-    """The records that an ensemble was trained on, and those that stay, by their positions in the full training set."""
+def records_that_stay(request: ForgetRequest) -> Records:
+    """The records that stay, by their positions in the full training set as training reads it."""
     retain = request.for_training("retain")
     if not isinstance(retain, Subset):
         raise TypeError(f"the retain set must be a Subset, but is a {type(retain).__name__}.")
-    before = Records.of(retain.dataset, request.everything_ids.tolist())
-    return before, before.only(request.retain_ids.tolist())
+    return Records.of(retain.dataset, request.retain_ids.tolist())

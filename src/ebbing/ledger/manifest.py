@@ -1,0 +1,104 @@
+"""Versions of several files: an ensemble with the checkpoints of its shards and slices. What belongs to one, with digests."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ebbing.errors import InputError
+from ebbing.files import write_text
+from ebbing.ledger.digests import weights_digest
+
+SCHEMA = "ebbing.version/1"
+SHARDS = "shards"  # the folder of the checkpoints, in the ledger's
+CHECKPOINT = re.compile(r"shard-(\d+)/slice-(\d+)-[^/]*\.safetensors$")
+
+Cell = tuple[int, int]  # shard and slice of a record, from 0
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a version consists of. Paths are in the ledger's folder.
+
+    Attributes:
+        weights: the file to load.
+        files: SHA-256 of each file by its path, see `ebbing.ledger.digests.weights_digest`; ``weights`` is among them.
+        sharding: shards, slices and seed of the assignment, and the number of records that it is of (None if it is not
+            known).
+        seed: of the ensemble.
+        cells: by the mark of each record that the version was made to forget, the shards and slices where it was.
+        about: the training, as JSON data.
+    """
+
+    weights: str
+    files: Mapping[str, str]
+    sharding: Mapping[str, int | None]
+    seed: int
+    cells: Mapping[str, list[Cell]] = field(default_factory=dict)
+    about: Any = None
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all; the same content gives the same bytes."""
+        write_text(path, json.dumps({"schema": SCHEMA} | asdict(self), sort_keys=True, indent=1) + "\n")
+
+    @property
+    def checkpoints(self) -> list[str]:
+        """The files of shards and slices."""
+        return [name for name in self.files if CHECKPOINT.search(name)]
+
+
+def is_manifest(file: str) -> bool:
+    """Whether a version is of several files, by the name that the database has for it."""
+    return file.endswith(".json")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """What a version consists of.
+
+    Raises:
+        InputError: if the file cannot be read, or says anything else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("schema") != SCHEMA or content.keys() != {f.name for f in fields(Manifest)}:
+            raise ValueError(f"it is not of the schema {SCHEMA}")
+        content["cells"] = {mark: [(s, c) for s, c in cells] for mark, cells in content["cells"].items()}
+        return Manifest(**content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} must say what a version consists of, but cannot be read: {error}. Restore it."
+        ) from None
+
+
+def weights_of(folder: Path, file: str) -> Path:
+    """The file of weights of a version.
+
+    Args:
+        folder: the ledger's.
+        file: of the version, as the database names it.
+
+    Raises:
+        InputError: if it is of several files, and what they are cannot be read.
+    """
+    return folder / (read_manifest(folder / file).weights if is_manifest(file) else file)
+
+
+def cell_of(checkpoint: str) -> tuple[int, int] | None:
+    """Shard from 0 and slices from 1 of a checkpoint, by its path; None for any other file."""
+    found = CHECKPOINT.search(checkpoint)
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+def has_seen(checkpoint: str, cells: Iterable[Cell]) -> bool:
+    """Whether a checkpoint is of a stage that was trained on any of these cells."""
+    found = cell_of(checkpoint)
+    return found is None or any(shard == found[0] and cell < found[1] for shard, cell in cells)
+
+
+def digests_of(folder: Path, names: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
+    """The digests of files by path: those that are known as they are, so that a change of a file is not covered up."""
+    return {name: known.get(name) or weights_digest(folder / name) for name in sorted(names)}
