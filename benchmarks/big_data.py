@@ -63,11 +63,12 @@ def write(folder: Path, records: int) -> None:
     centres = generator.normal(size=(CLASSES, WIDTH)).astype(np.float32)
     labels = generator.integers(0, CLASSES, records)
     np.save(folder / "labels.npy", labels)
-    inputs = np.lib.format.open_memmap(folder / "inputs.npy", mode="w+", dtype=np.float32, shape=(records, WIDTH))
-    for start in range(0, records, 20_000):
-        rows = labels[start : start + 20_000]
-        inputs[start : start + len(rows)] = centres[rows] + generator.normal(size=(len(rows), WIDTH)).astype(np.float32)
-    inputs.flush()
+    header = {"descr": "<f4", "fortran_order": False, "shape": (records, WIDTH)}
+    with open(folder / "inputs.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, records, 20_000):
+            rows = labels[start : start + 20_000]
+            (centres[rows] + generator.normal(size=(len(rows), WIDTH)).astype(np.float32)).tofile(file)
 
 
 def network():

@@ -68,6 +68,7 @@ def main() -> None:
                 measures_speed,
                 _memory,
                 _big_data,
+                _executors,
             )
         ),
     ]
@@ -373,6 +374,37 @@ def _memory() -> str:
             _holds(f"a full MNIST run stays under 1.5 GiB ({peak:.2f} GiB)", peak < 1.5),
             "",
             f"`{found['command']}`; {_machine(found)}.\n",
+        ]
+    )
+
+
+def _executors() -> str:
+    """What it costs to hand runs out."""
+    path = RESULTS / "executors.json"
+    if not path.exists():
+        return ""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows = [
+        [
+            name,
+            *(f"{one[key]:.4f}" for key in ("mean_seconds_per_run", "largest_seconds_per_run")),
+            f"{one['start_seconds']:.2f}",
+        ]
+        for name, one in found["figures"].items()
+    ]
+    worst = max(one["mean_seconds_per_run"] for one in found["figures"].values())
+    started = found["figures"]["ray, 1 at once"]["first_start_seconds"]
+    header = ["executor", "idle before a run, s", "at most, s", "until workers are up, s"]
+    return "\n".join(
+        [
+            "## Executors\n",
+            f"How long a worker stands idle between runs that share {found['megabytes']:.0f} MB, and how long workers take to "
+            f"start. Ray's stay for the next call; the first, with Ray itself, took {started:.1f} s.\n",
+            _table(header, rows),
+            _holds(f"at most {found['limit']:g} s a run ({worst:.4f})", worst <= found["limit"]),
+            "",
+            f"`{found['provenance']['command']}`; {found['rounds']} rounds in turns of {found['runs']} runs; "
+            f"{_machine(found['provenance'])}, 1 thread a run.\n",
         ]
     )
 

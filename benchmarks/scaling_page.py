@@ -56,7 +56,7 @@ def _table(series: Mapping[str, Any]) -> str:
         first, last = (statistics.median(one["seconds"][size]) for size in (sizes[0], sizes[-1]))
         slope = f"{one['exponent']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
         rows.append([name, f"{int(sizes[0]):,} to {int(sizes[-1]):,}", f"{first:.2f}", f"{last:.2f}", slope])
-    return markdown(["what, by what", "sizes", "smallest, s", "largest, s", "exponent (95 %)"], rows)
+    return markdown([["what, by what", "sizes", "smallest, s", "largest, s", "exponent (95 %)"], *rows])
 
 
 def _claims(series: Mapping[str, Any]) -> str:
@@ -90,20 +90,30 @@ def _workers(seconds: Mapping[str, list[float]]) -> str:
 
 
 def _far(series: Mapping[str, Any]) -> str:
-    rows = []
+    rows = [["what, by what", "size", "by the exponent", "by its interval", "by a straight line"]]
     for name, one in series.items():
         size = next((size for what, size in FAR.items() if name.endswith(f"by {what}")), None)
         if size is not None:
-            ends = (_seconds(one, size, slope) for slope in ("exponent", "low", "high"))
-            rows.append([name, f"{size:.0e}".replace("e+0", "e"), *(_words(end) for end in ends)])
-    return markdown(["what, by what", "size", "time", "at the lower exponent", "at the higher"], rows)
+            by, low, high = (_words(_by_a_power(one, size, slope)) for slope in ("exponent", "low", "high"))
+            rows.append(
+                [name, f"{size:.0e}".replace("e+0", "e"), by, f"{low} to {high}", _words(_by_a_line(one, size))]
+            )
+    return markdown(rows)
 
 
-def _seconds(one: Mapping[str, Any], size: float, slope: str) -> float:
+def _by_a_power(one: Mapping[str, Any], size: float, slope: str) -> float:
     """By the law, or by a line of another slope through the middle of what was measured."""
     logs = [(math.log(float(at)), math.log(value)) for at, values in one["seconds"].items() for value in values]
     middle = [statistics.fmean(column) for column in zip(*logs, strict=True)]
     return math.exp(middle[1] + one[slope] * (math.log(size) - middle[0]))
+
+
+def _by_a_line(one: Mapping[str, Any], size: float) -> float:
+    """By as many more seconds for each more as between the two largest sizes."""
+    (before, less), (at, more) = sorted(
+        (float(at), statistics.median(values)) for at, values in one["seconds"].items()
+    )[-2:]
+    return more + (size - at) * max(0.0, more - less) / (at - before)
 
 
 def _words(seconds: float) -> str:

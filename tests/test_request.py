@@ -362,3 +362,13 @@ def test_data_that_are_not_finite_are_refused() -> None:
         request(dataset=broken)
     with pytest.raises(InputError, match=r"`holdout`.*4"):
         request(holdout=broken)
+
+
+def test_parts_know_their_positions_without_listing_them_anew() -> None:
+    request = ForgetRequest.from_ids(TRAIN, [5, 3], holdout=HOLDOUT)
+    for part, ids in ((request.forget, request.forget_ids), (request.retain, request.retain_ids)):
+        tensors, positions = held(part)
+        assert tensors is TRAIN.tensors
+        assert positions is ids
+        assert part.indices == ids.tolist()
+        assert held(Subset(part, [1, 0]))[1].tolist() == [int(ids[1]), int(ids[0])]

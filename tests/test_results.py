@@ -14,7 +14,10 @@ from ebbing.verdict import CONSISTENT, NO_MEMORY, NO_TRACE
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("page", ["results", "leaderboard", "layers", "encoder", "authors", "reproduction", "stream"])
+PAGES = ["results", "leaderboard", "layers", "encoder", "authors", "reproduction", "stream", "scaling"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_pages_are_built_from_the_files(page) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / f"{page}_page.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -103,7 +103,7 @@ def held(dataset: Dataset[Any]) -> tuple[tuple[Tensor, ...], Tensor | None] | No
         below = held(dataset.dataset)
         if below is None:
             return None
-        positions = torch.as_tensor(dataset.indices, dtype=torch.int64)
+        positions = _positions(dataset)
         tensors, inner = below
         return tensors, positions if inner is None else inner[positions]
     return None
@@ -115,8 +115,21 @@ def gathered(dataset: Dataset[Any]) -> tuple[Gathering, Tensor] | None:
         return dataset, torch.arange(len(dataset))
     if type(dataset) is Subset:
         below = gathered(dataset.dataset)
-        return None if below is None else (below[0], below[1][torch.as_tensor(dataset.indices, dtype=torch.int64)])
+        return None if below is None else (below[0], below[1][_positions(dataset)])
     return None
+
+
+def part_of(dataset: Dataset[Any], positions: Tensor) -> Subset[Any]:
+    """A subset that remembers its (n,) int64 positions as a tensor: to list a million of them for every pass takes time."""
+    part = Subset(dataset, positions.tolist())
+    part.ebbing_positions = positions  # type: ignore[attr-defined]
+    return part
+
+
+def _positions(subset: Subset[Any]) -> Tensor:
+    """(n,) int64 the positions of a subset."""
+    known = getattr(subset, "ebbing_positions", None)
+    return known if isinstance(known, Tensor) else torch.as_tensor(subset.indices, dtype=torch.int64)
 
 
 def names_of(dataset: Dataset[Any]) -> tuple[str, ...] | None:

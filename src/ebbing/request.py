@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from ebbing import fingerprint
-from ebbing.batches import held, size
+from ebbing.batches import held, part_of, size
 from ebbing.errors import InputError
 from ebbing.inspection import Inspection, inspect, require_finite, require_steady
 from ebbing.planted import Mark
@@ -66,12 +66,12 @@ class ForgetRequest:
     @cached_property
     def forget(self) -> Subset[Any]:
         """The records that must go."""
-        return Subset(self.dataset, self.forget_ids.tolist())
+        return part_of(self.dataset, self.forget_ids)
 
     @cached_property
     def retain(self) -> Subset[Any]:
         """The records that stay."""
-        return Subset(self.dataset, self.retain_ids.tolist())
+        return part_of(self.dataset, self.retain_ids)
 
     @cached_property
     def everything_ids(self) -> Tensor:
@@ -83,7 +83,7 @@ class ForgetRequest:
         """The records that the original is trained on: those that must go and those that stay, none excluded earlier."""
         if len(self.forget_ids) + len(self.retain_ids) == size(self.dataset):
             return self.dataset
-        return Subset(self.dataset, self.everything_ids.tolist())
+        return part_of(self.dataset, self.everything_ids)
 
     def for_training(self, part: Literal["forget", "retain", "everything"]) -> Dataset[Any]:
         """A part of the request as training reads it: out of ``training_view`` where there is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 import ebbing as eb
 from ebbing.batches import iterate
-from ebbing.data import Gathering, MappedArrays, TableRecords, mapped
+from ebbing.data import Gathering, MappedArrays, TableRecords
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_dataset, of_tensors
 from ebbing.inspection import inspect
@@ -124,21 +125,28 @@ def test_what_travels_to_another_process_is_where_it_lies(folder) -> None:
     assert again[3][0].dtype == torch.uint8
 
 
-def test_pages_that_were_read_are_given_back(folder, monkeypatch) -> None:
-    told = []
+def test_records_that_follow_one_another_are_one_reading(folder, monkeypatch) -> None:
     there = MappedArrays(folder / "x.npy", folder / "y.npy")
-    real = there._map
+    read, real = [], there._read
 
-    class Map:
-        def madvise(self, advice: int) -> None:
-            told.append(advice)
-            real.madvise(advice)
+    def counted(into: np.ndarray, offset: int) -> None:
+        read.append(len(into) // WIDTH)
+        real(into, offset)
 
-    monkeypatch.setattr(there, "_map", Map())
-    monkeypatch.setattr(mapped, "RESIDENT", 3 * mapped.AROUND)
-    rows = [there.gather(torch.tensor([i]))[0] for i in range(8)]
-    assert len(told) == 2
-    assert torch.equal(torch.cat(rows), torch.from_numpy(pixels()[0][:8]))
+    monkeypatch.setattr(there, "_read", counted)
+    places = [7, 8, 9, 3, 4, 100, 99]
+    assert torch.equal(there.gather(torch.tensor(places))[0], torch.from_numpy(pixels()[0][places]))
+    assert read == [3, 2, 1, 1]
+    assert there.gather(torch.tensor([], dtype=torch.int64))[0].shape == (0, WIDTH)
+
+
+def test_a_file_that_becomes_shorter_is_no_record_of_zeros(tmp_path) -> None:
+    x, y = pixels()
+    np.save(tmp_path / "x.npy", x)
+    there = MappedArrays(tmp_path / "x.npy", torch.from_numpy(y))
+    os.truncate(tmp_path / "x.npy", 500)
+    with pytest.raises(InputError, match="has become shorter"):
+        there.gather(torch.arange(N))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +173,7 @@ def test_a_file_that_is_no_array_of_numbers_is_refused(tmp_path, content, said) 
 def test_a_file_that_was_cut_short_is_refused(tmp_path, folder) -> None:
     path = tmp_path / "x.npy"
     path.write_bytes((folder / "x.npy").read_bytes()[:-5])
-    with pytest.raises(InputError, match="buffer is smaller than requested"):
+    with pytest.raises(InputError, match="bytes where its header speaks of"):
         MappedArrays(path, folder / "y.npy")
 
 

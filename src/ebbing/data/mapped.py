@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 import torch
@@ -14,15 +15,12 @@ from torch import Tensor
 from ebbing.batches import Gathering
 from ebbing.errors import InputError
 
-RESIDENT = 256 << 20  # bytes of a file that may stay in memory before the system is told that they are not needed
-AROUND = 64 << 10  # bytes that the system maps around each place that is read
-
 
 class MappedArrays(Gathering):
     """Records in a .npy file that is read where it lies: a batch is in memory, never the file.
 
-    Record i is ``(x, label)``, with x row i of the file, (...) as it is, or in float32 times ``scale``. What the system keeps
-    of the file in memory is given back after every 256 MiB. The file must not change while it is in use.
+    Record i is ``(x, label)``, with x row i of the file, (...) as it is, or in float32 times ``scale``. The file must not
+    change while it is in use.
 
     Args:
         inputs: a .npy file of numbers, (n, ...), in C order, as `numpy.save` writes.
@@ -45,47 +43,75 @@ class MappedArrays(Gathering):
     def __init__(
         self, inputs: Path | str, labels: Path | str | Sequence[int] | Tensor, *, scale: float | None = None
     ) -> None:
-        self.path, self.scale, self._touched = Path(inputs).absolute(), scale, 0
+        self.path, self.scale = Path(inputs).absolute(), scale
         self.labels = _labels(labels)
         self._open()
-        if len(self._rows) != len(self.labels):
+        if self._shape[0] != len(self.labels):
             raise InputError(
-                f"there must be one label for each record, but {self.path} holds {len(self._rows)} records, and there are "
+                f"there must be one label for each record, but {self.path} holds {self._shape[0]} records, and there are "
                 f"{len(self.labels)} labels."
             )
 
     def gather(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs and labels at (m,) int64 positions."""
-        rows = torch.from_numpy(self._rows[positions.numpy()])
-        self._touched += len(positions) * (self._rows.nbytes // max(1, len(self._rows)) + AROUND)
-        if self._touched > RESIDENT:
-            self._touched = 0
-            if hasattr(mmap, "MADV_DONTNEED"):
-                self._map.madvise(mmap.MADV_DONTNEED)
-        return rows if self.scale is None else rows.to(torch.float32).mul_(self.scale), self.labels[positions]
+        """Inputs and labels at (m,) int64 positions.
+
+        Raises:
+            InputError: if the file is no longer as long as it was.
+        """
+        rows = np.empty((len(positions), *self._shape[1:]), self._dtype)
+        size = rows.nbytes // max(1, len(rows))
+        into = rows.reshape(-1).view(np.uint8)
+        first = 0
+        for start, stop in _runs(positions.numpy()):  # mapping the file would be faster, and fill memory with its pages
+            count = (stop - start) * size
+            self._read(into[first : first + count], self._offset + start * size)
+            first += count
+        inputs = torch.from_numpy(rows)
+        return inputs if self.scale is None else inputs.to(torch.float32).mul_(self.scale), self.labels[positions]
+
+    def _read(self, into: np.ndarray[Any, Any], offset: int) -> None:
+        """Fill an array of bytes from a place in the file."""
+        view = memoryview(into)  # type: ignore[arg-type]
+        while len(view):
+            got = os.preadv(self._file, [view], offset)
+            if not got:
+                raise InputError(f"{self.path} must stay as it is while it is in use, but has become shorter.")
+            view, offset = view[got:], offset + got
 
     def _open(self) -> None:
-        """Map the file."""
+        """Open the file, and see that it holds what its header says."""
         try:
             with open(self.path, "rb") as file:
-                shape, dtype, offset = _header(file)
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                count = int(np.prod(shape, dtype=np.int64))
-                self._rows: np.ndarray[Any, Any] = np.frombuffer(self._map, dtype, count, offset).reshape(shape)
+                self._shape, self._dtype, self._offset = _header(file)
+            wanted = self._offset + int(np.prod(self._shape, dtype=np.int64)) * self._dtype.itemsize
+            found = self.path.stat().st_size
+            if found < wanted:
+                raise ValueError(f"it has {found:,} bytes where its header speaks of {wanted:,}")
+            self._file = os.open(self.path, os.O_RDONLY)
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{self.path} must be a .npy file of numbers, of shape (n, ...) and in C order, but {error}. Write it by "
                 "numpy.save(path, numpy.ascontiguousarray(array))."
             ) from error
+        finalize(self, os.close, self._file)
 
     def __getstate__(self) -> dict[str, Any]:
         """Where the records lie, not what they hold."""
-        return {"path": self.path, "scale": self.scale, "labels": self.labels, "_touched": 0}
+        return {"path": self.path, "scale": self.scale, "labels": self.labels}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Map the file again, in another process."""
+        """Open the file again, in another process."""
         self.__dict__.update(state)
         self._open()
+
+
+def _runs(positions: np.ndarray[Any, Any]) -> Iterator[tuple[int, int]]:
+    """Where stretches of positions that follow one another start and stop, in order."""
+    cuts = np.flatnonzero(np.diff(positions) != 1) + 1
+    firsts = positions[[0, *cuts]].tolist() if len(positions) else []
+    lengths = np.diff([0, *cuts, len(positions)]).tolist()
+    for first, length in zip(firsts, lengths, strict=False):
+        yield first, first + length
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any], int]:
