@@ -68,6 +68,7 @@ def main(folder: Path) -> None:
     with eb.data_parallel() as first:
         found = figures(folder)
         ranks = current()
+        found["models that are held"] = np.array(0 if ranks is None else len(ranks.accelerator._models))
         rank = 0 if ranks is None else ranks.rank
         assert first == (rank == 0)
         np.savez(folder / f"process-{rank}.npz", **found)

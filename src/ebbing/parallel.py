@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -33,10 +33,18 @@ class Ranks:
     size: int
     accelerator: Any
 
-    def wrapped(self, model: nn.Module) -> nn.Module:
+    @contextmanager
+    def wrapped(self, model: nn.Module) -> Iterator[nn.Module]:
         """A model whose backward pass averages gradients over all processes; the parameters are the model's own."""
+        held: list[Any] = getattr(
+            self.accelerator, "_models", []
+        )  # accelerate keeps what it has prepared: they would add up
+        before = len(held)
         found: nn.Module = self.accelerator.prepare_model(model, device_placement=False)
-        return found
+        try:
+            yield found
+        finally:
+            del held[before:]
 
     def share(self, n: int) -> range:
         """Which of n records or rows are this process's: n // size or one more, one after the other.
@@ -102,6 +110,14 @@ def data_parallel(accelerator: Any = None) -> Iterator[bool]:
         wait()
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def shared_out(model: nn.Module) -> Iterator[nn.Module]:
+    """The model to run forward and backward: wrapped where several processes share the work, else the model itself."""
+    ranks = current()
+    with nullcontext(model) if ranks is None else ranks.wrapped(model) as whole:
+        yield whole
 
 
 def wait() -> None:

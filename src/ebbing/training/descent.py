@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from ebbing.batches import epoch_orders, iterate, size, spans
 from ebbing.errors import InputError
 from ebbing.journal import Journal
-from ebbing.parallel import Ranks, current, own_draws, share_of_batches, total
+from ebbing.parallel import Ranks, current, own_draws, share_of_batches, shared_out, total
 from ebbing.task import Outputs, Task
 from ebbing.training.recipe import Recipe
 from ebbing.training.seeding import stream
@@ -120,8 +120,7 @@ def descend(
     epoch = 0
     ranks = current()
     apart = stream(torch.initial_seed(), f"process {0 if ranks is None else ranks.rank}")
-    with fast_layout(model), own_draws(apart):
-        whole = model if ranks is None else ranks.wrapped(model)
+    with fast_layout(model), own_draws(apart), shared_out(model) as whole:
         for number, walk in enumerate(passes, start=1):
             n, batch_size = size(walk.dataset), walk.batch_size or recipe.batch_size
             for order in epoch_orders(n, examples=walk.examples, generator=generator):
