@@ -49,10 +49,8 @@ N, FIRST_RETRAINED = 5, 1000
 BUDGET = 0.2  # the library's default
 TASK = eb.Classification()
 SHARDING = eb.Sharding(shards=5, slices=4)
-ADAPTIVE, REFEREES = (
-    5,
-    24,
-)  # requests; models that tell what is known of records by who never saw them: at least one for each
+ADAPTIVE = 5  # requests
+REFEREES = 24  # models that tell what is known of records by who never saw them: at least one for each
 
 METHODS: Mapping[str, eb.Unlearner] = {
     "do-nothing": eb.DoNothing(),

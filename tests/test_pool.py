@@ -17,6 +17,7 @@ import torch
 
 from ebbing.errors import InputError
 from ebbing.pool import compute
+from processes import alive
 
 
 def facts(payload: torch.Tensor, item: int) -> tuple[int, int, float]:
@@ -106,14 +107,6 @@ def slow(payload, item):
 if __name__ == "__main__":
     list(compute(slow, sys.argv[1], [1, 2], workers=2))
 """
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")

@@ -31,6 +31,7 @@ from ebbing.errors import InputError
 from ebbing.models import digits_mlp
 from ebbing.pool import compute
 from ebbing.store import ModelStore, train_many
+from processes import alive
 
 pytestmark = pytest.mark.ray
 
@@ -354,14 +355,6 @@ if __name__ == "__main__":
     for item, _ in compute(one, (folder, quick), items, workers=eb.RayExecutor(address=address), folders=[folder]):
         print(item, flush=True)
 """
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
