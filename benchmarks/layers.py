@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -153,12 +155,19 @@ def main() -> None:
     parser.add_argument("--variant", action="append", choices=sorted({*CONVOLUTIONS, *TRANSFORMER}))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--data-dir", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
     cells = study_cells(tuple(options.task or STUDIES), tuple(options.variant or ()))
-    places = Places(options.results, ROOT / "runs" / "bench", options.data_dir, "python benchmarks/layers.py")
+    places = Places(
+        options.results,
+        ROOT / "runs" / "bench" / ("" if options.device == "cpu" else options.device),
+        options.data_dir,
+        shlex.join(["python", *sys.argv]),
+        options.device,
+    )
     missing = [cell for cell in cells if not places.cell(cell).exists()]
     print(f"{len(cells) - len(missing)} of {len(cells)} cells are finished", flush=True)
     started = time.perf_counter()

@@ -41,6 +41,14 @@ def ray_there() -> None:
     pytest.skip(missing)
 
 
+@pytest.fixture(scope="session")
+def cuda() -> str:
+    """The device of the tests of GPUs; where there is none they are skipped, and the summary says so."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    return "cuda"
+
+
 @pytest.fixture(autouse=True)
 def reports_keep_to_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every report that any test saves is held against the schema of the package."""

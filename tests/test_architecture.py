@@ -15,9 +15,21 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # Each may import those before it and itself.
 LAYERS = (
     *("errors", "machine", "files", "allocator", "sharding", "planning", "compiled"),
-    *("fresh", "batches", "parallel", "fingerprint", "checkpoints"),
+    *("fresh", "resident", "batches", "parallel", "fingerprint", "checkpoints"),
     *("ids", "inspection", "pretrained"),
-    *("task", "language", "unseen", "planted", "request", "journal", "training", "preflight", "pool", "ray_pool"),
+    *(
+        "task",
+        "language",
+        "unseen",
+        "planted",
+        "request",
+        "journal",
+        "precision",
+        "training",
+        "preflight",
+        "pool",
+        "ray_pool",
+    ),
     *("store", "ensemble"),
     *("units", "curves", "rankings", "rates", "law", "methods", "sabotage", "models", "data"),
     *("observations", "inside", "seen", "attacks", "measures", "battery", "profiles", "technical", "pictures", "bank"),

@@ -108,6 +108,7 @@ _HOMES = {
     ),
     "observations": ("Observations", "observe"),
     "parallel": ("data_parallel",),
+    "precision": ("MixedPrecision",),
     "pool": ("Executor", "LocalExecutor"),
     "pretrained": ("Pretrained",),
     "ray_pool": ("RayExecutor",),

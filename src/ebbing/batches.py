@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from ebbing.errors import InputError
+from ebbing.resident import kept_at
 
 GATHERED = 16  # batches
 
@@ -168,6 +169,7 @@ def iterate(
     batch_size: int,
     order: Tensor | None = None,
     cuts: Sequence[tuple[int, int]] | None = None,
+    at: torch.device | None = None,
 ) -> Iterator[Any]:
     """Batches of a data set, see `spans`; the last one is possibly smaller.
 
@@ -176,6 +178,7 @@ def iterate(
         batch_size: records per batch, >= 1.
         order: (m,) int64 positions to visit in this order; all of them in their own order if None.
         cuts: where batches start and stop, one after the other, in place of those of ``batch_size``.
+        at: the device that they are read for: what is held as tensors is kept there, see `ebbing.resident`.
 
     Yields:
         A tuple of tensors where the data set is held as tensors, a dict of them where they have names, what its `gather`
@@ -196,6 +199,7 @@ def iterate(
         yield from DataLoader(records, batch_sampler=batches, generator=torch.Generator())  # type: ignore[arg-type]
         return
     tensors, positions = source
+    tensors = kept_at(tensors, at)
     names = names_of(dataset)
     if order is not None:
         positions = order if positions is None else positions[order]
@@ -209,7 +213,7 @@ def iterate(
         some = cuts[first : first + GATHERED]
         base = some[0][0]
         index = positions[base : some[-1][1]]
-        rows = [t.index_select(0, index) for t in tensors]
+        rows = [t.index_select(0, index.to(t.device)) for t in tensors]
         for start, stop in some:
             yield _batch(names, [t[start - base : stop - base] for t in rows])
 

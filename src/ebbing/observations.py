@@ -238,7 +238,7 @@ def _signals(model: nn.Module, dataset: object, *, task: Task, batch_size: int, 
     """The signals of one model on one data set."""
     functions = {**_FUNCTIONS, "logits": _logits} if logits else _FUNCTIONS
     rows: dict[str, list[np.ndarray]] = {name: [] for name in functions}
-    for batch in batches_of_share(dataset, batch_size=task.together(batch_size)):  # type: ignore[arg-type]
+    for batch in batches_of_share(dataset, batch_size=task.together(batch_size), reader=model):  # type: ignore[arg-type]
         outputs = task.forward(model, batch)
         for name, function in functions.items():
             rows[name].append(function(outputs).cpu().numpy())

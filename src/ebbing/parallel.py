@@ -173,12 +173,19 @@ def agreed(value: object, *, what: str) -> None:
         raise InputError(f"{what} must be the same on every process, but the {ranks.size} have {found}.")
 
 
-def batches_of_share(dataset: Dataset[Any], *, batch_size: int) -> Iterator[Any]:
-    """Batches of the records that this process reads for a statistic; together they are the data set."""
+def batches_of_share(dataset: Dataset[Any], *, batch_size: int, reader: nn.Module | None = None) -> Iterator[Any]:
+    """Batches of the records that this process reads for a statistic; together they are the data set.
+
+    Args:
+        dataset: map-style.
+        batch_size: records per batch.
+        reader: the model that reads them; they are kept on its device where they are held as tensors.
+    """
+    at = None if reader is None else next((p.device for p in reader.parameters()), None)
     ranks = current()
     mine = dataset if ranks is None else Subset(dataset, ranks.share(size(dataset)))
     if size(mine):
-        yield from iterate(mine, batch_size=batch_size)
+        yield from iterate(mine, batch_size=batch_size, at=at)
 
 
 def whole_batches_of_share(dataset: Dataset[Any], *, batch_size: int) -> Iterator[Any]:

@@ -26,7 +26,7 @@ from ebbing.files import write_whole
 from ebbing.journal import Journal
 from ebbing.parallel import agreed, wait, writes
 from ebbing.pool import Workers, compute
-from ebbing.training import OwnTrainer, Trainer
+from ebbing.training import OwnTrainer, Trainer, train_together
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,8 @@ def training_key(
         who = [fingerprint.as_plain(trainer)]
     threads = torch.get_num_threads() if threads is None else threads
     named = fingerprint.of_dataset(dataset) if named is None else named
-    return fingerprint.of_settings([*who, named, seed, threads, torch.__version__, __version__])
+    beside = ["together"] if isinstance(trainer, Trainer) and trainer.together > 1 else []
+    return fingerprint.of_settings([*who, named, seed, threads, torch.__version__, __version__, *beside])
 
 
 @dataclass(frozen=True)
@@ -215,9 +216,18 @@ def train_many(
         journal: counts the examples.
 
     Raises:
-        InputError: if there are workers but no store, or the trainer's models cannot be stored.
+        InputError: if there are workers but no store, or the trainer's models cannot be stored, or they are to be trained
+            together and cannot be.
     """
     named = None if store is None else fingerprint.of_dataset(dataset)
+    if isinstance(trainer, Trainer) and trainer.together > 1:
+        if workers is not None:
+            raise InputError(
+                f"models are trained either together in one program (`together` of the trainer, {trainer.together}) or by "
+                "`workers`, but both are asked for. Leave one out."
+            )
+        yield from _by_groups(trainer, dataset, seeds, store=store, named=named, journal=journal)
+        return
     if workers is None:
         for seed in seeds:
             yield seed, train_or_load(trainer, dataset, seed=seed, store=store, journal=journal, named=named)
@@ -244,6 +254,38 @@ def train_many(
         if journal is not None and isinstance(trainer, Trainer):
             journal.advance(trainer.recipe.examples(size(dataset)))
         yield seed, replace(found, reused=False)
+
+
+def _by_groups(
+    trainer: Trainer,
+    dataset: Dataset[Any],
+    seeds: Sequence[int],
+    *,
+    store: ModelStore | None,
+    named: str | None,
+    journal: Journal | None,
+) -> Iterator[tuple[int, Trained]]:
+    """Models trained some at a time in one program; each has its share of the time. A group is stored when it is finished."""
+    keys = {} if store is None else {s: training_key(trainer, dataset, seed=s, named=named) for s in seeds}
+    missing = []
+    for seed in seeds:
+        found = None if store is None else _stored(store, keys[seed], trainer)
+        if found is None:
+            missing.append(seed)
+        else:
+            yield seed, found
+    told = _told(trainer, dataset) | {"data": str(named)}
+    for first in range(0, len(missing), trainer.together):
+        some = missing[first : first + trainer.together]
+        start = time.perf_counter()
+        models = train_together(trainer, dataset, seeds=some, journal=journal)
+        seconds = (time.perf_counter() - start) / len(some)
+        for seed, model in zip(some, models, strict=True):
+            if store is not None:
+                facts = {"seconds": repr(seconds), "seed": str(seed), "together": str(len(some))}
+                store.put(keys[seed], model, facts | told)
+        for seed, model in zip(some, models, strict=True):
+            yield seed, Trained(model, seconds, reused=False)
 
 
 def kept(

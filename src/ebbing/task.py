@@ -326,7 +326,7 @@ def accuracy(model: nn.Module, dataset: Dataset[Any], *, task: Task, batch_size:
     """Fraction of examples whose largest logit is the label's, in [0, 1], in evaluation mode."""
     found = torch.zeros(2, dtype=torch.float64)  # hits, and of how many
     with evaluation_mode(model):
-        for batch in batches_of_share(dataset, batch_size=task.together(batch_size)):
+        for batch in batches_of_share(dataset, batch_size=task.together(batch_size), reader=model):
             right = correct(task.forward(model, batch))
             found += torch.tensor([int(right.sum()), len(right)])
     ((hits, n),) = (counts.tolist() for counts in total([found]))

@@ -7,7 +7,7 @@ import re
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,25 @@ from ebbing.request import ForgetRequest
 from ebbing.seen import Seen, see
 from ebbing.store import ModelStore, Trained, kept, train_or_load
 from ebbing.study import ORACLE_SEEDS
+from ebbing.training import Trainer
 
 REFERENCE = "reference"
 INSIDE = 16  # models whose layers are read and which relearn: that takes longer than most methods
 
 
+@dataclass(frozen=True)
 class Places(Folders):
-    """Where things of the leaderboard are."""
+    """Where things of the leaderboard are.
+
+    Attributes:
+        device: what models are trained and run on.
+    """
+
+    device: str = "cpu"
+
+    def trainer(self, task: BenchTask) -> Trainer:
+        """What makes the models of a task here."""
+        return replace(task.trainer, device=self.device)
 
     def reference(self, task: BenchTask) -> Path:
         """The figures of retrained models among themselves."""
@@ -198,6 +210,8 @@ def _claim(task: BenchTask, places: Places) -> None:
     """
     mark = places.work / task.folder / "made_by.json"
     own = {"task": as_plain(task), "ebbing": __version__, "torch": torch.__version__}
+    if places.device != "cpu":
+        own["device"] = places.device
     if mark.exists() and json.loads(mark.read_text(encoding="utf-8")) != own:
         raise InputError(
             f"{str(mark.parent)!r} holds models of another recipe or another version of ebbing or torch. Take another --out, "
@@ -217,7 +231,7 @@ def trained(task: BenchTask, places: Places, role: str, number: int) -> Trained:
     request = request_of(task, places.data_dir)
     original = role == "original"
     data, seed = (request.everything, number) if original else (request.retain, ORACLE_SEEDS + number)
-    return train_or_load(task.trainer, data, seed=seed, store=places.store(task))
+    return train_or_load(places.trainer(task), data, seed=seed, store=places.store(task))
 
 
 def _make_model(places: Places, job: Job) -> None:
@@ -244,14 +258,14 @@ def _make_reference(task: BenchTask, places: Places) -> None:
     """What chance alone gives: the floors of every figure."""
     request = request_of(task, places.data_dir)
     seeds = [ORACLE_SEEDS + number for number in range(task.models)]
-    seconds = kept(task.trainer, request.retain, seeds, store=places.store(task), threads=1)
+    seconds = kept(places.trainer(task), request.retain, seeds, store=places.store(task), threads=1)
     figures = {
         "task": as_plain(task),
         "request": {name: len(getattr(request, name)) for name in ("forget", "retain", "holdout")},
         "fingerprint": request.fingerprint,
         "retrained": floors(judge_of(task, places)),
         "seconds": statistics.median(seconds) if seconds else None,
-        "provenance": describe(places.command) | {"threads": torch.get_num_threads()},
+        "provenance": describe(places.command, device=places.device) | {"threads": torch.get_num_threads()},
     }
     roles = {role: _all_seen(task, places, role) for role in ("original", "retrained")}
     publish_margins(places.margins(task), roles)
@@ -268,7 +282,7 @@ def _make_cell(places: Places, cell: Cell) -> None:
         "budget": cell.budget,
         "method": identity_of(cell.method),
         "settings": as_plain(method),
-        "provenance": describe(places.command) | {"threads": torch.get_num_threads()},
+        "provenance": describe(places.command, device=places.device) | {"threads": torch.get_num_threads()},
     }
     if method is None:
         figures |= {"figures": None, "reason": "It costs more than the budget, whatever is set."}

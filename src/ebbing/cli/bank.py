@@ -25,8 +25,13 @@ from ebbing.study import ORACLE_SEEDS
 STALE = 3600.0  # seconds: a folder of a writer that nobody has written to for an hour is nobody's any more
 
 
-def train(options: Options, *, originals: int, executor: Executor) -> None:
+def train(options: Options, *, originals: int, executor: Executor | None) -> None:
     """Train retrained models and originals of one request into ``models/`` of the output folder.
+
+    Args:
+        options: what is trained on what.
+        originals: how many.
+        executor: where runs go; None trains here, some together where the options say so.
 
     Raises:
         InputError: if an option cannot be used.
@@ -42,9 +47,12 @@ def train(options: Options, *, originals: int, executor: Executor) -> None:
         )
         if count
     ]
-    there = [kept(trainer, data, seeds, store=study.store, threads=1) for _, data, seeds in parts]
+    there = [
+        kept(trainer, data, seeds, store=study.store, threads=None if executor is None else 1)
+        for _, data, seeds in parts
+    ]
     known = deque((seconds for part in there for seconds in part), maxlen=RECENT)
-    at_once = executor.at_once
+    at_once = 1 if executor is None else executor.at_once
     missing = sum(len(seeds) for _, _, seeds in parts) - sum(map(len, there))
     if missing:
         wait = said(time_left(known, missing, workers=at_once)) or "how long it takes is known when the first is there"

@@ -20,7 +20,7 @@ from ebbing.bench.page import leaderboard_page
 from ebbing.bench.tables import read_boards, tables
 from ebbing.bench.tasks import TASKS, BenchTask, frozen, is_frozen, request_of
 from ebbing.bench.tuning import Range, Tuning, space_of, tune, tuned_method, value_at
-from ebbing.cli.checks import check_writable
+from ebbing.cli.checks import check_writable, device_named
 from ebbing.cli.methods import methods_of
 from ebbing.cli.screen import command_line, make_console, print_line
 from ebbing.errors import InputError
@@ -41,6 +41,7 @@ class BenchOptions:
     settings: tuple[str, ...] = ()
     budgets: tuple[float, ...] = ()
     executor: Executor = field(default_factory=LocalExecutor)
+    device: str = "cpu"
     tuned: bool = False
     dry_run: bool = False
 
@@ -58,7 +59,7 @@ def run_bench(options: BenchOptions) -> None:
     cells = cells_of(chosen_tasks(options.tasks), _methods(options), options.budgets)
     if options.tuned:
         cells = _tuned(cells, options.results)
-    places = Places(options.results, options.out, options.data_dir, command_line())
+    places = Places(options.results, options.out, options.data_dir, command_line(), device=device_named(options.device))
     refuse_other_settings(cells, places)
     missing = [cell for cell in cells if not places.cell(cell).exists()]
     jobs = jobs_for(missing, places)

@@ -10,7 +10,16 @@ from typing import Annotated, Literal
 import typer
 
 from ebbing.cli import complete
-from ebbing.cli.executing import Address, CpusPerRun, ExecutorName, GpusPerRun, RunsAtOnce, executor_named
+from ebbing.cli.executing import (
+    Address,
+    CpusPerRun,
+    Device,
+    ExecutorName,
+    GpusPerRun,
+    RunsAtOnce,
+    Together,
+    executor_named,
+)
 from ebbing.cli.leaderboard import bench
 from ebbing.cli.ledger import ledger
 from ebbing.cli.planner import plan
@@ -116,9 +125,10 @@ def run(
     out: Annotated[Path, typer.Option(help="Where weights and the report go; a rerun goes on there.")] = Path(
         "runs/run"
     ),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: Device = "auto",
     threads: Annotated[int | None, typer.Option(help="Of torch; by default torch's own choice.", min=1)] = None,
     workers: Workers = 0,
+    together: Together = 1,
     originals: Annotated[
         int, typer.Option(help="How many originals, each unlearned: measures over models need several.", min=1)
     ] = 1,
@@ -145,6 +155,7 @@ def run(
             seed=seed,
             out=out,
             device=device,
+            together=together,
             threads=threads,
             workers=workers or None,
             originals=originals,
@@ -187,7 +198,6 @@ Received = Annotated[
 ]
 FailIf = Annotated[str | None, typer.Option("--fail-if", help="Outcomes, by commas, that end with exit code 3.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything that is drawn.", min=0, max=LARGEST_SEED)]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Of torch; by default torch's own choice.", min=1)]
 Retrained = Annotated[
     list[Path] | None,
@@ -222,11 +232,13 @@ def bank_train(
     address: Address = None,
     cpus_per_run: CpusPerRun = None,
     gpus_per_run: GpusPerRun = None,
+    device: Device = "cpu",
+    together: Together = 1,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=LARGEST_SEED)] = 0,
     out: Annotated[Path, typer.Option(help="The folder; `ebbing run` finds the models there.")] = Path("runs/run"),
     download: Download = True,
 ) -> None:
-    """Train retrained models and originals by a pool of processes; what is there already is not trained again."""
+    """Train retrained models and originals by a pool of processes, or together on a GPU; what is there is not trained again."""
     from ebbing.cli.bank import train
     from ebbing.cli.run import Options
 
@@ -241,13 +253,14 @@ def bank_train(
         oracles=oracles,
         seed=seed,
         out=out,
-        device="cpu",
+        device=device,
+        together=together,
         download=download,
     )
     runs = executor_named(
         executor, workers=workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run
     )
-    train(options, originals=originals, executor=runs)
+    train(options, originals=originals, executor=None if together > 1 and workers is None else runs)
 
 
 @bank.command("list")

@@ -40,6 +40,17 @@ GpusPerRun = Annotated[
     float | None, typer.Option("--gpus-per-run", help="GPUs likewise, such as 0.25; none by default.", min=0)
 ]
 
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")]
+Together = Annotated[
+    int,
+    typer.Option(
+        "--together",
+        help="Train so many models at once in one program, which pays for small ones on a GPU; weights are then those of one "
+        "by one to rounding.",
+        min=1,
+    ),
+]
+
 
 def executor_named(
     name: Where,

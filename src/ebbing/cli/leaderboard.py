@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ebbing.cli.executing import Address, CpusPerRun, ExecutorName, GpusPerRun, RunsAtOnce, executor_named
+from ebbing.cli.executing import Address, CpusPerRun, Device, ExecutorName, GpusPerRun, RunsAtOnce, executor_named
 
 bench = typer.Typer(help="Compare methods within budgets on frozen tasks: the leaderboard.", no_args_is_help=True)
 BenchTaskName = Annotated[
@@ -42,6 +42,7 @@ def bench_run(
     address: Address = None,
     cpus_per_run: CpusPerRun = None,
     gpus_per_run: GpusPerRun = None,
+    device: Device = "cpu",
     tuned: Annotated[
         bool, typer.Option("--tuned", help="With the best settings of `bench tune`, under the label NAME-tuned.")
     ] = False,
@@ -63,6 +64,7 @@ def bench_run(
             executor=executor_named(
                 executor, workers=workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run
             ),
+            device=device,
             tuned=tuned,
             dry_run=dry_run,
         )

@@ -26,7 +26,7 @@ from ebbing.data.sources import DataBundle, load
 from ebbing.errors import InputError
 from ebbing.preflight import preflight
 from ebbing.study import Study
-from ebbing.training import DivergedError, Recipe, Trainer
+from ebbing.training import DivergedError, Recipe, Trainer, why_apart
 
 DEFAULTS: Mapping[str, tuple[str, Recipe]] = {
     "digits": ("digits-cnn", Recipe(epochs=80, learning_rate=2e-3)),
@@ -52,6 +52,7 @@ class Options:
     seed: int = 0
     out: Path = Path("runs/run")
     device: str = "auto"
+    together: int = 1
     threads: int | None = None
     workers: int | None = None
     originals: int = 1
@@ -133,9 +134,11 @@ def build_study(options: Options) -> tuple[Study, Trainer]:
         raise InputError("\nError: ".join(problems))
     bundle = _load(options)
     request = select(options.forget, bundle, seed=options.seed)
-    trainer = Trainer(build, recipe, device=device)
+    trainer = Trainer(build, recipe, device=device, together=options.together)
     with named_option(f"--model {model_name!r}"):
         preflight(trainer.initial(seed=options.seed), request, task=trainer.task)
+    if options.together > 1 and (problem := why_apart(trainer, request.retain)) is not None:
+        raise InputError(f"--together {options.together}: models must be trained one by one here, as {problem}.")
     study = Study(
         trainer=trainer,
         request=request,

@@ -83,7 +83,7 @@ def mean_statistic(
         counts[group.name] += activity.shape[0] * activity.shape[2] if counted is None else int(counted.sum())
 
     with reading(model, units, read), evaluation_mode(model):
-        for batch in batches_of_share(dataset, batch_size=task.together(batch_size)):
+        for batch in batches_of_share(dataset, batch_size=task.together(batch_size), reader=model):
             mask = task.positions(batch)
             task.forward(model, batch)
     means = {name: torch.div(*total([summed, counts[name]])) for name, summed in sums.items()}
@@ -133,7 +133,7 @@ def mean_squared_gate_gradient(
 
     n = torch.zeros(1, dtype=torch.float64)
     with reading(model, units, read), evaluation_mode(model):
-        for batch in batches_of_share(dataset, batch_size=task.together(batch_size)):
+        for batch in batches_of_share(dataset, batch_size=task.together(batch_size), reader=model):
             with torch.enable_grad():
                 outputs = task.forward(model, batch)
                 # summed, so that each example's gradient is its own

@@ -48,7 +48,9 @@ from ebbing.units import find_units
 __all__ = ["ContractError", "check_attack", "check_curve", "check_ranking", "check_rate", "check_unlearner"]
 
 
-def check_unlearner(method: Unlearner, *, model_for: Callable[[Problem], nn.Module] | None = None) -> None:
+def check_unlearner(
+    method: Unlearner, *, model_for: Callable[[Problem], nn.Module] | None = None, device: str = "cpu"
+) -> None:
     """Check an unlearning method: what `Unlearner` promises, on two small models.
 
     The model passed in is bitwise untouched (parameters, buffers, gradients, mode, hooks, ``requires_grad``), and so
@@ -62,6 +64,7 @@ def check_unlearner(method: Unlearner, *, model_for: Callable[[Problem], nn.Modu
             which nothing could be concluded.
         model_for: gives the trained model of a problem, for methods that are made for models of a kind of their own; those
             of the problems if None.
+        device: where the model is; the data are where data usually are.
 
     Raises:
         ContractError: at the first promise that is broken.
@@ -71,6 +74,7 @@ def check_unlearner(method: Unlearner, *, model_for: Callable[[Problem], nn.Modu
     for problem in problems():
         if model_for is not None:
             problem = replace(problem, model=in_use(model_for(problem)))
+        problem.model.to(device)
         request, accessed = guarded(problem.request, "holdout", "matched")
         before, data = Snapshot.of(problem.model), bits_of_data(problem.request)
         states: list[dict[str, bytes]] = []
@@ -135,7 +139,7 @@ def _require_clean(result: nn.Module, problem: Problem) -> None:
     )
 
 
-def check_ranking(ranking: Ranking) -> None:
+def check_ranking(ranking: Ranking, *, device: str = "cpu") -> None:
     """Check a ranking: what `Ranking` promises, on two small models.
 
     Finite scores (n,) for every group; the same seed gives the same scores; weights, gradients, hooks, mode and the global
@@ -143,11 +147,13 @@ def check_ranking(ranking: Ranking) -> None:
 
     Args:
         ranking: to be checked.
+        device: where the model is.
 
     Raises:
         ContractError: at the first promise that is broken.
     """
     for problem in problems():
+        problem.model.to(device)
         unseen = ("holdout", "matched", "validation", "validation_matched")
         request, accessed = guarded(problem.request, *unseen)
         batch = next(iterate(request.dataset, batch_size=16))

@@ -3,6 +3,7 @@
 from ebbing.training.descent import DivergedError, Loss, Pass, descend, fit, lone_record, steps_of
 from ebbing.training.recipe import Recipe
 from ebbing.training.seeding import seeded, stream
+from ebbing.training.together import train_together, why_apart
 from ebbing.training.trainer import OwnTrainer, Trainer
 
 __all__ = [
@@ -18,4 +19,6 @@ __all__ = [
     "seeded",
     "steps_of",
     "stream",
+    "train_together",
+    "why_apart",
 ]

@@ -119,6 +119,7 @@ def descend(
         module.eval()
     epoch = 0
     ranks = current()
+    at = next((p.device for p in model.parameters()), None)
     apart = stream(torch.initial_seed(), f"process {0 if ranks is None else ranks.rank}")
     with fast_layout(model), own_draws(apart), shared_out(model) as whole:
         for number, walk in enumerate(passes, start=1):
@@ -127,7 +128,7 @@ def descend(
                 epoch += 1
                 cuts = spans(len(order), batch_size)
                 places, parts, counts = share_of_batches(order, cuts)
-                batches = iterate(walk.dataset, batch_size=batch_size, order=places, cuts=parts)
+                batches = iterate(walk.dataset, batch_size=batch_size, order=places, cuts=parts, at=at)
                 for cut, part, counted, batch in zip(cuts, parts, counts, batches, strict=True):
                     with lone_record(model, part[1] - part[0]):
                         outputs = task.forward(whole, batch)

@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # without it products of matrices on CUDA may differ from run to run
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[torch.Generator]:
     """A generator for the data order, and torch's global generators set by ``seed`` inside and restored after.
 
-    Initialisation and dropout draw from the global generators; the caller's own draws are not disturbed.
+    Initialisation and dropout draw from the global generators; the caller's own draws are not disturbed. On CUDA torch's
+    deterministic algorithms are used inside, so that a seed gives the same bits there as well; where an operation has none,
+    torch warns and takes what there is.
     """
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), _deterministic(bool(devices)):
         torch.manual_seed(seed)
         generator = torch.Generator()
         generator.manual_seed(int(torch.randint(2**62, (1,))))
         yield generator
+
+
+@contextmanager
+def _deterministic(on: bool) -> Iterator[None]:
+    """Torch's deterministic algorithms inside, and its setting as it was afterwards."""
+    if not on or torch.are_deterministic_algorithms_enabled():
+        yield
+        return
+    os.environ.setdefault(WORKSPACE, ":4096:8")  # read when the first product is made
+    searched = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False  # it would choose algorithms by the clock
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.benchmark = searched
 
 
 def stream(seed: int, purpose: str) -> int:

@@ -30,12 +30,20 @@ class Trainer:
         recipe: how it is trained.
         task: turns batches into outputs.
         device: where it is trained, such as "cpu" or "cuda".
+        together: how many models of a bank are trained at once in one program, >= 1, see `ebbing.training.train_together`: it
+            pays for small models on a GPU. Weights are then those of training one by one to rounding, not bit for bit.
     """
 
     build: Callable[[], nn.Module]
     recipe: Recipe = field(default_factory=Recipe)
     task: Task = field(default_factory=Classification)
     device: str = "cpu"
+    together: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse no models."""
+        if self.together < 1:
+            raise InputError(f"`together` must be at least 1 model, but is {self.together}.")
 
     def initial(self, *, seed: int) -> nn.Module:
         """The untrained model of a seed."""

@@ -1,0 +1,137 @@
+"""On a GPU everything keeps its promises: contracts, the same bits again, the models of a processor, the same verdicts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from inspect import isabstract, isclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import ebbing as eb
+import ebbing.methods
+import ebbing.rankings
+import ebbing.sabotage
+from ebbing.data.selection import select
+from ebbing.data.sources import load
+from ebbing.methods import Unlearner
+from ebbing.models import digits_cnn, small_resnet, small_vit
+from ebbing.rankings import Ranking
+from ebbing.resident import kept_at
+from ebbing.study import Study
+from ebbing.testing import check_ranking, check_unlearner
+from ebbing.training import train_together
+
+pytestmark = pytest.mark.gpu
+EXPORTED = [getattr(family, name) for family in (ebbing.methods, ebbing.sabotage) for name in family.__all__]
+METHODS = {
+    c.__name__: c()
+    for c in EXPORTED
+    if isclass(c) and issubclass(c, Unlearner) and not isabstract(c) and c.__name__ != "SISA"
+}
+RANKINGS = {
+    name: getattr(ebbing.rankings, name)
+    for name in ebbing.rankings.__all__
+    if isclass(getattr(ebbing.rankings, name)) and issubclass(getattr(ebbing.rankings, name), Ranking)
+}
+
+
+def images(n: int, side: int = 28, seed: int = 0) -> TensorDataset:
+    generator = torch.Generator().manual_seed(seed)
+    return TensorDataset(
+        torch.randn(n, 1, side, side, generator=generator), torch.randint(0, 10, (n,), generator=generator)
+    )
+
+
+def farthest(one: nn.Module, other: nn.Module) -> float:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return max(float((a.cpu().double() - b.cpu().double()).abs().max()) for a, b in pairs)
+
+
+@pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolutions in single precision, not in the GPU's shorter form of it."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_keep_the_contract(cuda: str, name: str) -> None:
+    check_unlearner(METHODS[name], device=cuda)
+
+
+@pytest.mark.parametrize("name", [n for n, kind in RANKINGS.items() if not isabstract(kind) and n != "Inverse"])
+def test_rankings_keep_the_contract(cuda: str, name: str) -> None:
+    check_ranking(RANKINGS[name](), device=cuda)
+
+
+@pytest.mark.parametrize("build", [digits_cnn, small_resnet, small_vit])
+def test_a_seed_gives_the_same_bits_again(cuda: str, build: type) -> None:
+    side = 8 if build is digits_cnn else 28
+    trainer = eb.Trainer(build, eb.Recipe(epochs=2, batch_size=64), device=cuda)
+    first, again = (trainer(images(256, side), seed=1) for _ in range(2))
+    assert next(first.parameters()).device.type == cuda
+    assert farthest(first, again) == 0
+    assert farthest(first, trainer(images(256, side), seed=2)) > 1e-3
+
+
+def test_the_models_are_those_of_a_processor(cuda: str, exact: None) -> None:
+    recipe = eb.Recipe(epochs=2, batch_size=64, optimizer="sgd", learning_rate=0.05)
+    here, there = (eb.Trainer(digits_cnn, recipe, device=device)(images(256, 8), seed=1) for device in ("cpu", cuda))
+    assert farthest(here, there) < 1e-4
+
+
+@pytest.mark.parametrize(("build", "side"), [(digits_cnn, 8), (small_vit, 28)])
+def test_together_gives_the_models_of_one_by_one(cuda: str, exact: None, build: type, side: int) -> None:
+    recipe = eb.Recipe(epochs=2, batch_size=64, optimizer="sgd", learning_rate=0.05)
+    trainer = eb.Trainer(build, recipe, device=cuda, together=3)
+    for seed, model in enumerate(train_together(trainer, images(256, side), seeds=[0, 1, 2])):
+        assert farthest(model, trainer(images(256, side), seed=seed)) < 1e-4
+
+
+def test_data_stay_on_the_device(cuda: str) -> None:
+    device, tensor = torch.device(cuda, 0), torch.randn(8, 3)
+    (there,) = kept_at([tensor], device)
+    assert kept_at([tensor], device)[0].data_ptr() == there.data_ptr()
+    vast = torch.empty(1).expand(2**38)  # a terabyte on paper
+    assert kept_at([vast], device)[0] is vast
+
+
+@pytest.fixture(scope="module")
+def reports(cuda: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, eb.AuditReport]:
+    """The same study on a processor, on the GPU, and there in mixed precision."""
+    request = select("mislabelled:0.05", load("digits"), seed=0)
+    found = {}
+    for name, device, task in (
+        ("processor", "cpu", eb.Classification()),
+        ("gpu", cuda, eb.Classification()),
+        ("mixed", cuda, eb.MixedPrecision()),
+    ):
+        study = Study(
+            trainer=eb.Trainer(digits_cnn, eb.Recipe(epochs=80, learning_rate=2e-3), task, device),
+            request=request,
+            methods={"do-nothing": eb.DoNothing(), "retrain": eb.Retrain(), "ebb": eb.Ebb()},
+            oracles=8,
+            directory=tmp_path_factory.mktemp(name),
+        )
+        found[name] = study.run()
+    return found
+
+
+@pytest.mark.parametrize("where", ["gpu", "mixed"])
+@pytest.mark.parametrize("method", ["do-nothing", "retrain", "ebb"])
+def test_the_verdict_is_that_of_a_processor(reports: dict[str, eb.AuditReport], where: str, method: str) -> None:
+    assert reports[where].verdicts[method].outcome == reports["processor"].verdicts[method].outcome
+
+
+def test_the_command_line(cuda: str, tmp_path: Path) -> None:
+    words = "run --forget random:0.1 --method ebb --oracles 4 --recipe epochs=4 --together 4 --no-download"
+    command = [sys.executable, "-m", "ebbing", *words.split(), "--out", str(tmp_path / "run")]  # auto takes the GPU
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))
+    assert "cuda" in json.dumps(report)
