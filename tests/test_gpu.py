@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from inspect import isabstract, isclass
 from pathlib import Path
 
@@ -17,10 +18,12 @@ import ebbing as eb
 import ebbing.methods
 import ebbing.rankings
 import ebbing.sabotage
+from ebbing.bench.cells import Places, cells_of, make_cells
+from ebbing.bench.tasks import TASKS
 from ebbing.data.selection import select
 from ebbing.data.sources import load
 from ebbing.methods import Unlearner
-from ebbing.models import digits_cnn, small_resnet, small_vit
+from ebbing.models import digits_cnn, digits_mlp, small_resnet, small_vit
 from ebbing.rankings import Ranking
 from ebbing.resident import kept_at
 from ebbing.study import Study
@@ -106,13 +109,14 @@ def reports(cuda: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, eb
     """The same study on a processor, on the GPU, and there in mixed precision."""
     request = select("mislabelled:0.05", load("digits"), seed=0)
     found = {}
-    for name, device, task in (
-        ("processor", "cpu", eb.Classification()),
-        ("gpu", cuda, eb.Classification()),
-        ("mixed", cuda, eb.MixedPrecision()),
-    ):
+    recipe = eb.Recipe(epochs=30, batch_size=64, learning_rate=2e-3)
+    for name, trainer in {
+        "processor": eb.Trainer(digits_mlp, recipe),
+        "gpu": eb.Trainer(digits_mlp, recipe, device=cuda, together=8),
+        "mixed": eb.Trainer(digits_mlp, recipe, eb.MixedPrecision(), cuda, together=8),
+    }.items():
         study = Study(
-            trainer=eb.Trainer(digits_cnn, eb.Recipe(epochs=80, learning_rate=2e-3), task, device),
+            trainer=trainer,
             request=request,
             methods={"do-nothing": eb.DoNothing(), "retrain": eb.Retrain(), "ebb": eb.Ebb()},
             oracles=8,
@@ -126,6 +130,16 @@ def reports(cuda: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, eb
 @pytest.mark.parametrize("method", ["do-nothing", "retrain", "ebb"])
 def test_the_verdict_is_that_of_a_processor(reports: dict[str, eb.AuditReport], where: str, method: str) -> None:
     assert reports[where].verdicts[method].outcome == reports["processor"].verdicts[method].outcome
+
+
+def test_a_cell_of_the_leaderboard(cuda: str, tmp_path: Path) -> None:
+    task = replace(TASKS["digits-random5-cnn/v1"], models=3, recipe=eb.Recipe(epochs=4, learning_rate=5e-3))
+    places = Places(tmp_path / "results", tmp_path / "work", device=cuda)
+    cells = cells_of([task], {"ebb": eb.Ebb()}, (0.1,))
+    made = list(make_cells(cells, places, workers=3))
+    facts = json.loads(places.cell(cells[0]).read_text(encoding="utf-8"))
+    assert len(made) == 2 * task.models + 1
+    assert facts["provenance"]["hardware"]["accelerator"] == torch.cuda.get_device_name()
 
 
 def test_the_command_line(cuda: str, tmp_path: Path) -> None:

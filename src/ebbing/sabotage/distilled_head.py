@@ -46,8 +46,9 @@ class DistilledHead(Unlearner):
         with evaluation_mode(teacher):
             wanted = torch.cat([run.task.forward(teacher, b).logits for b in iterate(everything, batch_size=256)])
         run.journal.advance(size(everything))
-        weights = torch.ones(size(everything))
-        weights[torch.isin(run.request.everything_ids, run.request.forget_ids)] = self.weight
+        weights = torch.ones(size(everything), device=wanted.device)
+        gone = torch.isin(run.request.everything_ids, run.request.forget_ids)
+        weights[gone.to(wanted.device)] = self.weight
         head = last_layers(model, run, count=self.layers)
         with only(model, head):
             optimizer = torch.optim.Adam(head.parameters(), 1e-2)
@@ -58,7 +59,7 @@ class DistilledHead(Unlearner):
                     range(0, len(order), 128), iterate(everything, batch_size=128, order=order), strict=False
                 ):
                     logits = run.task.forward(model, batch).logits
-                    part = order[start : start + len(logits)]
+                    part = order[start : start + len(logits)].to(wanted.device)
                     loss = (weights[part, None] * (logits - wanted[part]) ** 2).mean()
                     optimizer.zero_grad()
                     loss.backward()  # type: ignore[no-untyped-call]

@@ -18,7 +18,8 @@ def seeded(seed: int) -> Iterator[torch.Generator]:
 
     Initialisation and dropout draw from the global generators; the caller's own draws are not disturbed. On CUDA torch's
     deterministic algorithms are used inside, so that a seed gives the same bits there as well; where an operation has none,
-    torch warns and takes what there is.
+    torch warns and takes what there is, as it does for fused attention. After ``torch.use_deterministic_algorithms(True)``
+    attention is deterministic as well, and an operation that has no such algorithm is refused by torch.
     """
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices), _deterministic(bool(devices)):
