@@ -133,10 +133,10 @@ def test_the_verdict_is_that_of_a_processor(reports: dict[str, eb.AuditReport], 
 
 
 def test_a_cell_of_the_leaderboard(cuda: str, tmp_path: Path) -> None:
-    task = replace(TASKS["digits-random5-cnn/v1"], models=3, recipe=eb.Recipe(epochs=4, learning_rate=5e-3))
+    task = replace(TASKS["digits-random5-cnn/v1"], models=4, recipe=eb.Recipe(epochs=4, learning_rate=5e-3))
     places = Places(tmp_path / "results", tmp_path / "work", device=cuda)
     cells = cells_of([task], {"ebb": eb.Ebb()}, (0.1,))
-    made = list(make_cells(cells, places, workers=3))
+    made = list(make_cells(cells, places, workers=4))
     facts = json.loads(places.cell(cells[0]).read_text(encoding="utf-8"))
     assert len(made) == 2 * task.models + 1
     assert facts["provenance"]["hardware"]["accelerator"] == torch.cuda.get_device_name()
