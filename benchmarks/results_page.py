@@ -69,6 +69,7 @@ def main() -> None:
                 _memory,
                 _big_data,
                 _executors,
+                _gpus,
             )
         ),
     ]
@@ -405,6 +406,32 @@ def _executors() -> str:
             "",
             f"`{found['provenance']['command']}`; {found['rounds']} rounds in turns of {found['runs']} runs; "
             f"{_machine(found['provenance'])}, 1 thread a run.\n",
+        ]
+    )
+
+
+def _gpus() -> str:
+    """Ways to train a bank on a GPU."""
+    path = RESULTS / "gpu.json"
+    if not path.exists():
+        return ""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    networks = found["found"]
+    ways = sorted({way for one in networks.values() for way in one}, key=[*networks["small-vit"]].index)
+
+    def said(one: dict[str, Any], way: str) -> str:
+        return f"{one[way]['models_a_minute']:,.0f} ({one[way]['ratio']:.2f})" if way in one else "–"
+
+    rows = [[way, *(said(one, way) for one in networks.values())] for way in ways]
+    return "\n".join(
+        [
+            "## GPUs\n",
+            f"Models a minute, {found['epochs']:g} epoch of 10,000 images each, or 1,500 of the digits; in brackets the ratio "
+            "to one after the other in the same round.\n",
+            _table(["trained", *networks], rows),
+            "",
+            f"`python benchmarks/gpu.py --out results/gpu.json`; medians of {found['rounds']} rounds, processes in one; "
+            f"{found['provenance']['hardware']['accelerator']}, {_machine(found['provenance'])}, 1 thread.\n",
         ]
     )
 

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from ebbing.parallel import data_parallel as data_parallel
     from ebbing.pool import Executor as Executor
     from ebbing.pool import LocalExecutor as LocalExecutor
+    from ebbing.precision import MixedPrecision as MixedPrecision
     from ebbing.pretrained import Pretrained as Pretrained
     from ebbing.ray_pool import RayExecutor as RayExecutor
     from ebbing.request import ForgetRequest as ForgetRequest

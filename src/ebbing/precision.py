@@ -26,7 +26,8 @@ class MixedPrecision(Task):
 
     Example:
         >>> import ebbing as eb
-        >>> trainer = eb.Trainer(eb.digits_mlp, eb.Recipe(epochs=1.0), eb.MixedPrecision())
+        >>> from ebbing.models import digits_mlp
+        >>> trainer = eb.Trainer(digits_mlp, eb.Recipe(epochs=1.0), eb.MixedPrecision())
     """
 
     task: Task = field(default_factory=Classification)
