@@ -75,3 +75,23 @@ def test_a_folder_that_is_no_bank_is_refused(command: str, call, tmp_path) -> No
     assert said.code == 2
     assert "must be a folder of stored models" in said.err
     assert not Path(tmp_path / "absent").exists()
+
+
+def test_a_bank_trained_together_is_found_by_a_run_that_says_so(call, tmp_path) -> None:
+    of_both = ("--model", "digits-mlp", "--recipe", "epochs=1", "--train-size", 200, "--together", 3, "--out", tmp_path)
+    said = call("bank", "train", "--oracles", 4, *of_both)
+    assert said.code == 0, said.err
+    assert "5 trained" in said.out
+    again = call("bank", "train", "--oracles", 4, *of_both)
+    assert "0 trained, 5 found again" in again.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("--workers", 2), "--together 3 trains in one process"), (("--model", "small-resnet"), "running")],
+)
+def test_what_cannot_be_trained_together_is_said_before_anything_is_trained(call, tmp_path, words, said) -> None:
+    found = call("run", "--together", 3, *words, "--out", tmp_path / "run")
+    assert found.code == 2
+    assert said in found.err
+    assert not (tmp_path / "run").exists()

@@ -137,6 +137,8 @@ def build_study(options: Options) -> tuple[Study, Trainer]:
     trainer = Trainer(build, recipe, device=device, together=options.together)
     with named_option(f"--model {model_name!r}"):
         preflight(trainer.initial(seed=options.seed), request, task=trainer.task)
+    if options.together > 1 and options.workers:
+        raise InputError(f"--together {options.together} trains in one process: leave --workers {options.workers} out.")
     if options.together > 1 and (problem := why_apart(trainer, request.retain)) is not None:
         raise InputError(f"--together {options.together}: models must be trained one by one here, as {problem}.")
     study = Study(
