@@ -15,7 +15,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # Each may import those before it and itself.
 LAYERS = (
     *("errors", "machine", "files", "allocator", "sharding", "planning", "compiled"),
-    *("fresh", "batches", "parallel", "fingerprint", "checkpoints"),
+    *("fresh", "batches", "fsdp", "parallel", "fingerprint", "checkpoints"),
     *("ids", "inspection", "pretrained"),
     *("task", "language", "unseen", "planted", "request", "journal", "training", "preflight", "pool", "ray_pool"),
     *("store", "ensemble"),

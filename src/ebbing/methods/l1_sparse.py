@@ -28,6 +28,7 @@ class L1Sparse(Repairing):
     """
 
     reads_forget: ClassVar[bool] = False
+    in_parts: ClassVar[bool] = False
     strength: float = 1e-4
 
     def __post_init__(self) -> None:
