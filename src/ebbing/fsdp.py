@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -185,8 +185,6 @@ def _lay_out(model: nn.Module, layout: Layout) -> None:
     precision = layout.precision or MixedPrecisionPolicy()
     for block in blocks_of(model, layout.kinds):
         fully_shard(block, mesh=layout.mesh, reshard_after_forward=layout.reshard, mp_policy=precision)
-    if precision.param_dtype is not None:  # what comes out is compared, counted and written as it always is
-        precision = replace(precision, output_dtype=next(model.parameters()).dtype)
     fully_shard(model, mesh=layout.mesh, mp_policy=precision)
 
 

@@ -16,7 +16,7 @@ from ebbing.batches import evenly, iterate, size
 from ebbing.compiled import is_compiled, uncompiled
 from ebbing.errors import InputError
 from ebbing.journal import Journal
-from ebbing.parallel import in_parts
+from ebbing.parallel import current, in_parts
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification, Task, accuracy
 from ebbing.training import DivergedError, seeded, stream
@@ -64,13 +64,11 @@ class Unlearner(ABC):
     Attributes:
         control: whether the method is there to be seen through or as a yardstick, not to be used.
         reads_forget: whether the records to forget are read; where they are gone already, only methods that never do help.
-        in_parts: whether the model that it trains may lie in parts on several processes; not where its loss asks for weights.
         presets: named settings of the method, for the command line.
     """
 
     control: ClassVar[bool] = False
     reads_forget: ClassVar[bool] = True
-    in_parts: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Unlearner]] = {}
 
     def unlearn(
@@ -96,14 +94,11 @@ class Unlearner(ABC):
 
         Raises:
             InputError: if the model has weights that are not finite, the request lacks what the method needs, or the method
-                cannot train a model that lies in parts on several processes.
+                cannot be shared out among processes as it is asked to.
         """
-        if in_parts() and not self.in_parts:
-            raise InputError(
-                f"a model that lies in parts on several processes must be trained by what it says, but {type(self).__name__} "
-                "asks for its weights in every step. Leave `sharded` and --use_fsdp out: data_parallel() then keeps the model "
-                "whole on every process."
-            )
+        why_not = None if current() is None else self.stays_alone(in_parts=in_parts())
+        if why_not is not None:
+            raise InputError(f"steps that several processes share must be those of one, but {why_not}.")
         if not finite(model):
             raise InputError(
                 "the model's weights must be finite, but some are NaN or infinite. Nothing can be unlearned from it."
@@ -144,6 +139,14 @@ class Unlearner(ABC):
             run: whose result it is.
         """
         return result
+
+    def stays_alone(self, *, in_parts: bool) -> str | None:
+        """Why several processes would not do the steps of one, and the way out; None where they do.
+
+        Args:
+            in_parts: whether the parameters of a model lie in parts on them.
+        """
+        return None
 
     def expected_examples(self, request: ForgetRequest) -> int | None:
         """About how many examples a run will process, for progress and estimates; None if it cannot be said."""
