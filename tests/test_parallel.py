@@ -98,12 +98,11 @@ def test_what_is_said_to_lie_in_parts_does(found) -> None:
 
 
 def test_methods_that_are_compared_in_parts_did_something(found) -> None:
-    models = {
-        name: value for name, value in found["0 of 2"].items() if name.startswith("bert") or name.startswith("gpt,")
-    }
+    compared = {n: v for n, v in found["0 of 2"].items() if n.startswith(("bert", "gpt,"))}
+    models = {name: value for name, value in compared.items() if "read" not in name}
     assert len(models) == 9
     for (_, one), (name, other) in combinations(models.items(), 2):
-        assert one.shape != other.shape or np.abs(one - other).max() > 1e-3, name
+        assert one.shape != other.shape or np.abs(one - other).max() > 1e-4, name  # ten times what may differ
 
 
 def test_weights_that_lay_in_parts_are_plain_ones(found) -> None:
@@ -172,6 +171,18 @@ def test_workers_and_shared_models_are_not_mixed(tmp_path) -> None:
     try:
         with pytest.raises(InputError, match="Leave `workers` out"):
             bank(tmp_path)
+    finally:
+        _current.reset(token)
+
+
+@pytest.mark.parametrize("method", [eb.RMU(), eb.BadTeacher()])
+def test_methods_whose_steps_would_be_others_are_refused(method) -> None:
+    data = TensorDataset(torch.randn(12, 4), torch.arange(12) % 2)
+    request = eb.ForgetRequest.from_ids(data, [0, 1], holdout=TensorDataset(torch.randn(6, 4) + 9, torch.arange(6) % 2))
+    token = _current.set(Ranks(0, 2, None))  # which cannot do anything
+    try:
+        with pytest.raises(InputError, match=f"those of one, but {type(method).__name__}"):
+            method.unlearn(tiny(), request)
     finally:
         _current.reset(token)
 
