@@ -135,14 +135,16 @@ def test_what_cannot_lie_in_parts_is_refused(found) -> None:
 def test_accelerate_is_heeded_where_it_was_told_to_shard(tmp_path) -> None:
     script = tmp_path / "says.py"
     script.write_text(
-        "import ebbing as eb\nfrom ebbing.parallel import current\n"
-        "with eb.data_parallel():\n    print('ranks', current().size, current().layout is not None)\n"
+        "import sys\nfrom pathlib import Path\nimport ebbing as eb\nfrom ebbing.parallel import current\n"
+        "with eb.data_parallel():\n    found = current()\n"
+        "    Path(sys.argv[1], str(found.rank)).write_text(f'{found.size} {found.layout is not None}')\n"
     )
     launch = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
-    for how, wanted in ((["--use_fsdp", "--fsdp_version", "2"], "ranks 2 True"), (["--multi_gpu"], "ranks 2 False")):
-        done = launched([*launch, *how, str(script)])
-        assert done.stdout.count(wanted) == 2, done.stderr[-2000:]
-    refused = launched([*launch, "--use_fsdp", str(script)])  # version 1
+    for how, wanted in ((["--use_fsdp", "--fsdp_version", "2"], "2 True"), (["--multi_gpu"], "2 False")):
+        done = launched([*launch, *how, str(script), str(tmp_path)])
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert [(tmp_path / rank).read_text() for rank in ("0", "1")] == [wanted] * 2
+    refused = launched([*launch, "--use_fsdp", str(script), str(tmp_path)])  # version 1
     assert refused.returncode != 0
     assert "--fsdp_version 2" in refused.stderr
 
