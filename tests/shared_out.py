@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import ebbing as eb
+from ebbing.errors import InputError
+from ebbing.fsdp import is_laid_out, own_part
+from ebbing.models.gpt import SmallGPT
 from ebbing.parallel import current
 from ebbing.rankings import ActivationRatio, FisherRatio, WeightImportance
 from ebbing.rates import RankedRate
@@ -62,7 +65,7 @@ class SomeCount(eb.Classification):
         return replace(outputs, mask=outputs.targets < 2)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, others: Path) -> None:
     """Train, rank, unlearn and observe."""
     torch.set_num_threads(1)
     with eb.data_parallel() as first:
@@ -71,7 +74,11 @@ def main(folder: Path) -> None:
         found["models that are held"] = np.array(0 if ranks is None else len(ranks.accelerator._models))
         rank = 0 if ranks is None else ranks.rank
         assert first == (rank == 0)
-        np.savez(folder / f"process-{rank}.npz", **found)
+    with eb.data_parallel(sharded=True):
+        in_parts = figures_in_parts(folder, others=others)
+    np.savez(
+        folder / f"process-{rank}.npz", **found, **{f"{name}, in parts": value for name, value in in_parts.items()}
+    )
 
 
 def weights(model: nn.Module) -> np.ndarray:
@@ -120,6 +127,167 @@ def figures(folder: Path) -> dict[str, np.ndarray]:
     return found
 
 
+WORDS, LENGTH = 30, 6
+HELD: list[int] = []  # numbers that lie here of the blocks' weights, at every forward pass
+
+
+class Watched(eb.Classification):
+    """Notes how much lies here of the model that runs."""
+
+    def forward(self, model: nn.Module, batch: Any) -> Outputs:
+        """Those of the classification."""
+        if is_laid_out(model):
+            HELD.append(sum(own_part(p).numel() for n, p in model.named_parameters() if ".layer." in n))
+        return super().forward(model, batch)
+
+
+def sentences(n: int, seed: int) -> list[dict[str, Tensor]]:
+    """Sentences, and a word in the middle that says their class."""
+    tokens = torch.randint(CLASSES, WORDS, (n, LENGTH), generator=torch.Generator().manual_seed(seed))
+    labels = torch.arange(n) % CLASSES
+    tokens[:, 3] = labels
+    return [
+        {"input_ids": t, "attention_mask": torch.ones_like(t), "labels": y} for t, y in zip(tokens, labels, strict=True)
+    ]
+
+
+def reader() -> nn.Module:
+    """A small BERT in double precision: what rounding becomes in Adam is small there, and what is wrong is not."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    sizes = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20}
+    none = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    config = BertConfig(vocab_size=WORDS, max_position_embeddings=LENGTH, num_labels=CLASSES, **sizes, **none)
+    return BertForSequenceClassification(config).double()
+
+
+class Attending(nn.Module):
+    """PyTorch's own encoder, whose attention calls no output projection; a convolution before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 10, dropout=0.0, batch_first=True)
+        self.patches = nn.Conv2d(1, 8, 3, stride=3)
+        self.encoder, self.head = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of images."""
+        return self.head(self.encoder(self.patches(x).flatten(2).transpose(1, 2)).mean(dim=1))
+
+
+def figures_in_parts(folder: Path, *, others: Path) -> dict[str, np.ndarray]:
+    """By name, of models whose parameters lie in parts on the processes where there are several."""
+    found: dict[str, np.ndarray] = {}
+    recipe = eb.Recipe(epochs=4, batch_size=16, learning_rate=3e-2, schedule="one-cycle", optimizer="sgd")
+    repair = replace(recipe, epochs=1)
+    bert(found, recipe, repair)
+    gpt(found, replace(recipe, learning_rate=0.3), folder, others)
+    data, task = images(41, 4), eb.Classification()
+    request = eb.ForgetRequest.from_ids(
+        data, [0], holdout=images(30, 5)
+    )  # the second process has no share of one record
+    model = eb.Trainer(Attending, recipe)(data, seed=0)
+    found["attending"] = weights(model)
+    units = find_units(model, task=task, batch=data[:2])
+    for name, ranking in (("activation", ActivationRatio()), ("fisher", FisherRatio())):
+        scores = ranking.scores(model, units, request, task=task, seed=0)
+        found[name] = torch.cat([scores[unit.name] for unit in units]).numpy()
+    held_back = eb.Ebb(repair=repair, by_memory=False, conv_reach=0.5)
+    found["attending, ebb"] = weights(held_back.unlearn(model, request, seed=1))
+    return found
+
+
+def bert(found: dict[str, np.ndarray], recipe: eb.Recipe, repair: eb.Recipe) -> None:
+    """Train, unlearn and observe."""
+    data, unseen, task = sentences(41, 0), sentences(30, 1), Watched()
+    request = eb.ForgetRequest.from_ids(data, range(5), holdout=unseen, validation=sentences(30, 2))
+    trained = eb.Trainer(reader, replace(recipe, optimizer="adamw", learning_rate=3e-3), task=task)
+    model = trained(data, seed=0)
+    found["bert"], found["held here"] = weights(model), np.array(HELD[0] if HELD else 0)
+    found["blocks"] = np.array(sum(p.numel() for n, p in model.named_parameters() if ".layer." in n))
+    found["accuracy"] = np.array(accuracy(model, unseen, task=task))
+    for name, method in (
+        ("ebb", eb.Ebb(repair=repair, by_memory=False)),
+        ("fine-tune", eb.FineTune(repair=repair)),
+        ("neg-grad-plus", eb.NegGradPlus(repair=repair)),
+        ("scrub", eb.SCRUB(repair=repair, rounds=2, max_rounds=1, rewind=True)),
+        ("rmu", eb.RMU(repair=repair)),
+        ("ssd", eb.SSD()),
+    ):
+        found[f"bert, {name}"] = weights(method.unlearn(model, request, task=task, seed=1))
+    seen = eb.observe([model], request, task=task)
+    found |= {f"margins of {split}": getattr(seen, split).margin for split in ("forget", "retain", "holdout")}
+    found["refused"] = np.array(refusals(model, request, task))
+
+
+def refusals(model: nn.Module, request: eb.ForgetRequest, task: eb.Task) -> list[str]:
+    """What several processes refuse, and that a model is as it was before where a step fails; nothing on one."""
+    ranks, said = current(), []
+    if ranks is None:
+        return said
+    other = reader()
+    with torch.no_grad():
+        next(other.parameters()).add_(ranks.rank)
+
+    def broken(outputs: Outputs, batch: Any) -> Tensor:
+        raise InputError("a step that fails")
+
+    before, traces = weights(model), traces_in(model)
+    walk = eb.training.Pass(request.retain, 40, broken)
+    for attempt in (
+        lambda: accuracy(other, request.retain, task=task),
+        lambda: eb.L1Sparse().unlearn(model, request, task=task),
+        lambda: eb.BadTeacher().unlearn(model, request, task=task),
+        lambda: eb.training.descend(model, [walk], eb.Recipe(), task=task, generator=torch.Generator()),
+        lambda: accuracy(network_with_batch_norm(), request.retain, task=task),
+    ):
+        try:
+            attempt()
+        except InputError as error:
+            said.append(str(error))
+    assert np.array_equal(weights(model), before)
+    assert traces_in(model) == traces
+    return said
+
+
+def traces_in(model: nn.Module) -> list[object]:
+    """What modules are, what they hold by name, how many hooks they have, and which parameters."""
+    found: list[object] = []
+    for module in model.modules():
+        hooks = {name: len(kept) for name, kept in vars(module).items() if "hooks" in name and kept is not None}
+        found += [
+            type(module),
+            sorted(vars(module)),
+            hooks,
+            [(n, id(p)) for n, p in module.named_parameters(recurse=False)],
+        ]
+    return found
+
+
+def network_with_batch_norm() -> nn.Module:
+    """Sees shares of a batch."""
+    return nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+
+
+def gpt(found: dict[str, np.ndarray], recipe: eb.Recipe, folder: Path, others: Path) -> None:
+    """Train a language model, write it, and read what one process wrote."""
+    build, task = SmallGPT(WORDS, length=LENGTH, width=12, layers=2, heads=2), eb.CausalLM()
+    texts = [{**record, "labels": record["input_ids"]} for record in sentences(37, 3)]
+    unseen = [{**record, "labels": record["input_ids"]} for record in sentences(20, 6)]
+    request = eb.ForgetRequest.from_ids(texts, range(4), holdout=unseen, task=task)
+    model = eb.Trainer(build, recipe, task=task)(texts, seed=0)
+    found["gpt"] = weights(model)
+    assert model.lm_head.weight is model.transformer.wte.weight
+    ebb = eb.Ebb(repair=replace(recipe, epochs=1), by_memory=False)
+    found["gpt, ebb"] = weights(ebb.unlearn(model, request, task=task, seed=1))
+    ranks = current()
+    if ranks is None or ranks.rank == 0:
+        eb.write_weights(folder / "gpt.safetensors", model)
+    read = build()
+    eb.read_weights((folder if ranks is None else others) / "gpt.safetensors", read)
+    found["gpt, read"] = eb.observe([read], request, task=task).forget.margin
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -15,7 +15,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # Each may import those before it and itself.
 LAYERS = (
     *("errors", "machine", "files", "allocator", "sharding", "planning", "compiled"),
-    *("fresh", "resident", "batches", "parallel", "fingerprint", "checkpoints"),
+    *("fresh", "resident", "batches", "fsdp", "parallel", "fingerprint", "checkpoints"),
     *("ids", "inspection", "pretrained"),
     *(
         "task",

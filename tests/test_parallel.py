@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from torch.utils.data import TensorDataset
 
 import ebbing as eb
@@ -19,15 +20,20 @@ from ebbing.parallel import Ranks, _current, share_of_batches
 
 SCRIPT = Path(__file__).parent / "shared_out.py"
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]  # `accelerate launch` is this on GPUs
-PER_PROCESS = ("dropout", "own")
+PER_PROCESS = ("dropout", "own", "held here, in parts", "refused, in parts")
 
 
 def run(folder: Path, *, processes: int) -> subprocess.CompletedProcess[str]:
-    """The script on so many processes."""
+    """The script on so many processes; what one process wrote, several read."""
     several = [*LAUNCH, str(processes)] if processes > 1 else []
+    return launched([*several, str(SCRIPT), str(folder), str(folder.parent / "1")])
+
+
+def launched(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Python with a command, with one thread a process and without what watches this one."""
     quiet = {k: v for k, v in os.environ.items() if not k.startswith(("COV", "PYTEST"))}
     return subprocess.run(
-        [sys.executable, *several, str(SCRIPT), str(folder)],
+        [sys.executable, *command],
         env=quiet | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -40,13 +46,16 @@ def run(folder: Path, *, processes: int) -> subprocess.CompletedProcess[str]:
 def found(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
     """What one process gives, and each of two."""
     pytest.importorskip("accelerate")
-    figures = {}
+    pytest.importorskip("transformers")
+    figures, parent = {}, tmp_path_factory.mktemp("processes")
     for processes in (1, 2):
-        folder = tmp_path_factory.mktemp(f"on{processes}")
+        folder = parent / str(processes)
+        folder.mkdir()
         done = run(folder, processes=processes)
         assert done.returncode == 0, done.stderr[-3000:]
         for rank in range(processes):
             figures[f"{rank} of {processes}"] = dict(np.load(folder / f"process-{rank}.npz"))
+        figures[f"weights of {processes}"] = load_file(folder / "gpt.safetensors")
     return figures
 
 
@@ -74,9 +83,70 @@ def test_dropout_draws_otherwise_on_each_process(found) -> None:
 
 
 def test_what_was_stored_is_found_again_by_all(found) -> None:
-    for figures in found.values():
-        assert not figures["reused"]
-        assert figures["found again"]
+    for name, figures in found.items():
+        if not name.startswith("weights"):
+            assert not figures["reused"]
+            assert figures["found again"]
+
+
+def test_what_is_said_to_lie_in_parts_does(found) -> None:
+    whole = found["0 of 1"]["blocks, in parts"]
+    assert found["0 of 1"]["held here, in parts"] == 0  # one process holds all of it
+    here = [found[f"{rank} of 2"]["held here, in parts"] for rank in (0, 1)]
+    assert sum(here) == whole
+    assert max(here) < 0.6 * whole
+
+
+def test_methods_that_are_compared_in_parts_did_something(found) -> None:
+    compared = {n: v for n, v in found["0 of 2"].items() if n.startswith(("bert", "gpt,"))}
+    models = {name: value for name, value in compared.items() if "read" not in name}
+    assert len(models) == 9
+    for (_, one), (name, other) in combinations(models.items(), 2):
+        assert one.shape != other.shape or np.abs(one - other).max() > 1e-4, name  # ten times what may differ
+
+
+def test_weights_that_lay_in_parts_are_plain_ones(found) -> None:
+    one, two = found["weights of 1"], found["weights of 2"]
+    assert {name: (value.dtype, value.shape) for name, value in one.items()} == {
+        name: (value.dtype, value.shape) for name, value in two.items()
+    }
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_what_cannot_lie_in_parts_is_refused(found) -> None:
+    for rank in (0, 1):
+        said = found[f"{rank} of 2"]["refused, in parts"].tolist()
+        for sentence, wanted in zip(
+            said,
+            (
+                "must be the same on every process",
+                "L1Sparse asks",
+                "BadTeacher takes",
+                "a step that fails",
+                "'1' normalise",
+            ),
+            strict=True,
+        ):
+            assert wanted in sentence
+
+
+@pytest.mark.slow
+def test_accelerate_is_heeded_where_it_was_told_to_shard(tmp_path) -> None:
+    script = tmp_path / "says.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nimport ebbing as eb\nfrom ebbing.parallel import current\n"
+        "with eb.data_parallel():\n    found = current()\n"
+        "    Path(sys.argv[1], str(found.rank)).write_text(f'{found.size} {found.layout is not None}')\n"
+    )
+    launch = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
+    for how, wanted in ((["--use_fsdp", "--fsdp_version", "2"], "2 True"), (["--multi_gpu"], "2 False")):
+        done = launched([*launch, *how, str(script), str(tmp_path)])
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert [(tmp_path / rank).read_text() for rank in ("0", "1")] == [wanted] * 2
+    refused = launched([*launch, "--use_fsdp", str(script), str(tmp_path)])  # version 1
+    assert refused.returncode != 0
+    assert "--fsdp_version 2" in refused.stderr
 
 
 @pytest.mark.parametrize("processes", [2, 3, 7])
@@ -103,6 +173,18 @@ def test_workers_and_shared_models_are_not_mixed(tmp_path) -> None:
     try:
         with pytest.raises(InputError, match="Leave `workers` out"):
             bank(tmp_path)
+    finally:
+        _current.reset(token)
+
+
+@pytest.mark.parametrize("method", [eb.RMU(), eb.BadTeacher()])
+def test_methods_whose_steps_would_be_others_are_refused(method) -> None:
+    data = TensorDataset(torch.randn(12, 4), torch.arange(12) % 2)
+    request = eb.ForgetRequest.from_ids(data, [0, 1], holdout=TensorDataset(torch.randn(6, 4) + 9, torch.arange(6) % 2))
+    token = _current.set(Ranks(0, 2, None))  # which cannot do anything
+    try:
+        with pytest.raises(InputError, match=f"those of one, but {type(method).__name__}"):
+            method.unlearn(tiny(), request)
     finally:
         _current.reset(token)
 

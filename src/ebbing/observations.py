@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ebbing.batches import evenly
 from ebbing.errors import InputError
 from ebbing.files import write_whole
-from ebbing.parallel import batches_of_share, joined
+from ebbing.parallel import batches_of_share, joined, read_in_parts
 from ebbing.request import ForgetRequest
 from ebbing.task import Outputs, Task, confidence, correct, entropy, evaluation_mode, margin, modified_entropy
 
@@ -238,10 +238,11 @@ def _signals(model: nn.Module, dataset: object, *, task: Task, batch_size: int, 
     """The signals of one model on one data set."""
     functions = {**_FUNCTIONS, "logits": _logits} if logits else _FUNCTIONS
     rows: dict[str, list[np.ndarray]] = {name: [] for name in functions}
-    for batch in batches_of_share(dataset, batch_size=task.together(batch_size), reader=model):  # type: ignore[arg-type]
+    for batch, counts in batches_of_share(dataset, batch_size=task.together(batch_size), reader=model):  # type: ignore[arg-type]
         outputs = task.forward(model, batch)
-        for name, function in functions.items():
-            rows[name].append(function(outputs).cpu().numpy())
+        if counts:
+            for name, function in functions.items():
+                rows[name].append(function(outputs).cpu().numpy())
     found = {name: joined(row)[None] for name, row in rows.items()}
     if logits and found["logits"].size > MOST_LOGITS:
         del found["logits"]
@@ -272,7 +273,7 @@ def observe(
         raise InputError("at least one model is needed to observe, but none was given.")
     rows: dict[str, list[Signals]] = {split: [] for split in SPLITS}
     for number, model in enumerate(models):
-        with evaluation_mode(model):
+        with read_in_parts(model), evaluation_mode(model):
             for split in SPLITS:
                 dataset = evenly(request.retain, RETAIN_SAMPLE) if split == "retain" else getattr(request, split)
                 if dataset is None:

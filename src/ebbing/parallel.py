@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -15,7 +17,9 @@ from torch.utils.data import Dataset, Subset
 
 from ebbing.batches import iterate, size, spans
 from ebbing.errors import InputError
+from ebbing.fsdp import Layout, is_laid_out, laid_out, refuse
 
+RAM_EFFICIENT = "FSDP_CPU_RAM_EFFICIENT_LOADING"  # of Accelerate: all processes but one begin with empty weights
 Cuts = list[tuple[int, int]]
 
 
@@ -27,15 +31,24 @@ class Ranks:
         rank: number of this one, in [0, size).
         size: how many there are, >= 2.
         accelerator: `accelerate.Accelerator`, which wraps the model and carries the gradients.
+        layout: how the parameters of a model that runs lie in parts on the processes; None where each has them all.
     """
 
     rank: int
     size: int
     accelerator: Any
+    layout: Layout | None = None
 
     @contextmanager
     def wrapped(self, model: nn.Module) -> Iterator[nn.Module]:
-        """A model whose backward pass averages gradients over all processes; the parameters are the model's own."""
+        """A model whose backward pass averages gradients over all processes.
+
+        Without a layout the parameters are the model's own. With one they are others inside, and the model itself is changed.
+        """
+        if self.layout is not None:
+            with self.in_parts(model, trained=True):
+                yield model
+            return
         held: list[Any] = getattr(
             self.accelerator, "_models", []
         )  # accelerate keeps what it has prepared: they would add up
@@ -45,6 +58,18 @@ class Ranks:
             yield found
         finally:
             del held[before:]
+
+    @contextmanager
+    def in_parts(self, model: nn.Module, *, trained: bool) -> Iterator[None]:
+        """Inside, each process holds a part of every parameter; nothing is other without a layout."""
+        if self.layout is None:
+            yield
+            return
+        if not is_laid_out(model):
+            refuse(model, kinds=self.layout.kinds)
+            agreed(_in_short(model), what="the weights of a model whose parameters are to lie in parts on processes")
+        with laid_out(model, self.layout, trained=trained):
+            yield
 
     def share(self, n: int) -> range:
         """Which of n records or rows are this process's: n // size or one more, one after the other.
@@ -64,8 +89,14 @@ def current() -> Ranks | None:
     return _current.get()
 
 
+def in_parts() -> bool:
+    """Whether models that run lie in parts on several processes here."""
+    ranks = current()
+    return ranks is not None and ranks.layout is not None
+
+
 @contextmanager
-def data_parallel(accelerator: Any = None) -> Iterator[bool]:
+def data_parallel(accelerator: Any = None, *, sharded: bool = False) -> Iterator[bool]:
     """Inside, every process that `accelerate launch` started takes its share of each batch of a training.
 
     A step is that of a single process with the same batch: losses and gradients are means over the whole batch, however it was
@@ -78,14 +109,23 @@ def data_parallel(accelerator: Any = None) -> Iterator[bool]:
     that were written here are read there, and the other way round; a store must lie where all processes can read it. Batch
     normalisation sees its own share alone: take `torch.nn.SyncBatchNorm` on GPUs, or a norm that does not look at batches.
 
+    With ``sharded``, or under ``accelerate launch --use_fsdp --fsdp_version 2``, the parameters of a transformer lie in parts
+    on the processes while it is trained, observed or read by a ranking, with their gradients and the states of the optimizer
+    (PyTorch's FSDP2): a block is gathered when it runs, and let go. Before and after that the model is whole and plain, in
+    memory of each process: leave it on the processor (``device="cpu"``), and it runs on Accelerate's device. Decay acts on the
+    whole model there: one product a weight, the same on every process, so that nothing has to be sent and the factors are
+    exact. So do the search for units, rankings and methods that take gradients of single weights (`WeightImportance`, `SalUn`,
+    `MSG`), and the teachers of methods that ask one. A model without blocks is gathered as one.
+
     Args:
         accelerator: yours, where there is one, with its precision and its plugins; by default a plain one.
+        sharded: whether parameters lie in parts on the processes, also where Accelerate was not told.
 
     Yields:
         Whether this is the process that should print and write: True on exactly one.
 
     Raises:
-        InputError: if accelerate is not installed.
+        InputError: if accelerate is not installed, or its FSDP plugin asks for what is not done here.
 
     Example:
         >>> import ebbing as eb
@@ -103,13 +143,77 @@ def data_parallel(accelerator: Any = None) -> Iterator[bool]:
             ) from error
         accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     processes = accelerator.num_processes
-    ranks = Ranks(accelerator.process_index, processes, accelerator) if processes > 1 else None
+    layout = layout_of(accelerator, sharded=sharded) if processes > 1 else None
+    ranks = Ranks(accelerator.process_index, processes, accelerator, layout) if processes > 1 else None
     token = _current.set(ranks)
     try:
-        yield accelerator.is_main_process
-        wait()
+        with _whole_when_loaded() if layout is not None else nullcontext():
+            yield accelerator.is_main_process
+            wait()
     finally:
         _current.reset(token)
+
+
+def layout_of(accelerator: Any, *, sharded: bool) -> Layout | None:
+    """How parameters are to lie in parts, by Accelerate's FSDP plugin; None where neither it nor the caller asks for it.
+
+    Raises:
+        InputError: if the plugin asks for what is not done here, with all of that at once.
+    """
+    plugin: Any = getattr(
+        accelerator.state, "fsdp_plugin", None
+    )  # without GPUs, Accelerate leaves it in the environment
+    if plugin is None and not sharded and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() != "true":
+        return None
+    from accelerate import FullyShardedDataParallelPlugin
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import CPUOffloadPolicy
+
+    if plugin is None:
+        plugin = FullyShardedDataParallelPlugin(fsdp_version=int(os.environ.get("FSDP_VERSION", "2")))
+    half = accelerator.mixed_precision
+    problems = [
+        *(["version 1 of FSDP (pass --fsdp_version 2)"] if plugin.fsdp_version != 2 else []),
+        *(["parameters on the processor"] if isinstance(plugin.cpu_offload, CPUOffloadPolicy) else []),
+        *(["activation checkpointing"] if plugin.activation_checkpointing else []),
+        *(["modules that are left out"] if plugin.ignored_modules else []),
+        *([f"{half} numbers (bf16 or none will do)"] if half not in ("no", "bf16") else []),
+        *(["other kinds of parallelism"] if getattr(accelerator, "parallelism_config", None) is not None else []),
+    ]
+    if problems:
+        raise InputError(
+            "of Accelerate's FSDP plugin version 2, its blocks, reshard_after_forward and bf16 are heeded, but it asks for "
+            f"{'; '.join(problems)}. Leave that out, or FSDP altogether: data_parallel() then keeps the model whole on every "
+            "process."
+        )
+    if half == "bf16" and plugin.mixed_precision_policy is None:
+        plugin.set_mixed_precision(half)
+    return Layout(
+        init_device_mesh(accelerator.device.type, (accelerator.num_processes,)),
+        reshard=plugin.reshard_after_forward,
+        precision=plugin.mixed_precision_policy,
+        kinds=tuple(plugin.transformer_cls_names_to_wrap or ()),
+    )
+
+
+@contextmanager
+def _whole_when_loaded() -> Iterator[None]:
+    """Inside, models of the transformers library are read by every process, and not by the first alone."""
+    before = os.environ.get(RAM_EFFICIENT)
+    os.environ[RAM_EFFICIENT] = "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[RAM_EFFICIENT]
+        else:
+            os.environ[RAM_EFFICIENT] = before
+
+
+def _in_short(model: nn.Module) -> str:
+    """A name for the weights of a model: the same for the same bits."""
+    sums = torch.stack([p.detach().double().sum().cpu() for p in model.parameters()])
+    return hashlib.blake2b(sums.numpy().tobytes(), digest_size=6).hexdigest()
 
 
 @contextmanager
@@ -118,6 +222,14 @@ def shared_out(model: nn.Module) -> Iterator[nn.Module]:
     ranks = current()
     with nullcontext(model) if ranks is None else ranks.wrapped(model) as whole:
         yield whole
+
+
+@contextmanager
+def read_in_parts(model: nn.Module) -> Iterator[None]:
+    """Inside, a model that is run but not trained lies in parts where that is asked for; all must run it equally often."""
+    ranks = current()
+    with nullcontext() if ranks is None else ranks.in_parts(model, trained=False):
+        yield
 
 
 def wait() -> None:
@@ -173,8 +285,13 @@ def agreed(value: object, *, what: str) -> None:
         raise InputError(f"{what} must be the same on every process, but the {ranks.size} have {found}.")
 
 
-def batches_of_share(dataset: Dataset[Any], *, batch_size: int, reader: nn.Module | None = None) -> Iterator[Any]:
-    """Batches of the records that this process reads for a statistic; together they are the data set.
+def batches_of_share(
+    dataset: Dataset[Any], *, batch_size: int, reader: nn.Module | None = None
+) -> Iterator[tuple[Any, bool]]:
+    """Batches of the records that this process reads for a statistic, and whether they count.
+
+    Those that count are together the data set. Where models lie in parts all processes must run them equally often: one that is
+    through before others reads a record again, which does not count.
 
     Args:
         dataset: map-style.
@@ -182,10 +299,15 @@ def batches_of_share(dataset: Dataset[Any], *, batch_size: int, reader: nn.Modul
         reader: the model that reads them; they are kept on its device where they are held as tensors.
     """
     at = None if reader is None else next((p.device for p in reader.parameters()), None)
-    ranks = current()
-    mine = dataset if ranks is None else Subset(dataset, ranks.share(size(dataset)))
-    if size(mine):
-        yield from iterate(mine, batch_size=batch_size, at=at)
+    ranks, n = current(), size(dataset)
+    mine = range(n) if ranks is None else ranks.share(n)
+    if mine:
+        for batch in iterate(dataset if ranks is None else Subset(dataset, mine), batch_size=batch_size, at=at):
+            yield batch, True
+    if ranks is not None and ranks.layout is not None:
+        most, own = (len(spans(part, batch_size)) if part else 0 for part in (-(-n // ranks.size), len(mine)))
+        for _ in range(most - own):
+            yield next(iter(iterate(Subset(dataset, range(1)), batch_size=1))), False
 
 
 def whole_batches_of_share(dataset: Dataset[Any], *, batch_size: int) -> Iterator[Any]:

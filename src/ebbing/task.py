@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from ebbing.batches import gathered, held, iterate
 from ebbing.errors import InputError
-from ebbing.parallel import batches_of_share, total
+from ebbing.parallel import batches_of_share, read_in_parts, total
 
 
 @dataclass(frozen=True)
@@ -325,9 +325,10 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 def accuracy(model: nn.Module, dataset: Dataset[Any], *, task: Task, batch_size: int = 1024) -> float:
     """Fraction of examples whose largest logit is the label's, in [0, 1], in evaluation mode."""
     found = torch.zeros(2, dtype=torch.float64)  # hits, and of how many
-    with evaluation_mode(model):
-        for batch in batches_of_share(dataset, batch_size=task.together(batch_size), reader=model):
+    with read_in_parts(model), evaluation_mode(model):
+        for batch, counts in batches_of_share(dataset, batch_size=task.together(batch_size), reader=model):
             right = correct(task.forward(model, batch))
-            found += torch.tensor([int(right.sum()), len(right)])
-    ((hits, n),) = (counts.tolist() for counts in total([found]))
+            if counts:
+                found += torch.tensor([int(right.sum()), len(right)])
+    ((hits, n),) = (sums.tolist() for sums in total([found]))
     return hits / n if n else float("nan")

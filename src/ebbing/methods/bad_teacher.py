@@ -49,6 +49,13 @@ class BadTeacher(Repairing):
         if not 0 < self.retain_share <= 1:
             raise InputError(f"`retain_share` must lie in (0, 1], but is {self.retain_share}.")
 
+    def stays_alone(self, *, in_parts: bool) -> str | None:
+        """The mean over records of both kinds is not that of shares of one kind."""
+        return (
+            "BadTeacher takes one mean over retained and forgotten records, of which each process sees a share of the former "
+            "and all of the latter. Run it on one process"
+        )
+
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Follow both teachers."""
         good, initialised = Teacher(model, run), deepcopy(model)

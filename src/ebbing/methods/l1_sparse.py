@@ -36,15 +36,19 @@ class L1Sparse(Repairing):
         if not 0 <= self.strength < float("inf"):
             raise InputError(f"`strength` must be finite and >= 0, but is {self.strength}.")
 
+    def stays_alone(self, *, in_parts: bool) -> str | None:
+        """The penalty asks for all weights at once."""
+        if not in_parts:
+            return None
+        return "L1Sparse asks for all weights in every step. Leave `sharded` and --use_fsdp out"
+
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Train with the penalty."""
-        total, done = self.allowance(run.request), 0
+        total, begun = self.allowance(run.request), run.journal.examples
         weights = [p for p in model.parameters() if p.requires_grad]
 
         def loss(outputs: Outputs, batch: Any) -> Tensor:
-            nonlocal done
-            strength = self.strength * (1 - done / total)
-            done += len(outputs.targets)
+            strength = self.strength * (1 - (run.journal.examples - begun) / total)
             return run.task.loss(outputs) + strength * torch.stack([w.abs().sum() for w in weights]).sum()
 
         return self.mend(model, run, loss=loss)

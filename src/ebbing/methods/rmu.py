@@ -57,6 +57,15 @@ class RMU(Repairing):
         if self.forget_batch_size < 1:
             raise InputError(f"`forget_batch_size` must be at least 1, but is {self.forget_batch_size}.")
 
+    def stays_alone(self, *, in_parts: bool) -> str | None:
+        """Layers behind the one that is read get no gradient, for which processes with whole models wait."""
+        if in_parts:
+            return None
+        return (
+            "RMU does not train all layers, so that gradients would not be summed up over processes. Pass `sharded=True`, or "
+            "run it on one process"
+        )
+
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Misdirect."""
         name = self.layer or _middle(model, run)
@@ -71,7 +80,7 @@ class RMU(Repairing):
             kept = _taken(said, name)
             going_batch = beside.forward()[1]
             going = _taken(said, name)
-            before = self._original(original, name, batch, run)
+            before = self._original(original, name, batch, run).to(kept)
             if target is None:
                 start = self._original(original, name, going_batch, run)
                 length = _counted(start, run.task.positions(going_batch)).norm(dim=-1).mean()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from ebbing.batches import size
 from ebbing.errors import InputError
+from ebbing.fsdp import whole_state
 from ebbing.methods.repair import Repairing, shared_out
 from ebbing.methods.teacher import Teacher, divergence
 from ebbing.methods.unlearner import SAMPLE, Run
@@ -137,7 +137,7 @@ class _Rewinder:
 
     def look(self, model: nn.Module) -> None:
         """Note the accuracy on the forget set after a round, and keep the weights."""
-        self._rounds.append((self._run.accuracy(model, self._run.request.forget), deepcopy(model.state_dict())))
+        self._rounds.append((self._run.accuracy(model, self._run.request.forget), whole_state(model)))
 
     def best(self, model: nn.Module) -> nn.Module:
         """The model of the round that is nearest; of several that are equally near the first."""

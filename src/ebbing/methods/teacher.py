@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ebbing.methods.unlearner import Run
+from ebbing.parallel import current
 from ebbing.task import Outputs, evaluation_mode
 
 
@@ -28,7 +30,16 @@ class Teacher:
         with evaluation_mode(self._model):
             outputs = self._run.task.forward(self._model, batch)
         self._run.journal.advance(len(outputs.logits))
+        return _where_models_run(outputs)
+
+
+def _where_models_run(outputs: Outputs) -> Outputs:
+    """Outputs on the device on which models that lie in parts run; a teacher answers where it lives."""
+    ranks = current()
+    if ranks is None or ranks.layout is None:
         return outputs
+    values = {field.name: getattr(outputs, field.name) for field in fields(outputs)}
+    return replace(outputs, **{n: v.to(ranks.accelerator.device) for n, v in values.items() if isinstance(v, Tensor)})
 
 
 def divergence(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:

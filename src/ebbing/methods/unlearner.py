@@ -16,6 +16,7 @@ from ebbing.batches import evenly, iterate, size
 from ebbing.compiled import is_compiled, uncompiled
 from ebbing.errors import InputError
 from ebbing.journal import Journal
+from ebbing.parallel import current, in_parts
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification, Task, accuracy
 from ebbing.training import DivergedError, seeded, stream
@@ -92,8 +93,12 @@ class Unlearner(ABC):
             journal: pass one to learn what the run did.
 
         Raises:
-            InputError: if the model has weights that are not finite, or the request lacks what the method needs.
+            InputError: if the model has weights that are not finite, the request lacks what the method needs, or the method
+                cannot be shared out among processes as it is asked to.
         """
+        why_not = None if current() is None else self.stays_alone(in_parts=in_parts())
+        if why_not is not None:
+            raise InputError(f"steps that several processes share must be those of one, but {why_not}.")
         if not finite(model):
             raise InputError(
                 "the model's weights must be finite, but some are NaN or infinite. Nothing can be unlearned from it."
@@ -134,6 +139,14 @@ class Unlearner(ABC):
             run: whose result it is.
         """
         return result
+
+    def stays_alone(self, *, in_parts: bool) -> str | None:
+        """Why several processes would not do the steps of one, and the way out; None where they do.
+
+        Args:
+            in_parts: whether the parameters of a model lie in parts on them.
+        """
+        return None
 
     def expected_examples(self, request: ForgetRequest) -> int | None:
         """About how many examples a run will process, for progress and estimates; None if it cannot be said."""

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ebbing.parallel import batches_of_share, total
+from ebbing.parallel import batches_of_share, read_in_parts, total
 from ebbing.request import ForgetRequest
 from ebbing.task import Task, cross_entropy, evaluation_mode
 from ebbing.units import UnitGroup, by_unit, reading
@@ -72,8 +72,11 @@ def mean_statistic(
     sums = {g.name: torch.zeros(g.size, dtype=torch.float64) for g in units}
     counts = {name: torch.zeros(1, dtype=torch.float64) for name in sums}
     mask: Tensor | None = None
+    left_out = False
 
     def read(group: UnitGroup, output: Tensor) -> None:
+        if left_out:
+            return
         activity = by_unit(output, group)  # (examples, n, positions)
         values = activity.abs() if statistic == "abs-mean" else activity**2 if statistic == "rms" else activity
         counted = None if mask is None else _counted(mask, values)
@@ -82,9 +85,9 @@ def mean_statistic(
         sums[group.name] += values.double().sum(dim=(0, 2)).cpu()
         counts[group.name] += activity.shape[0] * activity.shape[2] if counted is None else int(counted.sum())
 
-    with reading(model, units, read), evaluation_mode(model):
-        for batch in batches_of_share(dataset, batch_size=task.together(batch_size), reader=model):
-            mask = task.positions(batch)
+    with read_in_parts(model), reading(model, units, read), evaluation_mode(model):
+        for batch, counted in batches_of_share(dataset, batch_size=task.together(batch_size), reader=model):
+            mask, left_out = task.positions(batch), not counted
             task.forward(model, batch)
     means = {name: torch.div(*total([summed, counts[name]])) for name, summed in sums.items()}
     return {name: m.sqrt() for name, m in means.items()} if statistic == "rms" else means
@@ -132,14 +135,15 @@ def mean_squared_gate_gradient(
         seen[group.name] = output
 
     n = torch.zeros(1, dtype=torch.float64)
-    with reading(model, units, read), evaluation_mode(model):
-        for batch in batches_of_share(dataset, batch_size=task.together(batch_size), reader=model):
+    with read_in_parts(model), reading(model, units, read), evaluation_mode(model):
+        for batch, counted in batches_of_share(dataset, batch_size=task.together(batch_size), reader=model):
             with torch.enable_grad():
                 outputs = task.forward(model, batch)
                 # summed, so that each example's gradient is its own
                 gradients = torch.autograd.grad(cross_entropy(outputs).sum(), [seen[g.name] for g in units])
-            for group, gradient in zip(units, gradients, strict=True):
-                change = by_unit(seen[group.name] * gradient, group).sum(dim=2)  # (examples, n)
-                sums[group.name] += change.detach().double().square().sum(dim=0).cpu()
-            n += len(outputs.targets)
+            if counted:
+                for group, gradient in zip(units, gradients, strict=True):
+                    change = by_unit(seen[group.name] * gradient, group).sum(dim=2)  # (examples, n)
+                    sums[group.name] += change.detach().double().square().sum(dim=0).cpu()
+                n += len(outputs.targets)
     return {name: torch.div(*total([summed, n])) for name, summed in sums.items()}

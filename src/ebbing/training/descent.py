@@ -13,8 +13,9 @@ from torch.utils.data import Dataset
 
 from ebbing.batches import epoch_orders, iterate, size, spans
 from ebbing.errors import InputError
+from ebbing.fsdp import own_part, part_like
 from ebbing.journal import Journal
-from ebbing.parallel import Ranks, current, own_draws, share_of_batches, shared_out, total
+from ebbing.parallel import Ranks, current, in_parts, own_draws, share_of_batches, shared_out, total
 from ebbing.task import Outputs, Task
 from ebbing.training.recipe import Recipe
 from ebbing.training.seeding import stream
@@ -34,8 +35,11 @@ def likes_channels_last(model: nn.Module) -> bool:
 
 @contextmanager
 def fast_layout(model: nn.Module) -> Iterator[None]:
-    """Channels-last memory for the convolutions of a model, and the usual layout again afterwards."""
-    if not likes_channels_last(model):
+    """Channels-last memory for the convolutions of a model, and the usual layout again afterwards.
+
+    What is cut into parts has the usual layout.
+    """
+    if in_parts() or not likes_channels_last(model):
         yield
         return
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -111,9 +115,6 @@ def descend(
     """
     journal = journal or Journal()
     steps = sum(_steps(walk, walk.batch_size or recipe.batch_size) for walk in passes)
-    optimizer = recipe.make_optimizer(p for p in model.parameters() if p.requires_grad)
-    scheduler = recipe.make_scheduler(optimizer, steps=steps)
-    held_back = {n: p for n, p in model.named_parameters() if reach and n in reach and p.requires_grad}
     model.train()
     for module in resting:
         module.eval()
@@ -122,6 +123,9 @@ def descend(
     at = next((p.device for p in model.parameters()), None)
     apart = stream(torch.initial_seed(), f"process {0 if ranks is None else ranks.rank}")
     with fast_layout(model), own_draws(apart), shared_out(model) as whole:
+        optimizer = recipe.make_optimizer(p for p in model.parameters() if p.requires_grad)
+        scheduler = recipe.make_scheduler(optimizer, steps=steps)
+        held_back = _held_back(model, reach or {})
         for number, walk in enumerate(passes, start=1):
             n, batch_size = size(walk.dataset), walk.batch_size or recipe.batch_size
             for order in epoch_orders(n, examples=walk.examples, generator=generator):
@@ -142,9 +146,9 @@ def descend(
                         journal.advance(more)
                     optimizer.zero_grad()
                     value.backward()  # type: ignore[no-untyped-call]
-                    before = {name: p.detach().clone() for name, p in held_back.items()}
+                    before = [own_part(p.detach()).clone() for p, _ in held_back]
                     optimizer.step()
-                    _hold_back(held_back, before, reach)
+                    _hold_back(held_back, before)
                     if scheduler is not None:
                         scheduler.step()
                     journal.advance(len(outputs.targets) if ranks is None else cut[1] - cut[0])
@@ -197,16 +201,19 @@ def steps_of(n: int, examples: int, batch_size: int) -> int:
     return whole * len(spans(n, batch_size)) + (len(spans(rest, batch_size)) if rest else 0)
 
 
-def _hold_back(
-    parameters: Mapping[str, Tensor], before: Mapping[str, Tensor], reach: Mapping[str, Tensor] | None
-) -> None:
+def _held_back(model: nn.Module, reach: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """The parameters whose steps are cut short, each with the share of what lies here of it."""
+    found = {n: p for n, p in model.named_parameters() if n in reach and p.requires_grad}
+    shares = {n: reach[n].to(p.device, p.dtype).expand(p.shape) for n, p in found.items()}
+    return [(p, part_like(shares[n], p)) for n, p in found.items()]
+
+
+def _hold_back(held_back: Sequence[tuple[Tensor, Tensor]], before: Sequence[Tensor]) -> None:
     """Go only a share of the way that a step went, in place; exact at shares of 0 and 1."""
-    if reach is None:
-        return
     with torch.no_grad():
-        for name, parameter in parameters.items():
-            share = reach[name].to(parameter.device, parameter.dtype).expand_as(parameter)
-            parameter.copy_(torch.lerp(before[name], parameter, share))
+        for (parameter, share), start in zip(held_back, before, strict=True):
+            own = own_part(parameter)
+            own.copy_(torch.lerp(start, own, share))
 
 
 def fit(

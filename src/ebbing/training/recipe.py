@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ebbing.errors import InputError
+from ebbing.fsdp import is_part
 
 # parameters; above it a step's arithmetic outweighs the calls that the fused form saves
 FUSED_BELOW = 100_000
@@ -69,7 +70,8 @@ class Recipe:
     def make_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """A fresh optimizer over parameters; for small models in torch's fused form, one call a step."""
         held = list(parameters)
-        small = sum(p.numel() for p in held) < FUSED_BELOW and all(p.device.type == "cpu" for p in held)
+        whole = not any(is_part(p) for p in held)  # the fused form is not written for all parts
+        small = whole and sum(p.numel() for p in held) < FUSED_BELOW and all(p.device.type == "cpu" for p in held)
         common: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay, "fused": small or None}
         if self.optimizer == "sgd":
             return torch.optim.SGD(held, momentum=self.momentum, **common)

@@ -50,10 +50,9 @@ def passing(model: nn.Module, places: Sequence[Place]) -> Iterator[None]:
             else:
                 stack.callback(module.register_forward_pre_hook(_before(change)).remove)
         if caught:
-            mode = _AttentionOutputs()
-            for name, change in caught.items():
-                mode.changes[id(model.get_submodule(name).weight)] = change
-            stack.enter_context(mode)
+            stack.enter_context(
+                _AttentionOutputs([(model.get_submodule(name), change) for name, change in caught.items()])
+            )
         yield
 
 
@@ -68,19 +67,22 @@ def _before(change: Change) -> Callable[[nn.Module, Any], Any]:
 class _AttentionOutputs(TorchFunctionMode):
     """Catches the function of attentions whose output projections are known, and takes that projection out of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, changes: Sequence[tuple[nn.Module, Change]]) -> None:
         super().__init__()
-        self.changes: dict[int, Change] = {}  # by the identity of the weight of an output projection
+        self.changes = changes  # by the output projection, whose weight may be another tensor each time that it runs
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Let the function end with the identity, change what it returns, and project that."""
         named = kwargs or {}
-        if func is not functional.multi_head_attention_forward or id(args[WEIGHT]) not in self.changes:
+        change = None
+        if func is functional.multi_head_attention_forward:
+            change = next((change for projection, change in self.changes if projection.weight is args[WEIGHT]), None)
+        if change is None:
             return func(*args, **named)
         weight, bias = args[WEIGHT], args[WEIGHT + 1]
         identity = torch.eye(weight.shape[1], dtype=weight.dtype, device=weight.device)
         heads, scores = func(*[*args[:WEIGHT], identity, None, *args[WEIGHT + 2 :]], **named)
         batched = heads.transpose(0, 1) if heads.ndim == 3 else heads.unsqueeze(0)  # (examples, positions, features)
-        changed = self.changes[id(weight)](batched)
+        changed = change(batched)
         back = changed.transpose(0, 1) if heads.ndim == 3 else changed.squeeze(0)
         return functional.linear(back, weight, bias), scores
