@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -16,7 +17,7 @@ from ebbing.checkpoints import WeightsRecord, read_record, write_weights
 from ebbing.ensemble import Records, ShardedEnsemble
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_tensors
-from ebbing.journal import Journal, RunRecord
+from ebbing.journal import Journal
 from ebbing.ledger.chain import Chain
 from ebbing.ledger.database import next_number
 from ebbing.ledger.deciding import move
@@ -46,7 +47,7 @@ def unlearn(work: Work) -> None:
     made, run = study.unlearn(name, method, model, progress=work.progress)
     if run.rolled_back is not None:
         raise RolledBackError(run.rolled_back)
-    _land(work, batch, version, request, made, run)
+    _land(work, batch, version, request, made)
 
 
 def begin(work: Work) -> None:
@@ -84,10 +85,15 @@ def _check_data(work: Work, version: Version, request: ForgetRequest) -> None:
     )
 
 
-def _land(work: Work, batch: Batch, before: Version, request: ForgetRequest, made: nn.Module, run: RunRecord) -> None:
+def _land(work: Work, batch: Batch, before: Version, request: ForgetRequest, made: nn.Module) -> None:
     stays = set(request.retain_ids.tolist())
     forgotten = tuple(i for i in range(size(request.dataset)) if i not in stays)
-    told = {"method": batch.method, "settings": run.settings, "seed": batch.seed, "from": before.file}
+    told = {
+        "method": batch.method,
+        "settings": json.loads(batch.settings or "null"),
+        "seed": batch.seed,
+        "from": before.file,
+    }
     told |= {"request": request.fingerprint, "ledger-batch": batch.id}
     record = _record(work, request.dataset, forgotten, told)
     records = None
@@ -149,6 +155,8 @@ def _written(work: Work, name: str, model: nn.Module, record: WeightsRecord, rec
         records: that an ensemble was trained on; None for a single model.
     """
     folder, file = work.ledger.folder, f"models/{name}.safetensors"
+    if work.project.folders is not None:
+        return work.project.folders.write(name, model, record, like=_manifest_before(work))
     write_weights(folder / file, model, **{f.name: getattr(record, f.name) for f in fields(record)[1:]})
     shards = work.project.shards
     if shards is None or records is None or not isinstance(model, ShardedEnsemble):
@@ -168,10 +176,14 @@ def _written(work: Work, name: str, model: nn.Module, record: WeightsRecord, rec
 
 def _known(work: Work) -> dict[str, str]:
     """The digests of all checkpoints of the version that the batch begins with."""
-    before = work.batch().before_id
-    if before is None:
+    if work.batch().before_id is None:
         return {}
-    with work.ledger.database.reading() as session:
-        file = session.get_one(Version, before).file
-    manifest = read_manifest(work.ledger.folder / file)
+    manifest = _manifest_before(work)
     return {name: manifest.files[name] for name in manifest.checkpoints}
+
+
+def _manifest_before(work: Work) -> Manifest:
+    """What the version that the batch begins with consists of."""
+    with work.ledger.database.reading() as session:
+        file = session.get_one(Version, work.batch().before_id).file
+    return read_manifest(work.ledger.folder / file)
