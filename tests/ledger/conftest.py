@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from safetensors.torch import save_file
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
+from ebbing.cli import main, names
 from ebbing.ledger import Ledger, Settings
 from ebbing.ledger.schema import REVISION, Base
 from ebbing.ledger.settings import read_settings
@@ -134,3 +137,32 @@ def make(
 def ledger(make: Callable[..., Ledger]) -> Ledger:
     """A ledger in which nothing has happened."""
     return make()
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """``ebbing ledger`` in this process: its exit code and standard error."""
+    monkeypatch.setenv("EBBING_DEBUG", "")
+    monkeypatch.setattr(names, "OWN_MODULES", set())
+
+    def typed_(ledger: Ledger | Path, *words: str) -> tuple[int, str]:
+        folder = ledger.folder if isinstance(ledger, Ledger) else ledger
+        monkeypatch.setattr(sys, "argv", ["ebbing", "ledger", *words, "--ledger", str(folder)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as done:
+            main()
+        return int(done.value.code or 0), capfd.readouterr().err
+
+    return typed_
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 4 MiB of its own, mounted; where that is not permitted, the test is skipped."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"needs to mount a disk, which is not permitted here: {done.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)

@@ -26,6 +26,7 @@ from ebbing.ledger.erasure import UNLEARNED
 from ebbing.ledger.leases import hold
 from ebbing.ledger.manifest import Manifest, digests_of, read_manifest, weights_of
 from ebbing.ledger.schema import Batch, Version
+from ebbing.ledger.shards import Shards
 from ebbing.ledger.verifying import version_body
 from ebbing.ledger.work import Work, in_work
 from ebbing.methods.sisa import records_that_stay
@@ -42,6 +43,8 @@ def unlearn(work: Work) -> None:
     request = work.request()
     version, model = work.current()
     _check_data(work, version, request)
+    if work.project.shards is not None:
+        _check_shards(work, work.project.shards, version, batch)
     study = work.study(batch, request, model)
     name, method = next(iter(study.methods.items()))
     made, run = study.unlearn(name, method, model, progress=work.progress)
@@ -85,6 +88,18 @@ def _check_data(work: Work, version: Version, request: ForgetRequest) -> None:
     )
 
 
+def _check_shards(work: Work, shards: Shards, version: Version, batch: Batch) -> None:
+    """An ensemble goes on as it was trained; checkpoints that were harmed are made again."""
+    manifest = read_manifest(work.ledger.folder / version.file)
+    if batch.kind != "retrain":
+        shards.check(manifest, version.id)
+    if harmed := manifest.harmed(work.ledger.folder):
+        work.notes.append(
+            f"{len(harmed)} of {len(manifest.checkpoints)} checkpoints of version {version.id} are missing or not what was "
+            f"written, {harmed[0]} first: those that are still needed are made again, to the same bits."
+        )
+
+
 def _land(work: Work, batch: Batch, before: Version, request: ForgetRequest, made: nn.Module) -> None:
     stays = set(request.retain_ids.tolist())
     forgotten = tuple(i for i in range(size(request.dataset)) if i not in stays)
@@ -99,7 +114,9 @@ def _land(work: Work, batch: Batch, before: Version, request: ForgetRequest, mad
     records = None
     if work.project.shards is not None:  # all of it is in the folder, but for what was lost there since
         records = records_that_stay(request)
-        ensemble = work.project.shards.ensemble(work.ensemble_seed(batch)).fit(request.dataset, ids=records.ids)
+        ensemble = work.project.shards.ensemble(work.ensemble_seed(batch))
+        work.project.shards.mend(ensemble, records)
+        ensemble.fit(request.dataset, ids=records.ids)
         if of_tensors(ensemble.state_dict()) != of_tensors(made.state_dict()):
             raise InputError(
                 f"the ensemble of batch {batch.id} must be what its checkpoints in {ensemble.folder} are of, but is not: data, "

@@ -62,6 +62,14 @@ class Manifest:
         """What users load: the file of weights, or the folder."""
         return Path(self.weights).parent.as_posix() if self.kind == FOLDER else self.weights
 
+    def harmed(self, ledger: Path) -> list[str]:
+        """Checkpoints that are missing, or not what was written."""
+        return [
+            name
+            for name in self.checkpoints
+            if not (ledger / name).is_file() or weights_digest(ledger / name) != self.files[name]
+        ]
+
     def strangers(self, ledger: Path) -> list[Path]:
         """What lies in the folder of a version and was not written with it; the library might read it."""
         if self.kind != FOLDER:
