@@ -27,8 +27,8 @@ Number = Annotated[int, typer.Argument(help="Number of a request.")]
 
 @ledger.command()
 def init(
-    data: Annotated[str, typer.Option(help="pkg.mod:train_set, the full training set as it was.")],
-    holdout: Annotated[str, typer.Option(help="pkg.mod:test_set, unseen data.")],
+    data: Annotated[str, typer.Option(help="The full training set as it was: pkg.mod:train_set, or files.")],
+    holdout: Annotated[str, typer.Option(help="Unseen data: pkg.mod:test_set, or files.")],
     model: Annotated[str | None, typer.Option(help="pkg.mod:build, a function that gives the network.")] = None,
     weights: Annotated[
         Path | None,
