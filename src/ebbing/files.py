@@ -55,19 +55,27 @@ def write_whole(path: Path, write: Callable[[str], None]) -> None:
         NotWrittenError: if the system does not let it be written.
         KeyboardInterrupt: if an earlier one was caught and not heeded, see `note_interruption`.
     """
+
+    def put(name: str) -> None:
+        write(name)
+        with open(name, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # some libraries make files that only their owner may read
+        os.replace(name, path)
+
+    _beside(path, put)
+
+
+def _beside(path: Path, put: Callable[[str], None]) -> None:
+    """Have something made in a hidden folder beside ``path``, under its name, and put in its place."""
     if _interrupted and sys.exception() is None:  # while an exception is dealt with, things are put back as they were
         raise KeyboardInterrupt
     scratch = path.parent / SCRATCH.replace("*", os.urandom(8).hex())
-    made = scratch / path.name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path.parent)
         scratch.mkdir(mode=0o700)
-        write(str(made))
-        with open(made, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(made, 0o644)  # some libraries make files that only their owner may read
-        os.replace(made, path)
+        put(str(scratch / path.name))
     except Exception as error:
         number = _of_the_system(error)
         if number is None:
@@ -87,6 +95,30 @@ def write_text(path: Path, text: str) -> None:
         Path(name).write_text(text, encoding="utf-8")
 
     write_whole(path, write)
+
+
+def write_whole_folder(path: Path, write: Callable[[Path], None]) -> None:
+    """`write_whole` for a folder of files: what stood at ``path`` is replaced as a whole, see `put_folder`.
+
+    Args:
+        path: the folder.
+        write: called with an empty folder of the same name.
+
+    Raises:
+        NotWrittenError: if the system does not let it be written.
+        KeyboardInterrupt: as `write_whole` does.
+    """
+
+    def put(name: str) -> None:
+        made = Path(name)
+        made.mkdir()
+        write(made)
+        for file in made.iterdir():
+            with open(file, "rb") as opened:
+                os.fsync(opened.fileno())
+        put_folder(made, path)
+
+    _beside(path, put)
 
 
 def put_folder(made: Path, path: Path) -> None:

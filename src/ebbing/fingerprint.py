@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -97,10 +98,16 @@ def source_of(kind: type) -> list[str]:
     """
     if kind.__module__.partition(".")[0] in ("ebbing", "torch", "builtins"):
         return []
+    return list(_read_source(kind))
+
+
+@cache
+def _read_source(kind: type) -> tuple[str, ...]:
+    """Name and text of a class. A class that is rewritten is another object; to find its text takes a tenth of a second."""
     found = [f"{kind.__module__}:{kind.__qualname__}"]
     with suppress(OSError, TypeError):  # made at a prompt
         found.append(inspect.getsource(kind))
-    return found
+    return tuple(found)
 
 
 def module_source_of(function: Any) -> str:

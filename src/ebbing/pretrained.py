@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
-from ebbing.checkpoints import WeightsRecord, digest_of, parts_of, write_record
+from ebbing.checkpoints import WeightsRecord, digest_of, parts_of, record_path, write_record
 from ebbing.errors import InputError
-from ebbing.files import NotWrittenError, put_folder
+from ebbing.files import write_whole_folder
 from ebbing.fingerprint import of_settings
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -113,6 +112,36 @@ class Pretrained:
         return made
 
 
+@dataclass(frozen=True)
+class Configured:
+    """What builds a network of the configuration in a folder, with weights that torch's global generators draw.
+
+    Attributes:
+        folder: with ``config.json``; weights are not looked for.
+    """
+
+    folder: str
+
+    def __call__(self) -> nn.Module:
+        """The network, in evaluation mode.
+
+        Raises:
+            InputError: if the transformers library cannot make one of the configuration.
+        """
+        library, folder = _library(), Path(self.folder)
+        kind = _class_of(library, folder)
+        try:
+            with _quiet(library):
+                config = library.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+                model: nn.Module = kind(config)
+        except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{folder / CONFIG} must be a configuration that transformers can make a model of, but: {error}"
+            ) from error
+        dtype = getattr(config, "dtype", None)
+        return model.to(dtype).eval() if isinstance(dtype, torch.dtype) else model.eval()
+
+
 def is_folder(path: Path) -> bool:
     """Whether a path is a folder with the configuration of a model."""
     return (path / CONFIG).is_file()
@@ -179,28 +208,45 @@ def write_folder(out: Path, model: nn.Module, *, like: Path, record: WeightsReco
         raise InputError(
             f"to be written into a folder a model needs save_pretrained(), which {type(model).__name__} has not."
         )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise NotWrittenError(error.errno, error.strerror, str(out)) from error
-    try:
-        for path in sorted(like.iterdir()):
-            if path.is_file() and not path.name.endswith(LEFT_BEHIND):
-                shutil.copy2(path, made / path.name)
+    written: list[WeightsRecord] = []
+
+    def write(made: Path) -> None:
+        for path in _beside_weights(like):
+            shutil.copyfile(path, made / path.name)
         with _quiet(_library()):
             save(made, max_shard_size=_largest_part(like))
         weights = weights_in(made)
-        record = replace(record, weights=digest_of(weights))
-        write_record(weights, record)
-        for path in made.iterdir():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-        put_folder(made, out)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
-    return record
+        written.append(replace(record, weights=digest_of(weights)))
+        write_record(weights, written[-1])
+
+    write_whole_folder(out, write)
+    return written[-1]
+
+
+def copy_folder(folder: Path, out: Path) -> None:
+    """Copy a folder of one model as it is, whole or not at all: weights and their record, configuration, tokenizer.
+
+    Weights in other formats, folders, and files of other weights are left out.
+
+    Raises:
+        InputError: if the folder lacks a file.
+        NotWrittenError: if the system does not let it be written.
+    """
+    check_folder(folder)
+    weights = weights_in(folder)
+    record = record_path(weights)
+    files = [*_beside_weights(folder), *parts_of(weights), *([record] if record.is_file() else ())]
+
+    def write(made: Path) -> None:
+        for path in files:
+            shutil.copyfile(path, made / path.name)
+
+    write_whole_folder(out, write)
+
+
+def _beside_weights(folder: Path) -> list[Path]:
+    """Configuration, tokenizer and the like: what goes with weights into another folder."""
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.endswith(LEFT_BEHIND)]
 
 
 def _largest_part(folder: Path) -> int | str:

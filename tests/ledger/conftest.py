@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from safetensors.torch import save_file
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
+from ebbing.cli import main, names
 from ebbing.ledger import Ledger, Settings
 from ebbing.ledger.schema import REVISION, Base
 from ebbing.ledger.settings import read_settings
@@ -36,6 +39,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The pre-trained encoder and the classifier that was fine-tuned from it, made once."""
+    import texts  # and transformers, which takes its time
+
+    return texts.made_in(tmp_path_factory.mktemp("texts"))
+
+
 @pytest.fixture(params=clinic.BOTH)
 def kind(request: pytest.FixtureRequest) -> str:
     """Which database."""
@@ -43,13 +54,15 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def templates(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[Callable[..., Path]]:
+def templates(
+    tmp_path_factory: pytest.TempPathFactory, weights: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Path]]:
     """A new ledger on a database of each kind, made once; tests get copies, as migrations take their time."""
-    made: dict[tuple[str, bool], Path] = {}
+    made: dict[tuple[str, str], Path] = {}
     first = f"ebbing_{os.urandom(6).hex()}"
 
-    def template(kind: str, in_shards: bool = False) -> Path:
-        name, of = f"{first}{'_shards' if in_shards else ''}", (kind, in_shards)
+    def template(kind: str, model: str = "") -> Path:
+        name, of = f"{first}{model}", (kind, model)
         if of not in made:
             url = "sqlite:///ledger.db"
             if kind == "postgres":
@@ -57,16 +70,23 @@ def templates(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterat
                 url = of_database(name)
             folder = tmp_path_factory.mktemp(kind) / "ledger"
             new = Settings(database=url, key="signing.key", oracles=0, neighbours=0.0)
-            if in_shards:
-                new = replace(new, **clinic.IN_SHARDS)
-            keep_rows(Ledger.create(folder, new, weights=None if in_shards else weights))
+            original: Path | None = weights
+            if model == "_shards":
+                new, original = replace(new, **clinic.IN_SHARDS), None
+            if model == "_folder":
+                import texts
+
+                found = request.getfixturevalue("folders")
+                new = replace(new, **texts.IN_FOLDER, pretrained=str(found["pretrained"]))
+                original = found["tuned"]
+            keep_rows(Ledger.create(folder, new, weights=original))
             made[of] = folder
         return made[of]
 
     yield template
-    for kind, in_shards in made:
+    for kind, model in made:
         if kind == "postgres":
-            administer(f"DROP DATABASE {first}{'_shards' if in_shards else ''}")
+            administer(f"DROP DATABASE {first}{model}")
 
 
 def keep_rows(ledger: Ledger) -> None:
@@ -97,11 +117,12 @@ def put_back(url: str, source: Path) -> None:
 def make(
     tmp_path: Path, kind: str, templates: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Ledger]:
-    """A new ledger with some settings, in the test's folder; with ``in_shards`` of a model that is yet to be trained."""
+    """A new ledger with some settings, in the test's folder; of one model unless it is said otherwise."""
     monkeypatch.delenv("EBBING_LEDGER_KEY", raising=False)
 
-    def make_(*, in_shards: bool = False, **said: Any) -> Ledger:
-        source, folder = templates(kind, in_shards), tmp_path / "ledger"
+    def make_(*, in_shards: bool = False, in_folder: bool = False, **said: Any) -> Ledger:
+        model = "_shards" if in_shards else "_folder" if in_folder else ""
+        source, folder = templates(kind, model), tmp_path / "ledger"
         shutil.copytree(source, folder)
         settings = read_settings(folder)
         if kind == "postgres":
@@ -116,3 +137,32 @@ def make(
 def ledger(make: Callable[..., Ledger]) -> Ledger:
     """A ledger in which nothing has happened."""
     return make()
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """``ebbing ledger`` in this process: its exit code and standard error."""
+    monkeypatch.setenv("EBBING_DEBUG", "")
+    monkeypatch.setattr(names, "OWN_MODULES", set())
+
+    def typed_(ledger: Ledger | Path, *words: str) -> tuple[int, str]:
+        folder = ledger.folder if isinstance(ledger, Ledger) else ledger
+        monkeypatch.setattr(sys, "argv", ["ebbing", "ledger", *words, "--ledger", str(folder)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as done:
+            main()
+        return int(done.value.code or 0), capfd.readouterr().err
+
+    return typed_
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 4 MiB of its own, mounted; where that is not permitted, the test is skipped."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"needs to mount a disk, which is not permitted here: {done.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)

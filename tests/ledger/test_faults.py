@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -17,7 +16,7 @@ import pytest
 from clinic import erasure
 from test_kills import end_of
 
-from ebbing.cli import erasing, main, names
+from ebbing.cli import erasing
 from ebbing.ledger import Ledger, database
 from ebbing.ledger.processing import STEPS, process
 from ebbing.ledger.verifying import verify
@@ -34,23 +33,6 @@ NAMED = {
 def kind() -> str:
     """SQLite, but for the test that has a server of its own."""
     return "sqlite"
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """``ebbing ledger`` in this process: its exit code and standard error."""
-    monkeypatch.setenv("EBBING_DEBUG", "")
-    monkeypatch.setattr(names, "OWN_MODULES", set())
-
-    def typed_(ledger: Ledger | Path, *words: str) -> tuple[int, str]:
-        folder = ledger.folder if isinstance(ledger, Ledger) else ledger
-        monkeypatch.setattr(sys, "argv", ["ebbing", "ledger", *words, "--ledger", str(folder)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as done:
-            main()
-        return int(done.value.code or 0), capfd.readouterr().err
-
-    return typed_
 
 
 def is_one_line(said: tuple[int, str], *told: str) -> bool:
@@ -78,18 +60,6 @@ def wanted(waiting: Ledger, tmp_path: Path, typed: Any) -> dict[str, Any]:
     undisturbed = shutil.copytree(waiting.folder, tmp_path / "undisturbed")
     assert typed(undisturbed, "process")[0] == 0
     return end_of(Ledger.open(undisturbed))
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 4 MiB of its own, mounted; where that is not permitted, the test is skipped."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"needs to mount a disk, which is not permitted here: {done.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
 
 
 def remounted(place: Path, how: str) -> None:

@@ -305,7 +305,7 @@ def test_another_method_or_another_kind_of_model_is_refused(ledger) -> None:
     with pytest.raises(InputError, match="must be made to forget by SISA"):
         in_shards(ledger.folder, method=FineTune())
     ledger.add([erasure("r0")])
-    with pytest.raises(InputError, match=r"`sisa` in ledger\.json must be as it was"):
+    with pytest.raises(InputError, match=r"`sisa` and `hf` in ledger\.json must be as they were"):
         process(ledger, clinic.project())
     other = in_shards(ledger.folder)
     assert other.shards is not None

@@ -170,8 +170,10 @@ def run(
 
 # The user's own model and data, the same for every command that takes them
 ModelName = Annotated[str, typer.Option("--model", help="pkg.mod:build, what makes the network.")]
-DataName = Annotated[str, typer.Option("--data", help="pkg.mod:train_set, the full training set.")]
-HoldoutName = Annotated[str, typer.Option("--holdout", help="pkg.mod:test_set, unseen data; split by the seed.")]
+DataName = Annotated[str, typer.Option("--data", help="The full training set: pkg.mod:train_set, or files.")]
+HoldoutName = Annotated[
+    str, typer.Option("--holdout", help="Unseen data, pkg.mod:test_set or files; split by the seed.")
+]
 ForgetFile = Annotated[Path, typer.Option("--forget", help="File of ids, one a line: positions, or keys with --keys.")]
 KeysName = Annotated[str | None, typer.Option("--keys", help="pkg.mod:keys, a key for each training record.")]
 ExcludeFile = Annotated[Path | None, typer.Option("--exclude", help="File of ids forgotten before, kept out too.")]

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 
 from ebbing.allocator import keep_freed_memory
 from ebbing.batches import size
 from ebbing.cli.checks import arguments_as_options, device_named, noted, raise_all
 from ebbing.cli.erasures import tell_present, today
-from ebbing.cli.loading import builder_of, dataset_of, datasets_of, keys_of, task_of, training_function_of
+from ebbing.cli.folders import fine_tuning, going_on_from
+from ebbing.cli.loading import (
+    FOLDER,
+    builder_of,
+    dataset_of,
+    datasets_of,
+    keys_of,
+    padding_of,
+    task_of,
+    training_function_of,
+)
 from ebbing.cli.methods import methods_of, recipe_with
 from ebbing.cli.names import find
 from ebbing.cli.screen import make_console, print_line, shown
@@ -21,6 +34,7 @@ from ebbing.errors import InputError
 from ebbing.inspection import inspect
 from ebbing.ledger import Ledger, Settings
 from ebbing.ledger.exporting import present
+from ebbing.ledger.folders import Folders
 from ebbing.ledger.manifest import SHARDS
 from ebbing.ledger.planning import Subjects, subjects_of
 from ebbing.ledger.processing import process
@@ -29,6 +43,7 @@ from ebbing.ledger.reading import listed, status
 from ebbing.ledger.shards import Shards
 from ebbing.ledger.where import purge as purge_old
 from ebbing.methods import Unlearner
+from ebbing.pretrained import Pretrained
 from ebbing.task import Classification, Task
 from ebbing.training import OwnTrainer, Recipe, Trainer
 from ebbing.unseen import Overlap
@@ -47,35 +62,39 @@ def project_of(settings: Settings, folder: Path) -> Project:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     problems: list[str] = []
-    missing = [name for name in ("model", "data", "holdout") if getattr(settings, name) is None]
+    needed = ("data", "holdout") if settings.hf else ("model", "data", "holdout")
+    missing = [name for name in needed if getattr(settings, name) is None]
     if missing:
         problems.append(f"ledger.json must name {', '.join(missing)} for requests to be processed.")
+    folders = Folders(folder) if settings.hf else None
+    model = settings.model or "" if folders is None else f"{FOLDER}{folders.architecture}"
     named = {"data": settings.data, "holdout": settings.holdout, "matched": settings.matched}
-    datasets: dict[str, Dataset[Any]] = datasets_of(named, problems)
+    datasets: dict[str, Dataset[Any]] = datasets_of(named, problems, pad=padding_of(model))
     keys: list[str] | None = None
     subjects: Subjects | None = None
-    trainer: Trainer | OwnTrainer | None = None
-    device = device_named("auto")
     task: Task | None = None
+    build: Callable[[], nn.Module] | None = None
     with noted(problems):
-        build = builder_of(settings.model, {}) if settings.model is not None else None
+        if folders is not None:
+            build = folders.build
+        elif settings.model is not None:
+            build = builder_of(settings.model, {})
     with noted(problems):
-        task = task_of(settings.task, model=settings.model or "")
+        task = task_of(settings.task, model=model)
     with noted(problems):
         if settings.keys is not None and "data" in datasets:
             keys = keys_of(settings.keys, records=size(datasets["data"]))
     with noted(problems):
         subjects = _subjects(settings.subjects)
+    start, recipe = _fine_tuned(settings, folders, problems)
     with noted(problems):
-        method = _method(settings.method, settings.settings)
+        method = _method(settings.method, settings.settings, start, recipe)
     with noted(problems):
-        gone_method = _method(settings.gone_method, settings.gone_settings)
+        gone_method = _method(settings.gone_method, settings.gone_settings, start, recipe)
+    device = device_named("auto")
+    trainer: Trainer | OwnTrainer | None = None
     with noted(problems):
-        if settings.train_fn is not None and build is not None:
-            trainer = OwnTrainer(training_function_of(settings.train_fn), build, device)
-    with noted(problems):
-        if (settings.recipe or settings.sisa) and build is not None and task is not None:
-            trainer = Trainer(build, recipe_with(Recipe(), settings.recipe), task, device)
+        trainer = _trainer(settings, start or build, recipe, task, device)
     raise_all(problems)
     assert build is not None  # noqa: S101 - a problem otherwise
     shards: Shards | None = None
@@ -99,7 +118,38 @@ def project_of(settings: Settings, folder: Path) -> Project:
             overlap=cast(Overlap, settings.overlap),
             seed=settings.seed,
             shards=shards,
+            folders=folders,
         )
+
+
+def _fine_tuned(
+    settings: Settings, folders: Folders | None, problems: list[str]
+) -> tuple[Pretrained | None, Recipe | None]:
+    """What a model in a folder was fine-tuned from, and how; None where that is not said."""
+    if folders is None or settings.pretrained is None:
+        return None, None
+    start = folders.start(settings.pretrained)
+    with noted(problems):
+        start()  # to find out
+        return start, fine_tuning(settings.recipe)
+    return None, None
+
+
+def _trainer(
+    settings: Settings,
+    build: Callable[[], nn.Module] | None,
+    recipe: Recipe | None,
+    task: Task | None,
+    device: str,
+) -> Trainer | OwnTrainer | None:
+    """What trains from scratch, or from the checkpoint of a fine-tuning; None where nothing does."""
+    if build is None or task is None:
+        return None
+    if settings.train_fn is not None:
+        return OwnTrainer(training_function_of(settings.train_fn), build, device)
+    if recipe is None and (settings.recipe or settings.sisa):
+        recipe = recipe_with(Recipe(), settings.recipe)
+    return None if recipe is None else Trainer(build, recipe, task, device)
 
 
 def _subjects(name: str | None) -> Subjects | None:
@@ -113,9 +163,10 @@ def _subjects(name: str | None) -> Subjects | None:
     return cast(Subjects, found)
 
 
-def _method(word: str, settings: tuple[str, ...]) -> Unlearner:
-    """The one method of a word. Its label is no part of what is recorded."""
-    (method,) = methods_of((word,), settings, recipe=None).values()
+def _method(word: str, settings: tuple[str, ...], start: Pretrained | None, recipe: Recipe | None) -> Unlearner:
+    """The one method of a word, going on from what a model was fine-tuned from. Its label is no part of what is recorded."""
+    adapted = partial(going_on_from, start, recipe)
+    (method,) = methods_of((word,), settings, recipe=recipe, adapted=adapted).values()
     return method
 
 
@@ -169,7 +220,8 @@ def run_process(
 def check_dataset(folder: Path, name: str, keys: str | None) -> int:
     """``check`` of a data set; the exit code."""
     ledger = Ledger.open(folder)
-    dataset = dataset_of(name, "DATASET")
+    pad = padding_of(f"{FOLDER}{Folders(folder).architecture}") if ledger.settings.hf else 0
+    dataset = dataset_of(name, "DATASET", pad=pad)
     if keys is None and name == ledger.settings.data:
         keys = ledger.settings.keys
     if keys is None and ledger.settings.keys is not None:

@@ -33,13 +33,22 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def make(folder: Path, weights: Path | None, checkpoints: Path | None, said: Mapping[str, Any]) -> None:
+def make(
+    folder: Path, weights: Path | None, checkpoints: Path | None, hf: Path | None, said: Mapping[str, Any]
+) -> None:
     """``init``."""
-    made = Ledger.create(folder, Settings(**said), weights=weights, checkpoints=checkpoints)
+    if hf is not None and (weights is not None or said["model"] is not None):
+        raise InputError(
+            "--hf stands for both --model and --weights, but some of them are given as well. Leave them out."
+        )
+    if hf is None and said["model"] is None:
+        raise InputError("--model must be given, or --hf with a folder of the transformers library.")
+    settings = Settings(**said, hf=hf is not None)
+    made = Ledger.create(folder, settings, weights=hf or weights, checkpoints=checkpoints)
     key = made.key()
     typer.echo(f"A ledger is in {folder}, its database is {made.database.shown}.")
     typer.echo(f"Public key: {key.public}")
-    if weights is None:
+    if weights is None and hf is None:
         typer.echo("The next `ebbing ledger process` trains the model.")
     typer.echo(f"The signing key is {folder / made.settings.key}: keep it where the database is not.")
 

@@ -60,7 +60,12 @@ def start_of(
         raise InputError("--train-fn and --pretrained both say how references are retrained. Give one of them.")
     start = Pretrained(str(pretrained), like=str(folder))
     start()  # to find out
-    return start, recipe_with(FINE_TUNING, words)
+    return start, fine_tuning(words)
+
+
+def fine_tuning(words: tuple[str, ...]) -> Recipe:
+    """How a model was fine-tuned, as --recipe says; else as most do."""
+    return recipe_with(FINE_TUNING, words)
 
 
 def going_on_from(start: Pretrained | None, recipe: Recipe | None, method: Unlearner) -> Unlearner:

@@ -27,13 +27,25 @@ Number = Annotated[int, typer.Argument(help="Number of a request.")]
 
 @ledger.command()
 def init(
-    model: Annotated[str, typer.Option(help="pkg.mod:build, a function that gives the network.")],
-    data: Annotated[str, typer.Option(help="pkg.mod:train_set, the full training set as it was.")],
-    holdout: Annotated[str, typer.Option(help="pkg.mod:test_set, unseen data.")],
+    data: Annotated[str, typer.Option(help="The full training set as it was: pkg.mod:train_set, or files.")],
+    holdout: Annotated[str, typer.Option(help="Unseen data: pkg.mod:test_set, or files.")],
+    model: Annotated[str | None, typer.Option(help="pkg.mod:build, a function that gives the network.")] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
             help="Weights of the model as it is in production; they are copied. With --sisa they may be left out."
+        ),
+    ] = None,
+    hf: Annotated[
+        Path | None,
+        typer.Option(
+            "--hf", help="In place of --model and --weights: a folder of the transformers library; it is copied."
+        ),
+    ] = None,
+    pretrained: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder that --hf was fine-tuned from: where training from scratch and references start."
         ),
     ] = None,
     folder: Folder = HERE,
@@ -55,7 +67,8 @@ def init(
         str | None, typer.Option("--train-fn", help="pkg.mod:train, a function (dataset, *, seed) -> model.")
     ] = None,
     recipe: Annotated[
-        list[str] | None, typer.Option(help="In the place of --train-fn: key=value of the training; repeatable.")
+        list[str] | None,
+        typer.Option(help="In the place of --train-fn: key=value of the training or fine-tuning; repeatable."),
     ] = None,
     sisa: Annotated[
         str | None,
@@ -93,10 +106,12 @@ def init(
         folder,
         weights,
         shards,
+        hf,
         {
             "database": database,
             "key": key,
             "model": model,
+            "pretrained": None if pretrained is None else str(pretrained),
             "data": data,
             "holdout": holdout,
             "matched": matched,

@@ -19,6 +19,7 @@ from ebbing.checkpoints import read_weights
 from ebbing.cli.checks import named_option, noted
 from ebbing.cli.names import find, made
 from ebbing.cli.screen import print_line
+from ebbing.cli.stored import is_stored, stored_records
 from ebbing.data.columns import is_file_of_columns, read_columns
 from ebbing.data.text import tensors_of_columns
 from ebbing.errors import InputError
@@ -60,7 +61,7 @@ def dataset_of(name: str, option: str, *, pad: int = 0) -> Dataset[Any]:
     Columns of the datasets library, or of a file of JSON lines, must be tokenised.
 
     Args:
-        name: ``pkg.mod:name``, or a file.
+        name: ``pkg.mod:name``, a file of JSON lines, or what `ebbing.cli.stored.stored_records` reads.
         option: that names it.
         pad: token that columns of tokens are filled up with.
 
@@ -68,9 +69,12 @@ def dataset_of(name: str, option: str, *, pad: int = 0) -> Dataset[Any]:
         InputError: if it is nothing of the kind, is empty, or cannot be indexed.
     """
     what = f"{option} {name!r}"
-    if is_file_of_columns(name):
+    if is_stored(name):
         with named_option(option):
-            found: Any = read_columns(Path(name))
+            found: Any = stored_records(name)
+    elif is_file_of_columns(name):
+        with named_option(option):
+            found = read_columns(Path(name))
     else:
         found = find(name, {}, option)
     if isinstance(found, type) or (not hasattr(found, "__getitem__") and callable(found)):

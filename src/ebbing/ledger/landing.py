@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -16,7 +17,7 @@ from ebbing.checkpoints import WeightsRecord, read_record, write_weights
 from ebbing.ensemble import Records, ShardedEnsemble
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_tensors
-from ebbing.journal import Journal, RunRecord
+from ebbing.journal import Journal
 from ebbing.ledger.chain import Chain
 from ebbing.ledger.database import next_number
 from ebbing.ledger.deciding import move
@@ -25,6 +26,7 @@ from ebbing.ledger.erasure import UNLEARNED
 from ebbing.ledger.leases import hold
 from ebbing.ledger.manifest import Manifest, digests_of, read_manifest, weights_of
 from ebbing.ledger.schema import Batch, Version
+from ebbing.ledger.shards import Shards
 from ebbing.ledger.verifying import version_body
 from ebbing.ledger.work import Work, in_work
 from ebbing.methods.sisa import records_that_stay
@@ -41,12 +43,14 @@ def unlearn(work: Work) -> None:
     request = work.request()
     version, model = work.current()
     _check_data(work, version, request)
+    if work.project.shards is not None:
+        _check_shards(work, work.project.shards, version, batch)
     study = work.study(batch, request, model)
     name, method = next(iter(study.methods.items()))
     made, run = study.unlearn(name, method, model, progress=work.progress)
     if run.rolled_back is not None:
         raise RolledBackError(run.rolled_back)
-    _land(work, batch, version, request, made, run)
+    _land(work, batch, version, request, made)
 
 
 def begin(work: Work) -> None:
@@ -84,16 +88,35 @@ def _check_data(work: Work, version: Version, request: ForgetRequest) -> None:
     )
 
 
-def _land(work: Work, batch: Batch, before: Version, request: ForgetRequest, made: nn.Module, run: RunRecord) -> None:
+def _check_shards(work: Work, shards: Shards, version: Version, batch: Batch) -> None:
+    """An ensemble goes on as it was trained; checkpoints that were harmed are made again."""
+    manifest = read_manifest(work.ledger.folder / version.file)
+    if batch.kind != "retrain":
+        shards.check(manifest, version.id)
+    if harmed := manifest.harmed(work.ledger.folder):
+        work.notes.append(
+            f"{len(harmed)} of {len(manifest.checkpoints)} checkpoints of version {version.id} are missing or not what was "
+            f"written, {harmed[0]} first: those that are still needed are made again, to the same bits."
+        )
+
+
+def _land(work: Work, batch: Batch, before: Version, request: ForgetRequest, made: nn.Module) -> None:
     stays = set(request.retain_ids.tolist())
     forgotten = tuple(i for i in range(size(request.dataset)) if i not in stays)
-    told = {"method": batch.method, "settings": run.settings, "seed": batch.seed, "from": before.file}
+    told = {
+        "method": batch.method,
+        "settings": json.loads(batch.settings or "null"),
+        "seed": batch.seed,
+        "from": before.file,
+    }
     told |= {"request": request.fingerprint, "ledger-batch": batch.id}
     record = _record(work, request.dataset, forgotten, told)
     records = None
     if work.project.shards is not None:  # all of it is in the folder, but for what was lost there since
         records = records_that_stay(request)
-        ensemble = work.project.shards.ensemble(work.ensemble_seed(batch)).fit(request.dataset, ids=records.ids)
+        ensemble = work.project.shards.ensemble(work.ensemble_seed(batch))
+        work.project.shards.mend(ensemble, records)
+        ensemble.fit(request.dataset, ids=records.ids)
         if of_tensors(ensemble.state_dict()) != of_tensors(made.state_dict()):
             raise InputError(
                 f"the ensemble of batch {batch.id} must be what its checkpoints in {ensemble.folder} are of, but is not: data, "
@@ -149,6 +172,8 @@ def _written(work: Work, name: str, model: nn.Module, record: WeightsRecord, rec
         records: that an ensemble was trained on; None for a single model.
     """
     folder, file = work.ledger.folder, f"models/{name}.safetensors"
+    if work.project.folders is not None:
+        return work.project.folders.write(name, model, record, like=_manifest_before(work))
     write_weights(folder / file, model, **{f.name: getattr(record, f.name) for f in fields(record)[1:]})
     shards = work.project.shards
     if shards is None or records is None or not isinstance(model, ShardedEnsemble):
@@ -168,10 +193,14 @@ def _written(work: Work, name: str, model: nn.Module, record: WeightsRecord, rec
 
 def _known(work: Work) -> dict[str, str]:
     """The digests of all checkpoints of the version that the batch begins with."""
-    before = work.batch().before_id
-    if before is None:
+    if work.batch().before_id is None:
         return {}
-    with work.ledger.database.reading() as session:
-        file = session.get_one(Version, before).file
-    manifest = read_manifest(work.ledger.folder / file)
+    manifest = _manifest_before(work)
     return {name: manifest.files[name] for name in manifest.checkpoints}
+
+
+def _manifest_before(work: Work) -> Manifest:
+    """What the version that the batch begins with consists of."""
+    with work.ledger.database.reading() as session:
+        file = session.get_one(Version, work.batch().before_id).file
+    return read_manifest(work.ledger.folder / file)

@@ -79,13 +79,13 @@ class Ledger:
         Args:
             folder: made if it is missing.
             settings: how requests will be processed.
-            weights: of the model as it is in production; they are copied. None for an ensemble in shards that `process` is
-                to train.
+            weights: of the model as it is in production, which is copied: a file, or with ``settings.hf`` the folder. None
+                for an ensemble in shards that `process` is to train.
             checkpoints: the folder of an ensemble's shards and slices, which are copied as well; None for any other model.
 
         Raises:
-            InputError: if there is a ledger already, the weights are no file of safetensors, or weights and checkpoints are
-                not what such a model needs.
+            InputError: if there is a ledger already, the weights are no file of safetensors, the folder is no model that the
+                transformers library knows, or weights and checkpoints are not what such a model needs.
         """
         if (folder / FILE).exists():
             raise InputError(f"{folder} must not hold a ledger yet, but does. Choose another folder.")
@@ -222,6 +222,10 @@ def located(url: str, folder: Path) -> str:
 
 def _taken_in(folder: Path, settings: Settings, weights: Path, checkpoints: Path | None) -> str:
     """Copy the first version into the ledger's folder; the file that stands for it."""
+    if settings.hf:
+        from ebbing.ledger.folders import take_in
+
+        return take_in(folder, weights, "v0000")
     file = "models/v0000.safetensors"
     write_whole(folder / file, lambda name: _copied(weights, name))
     beside = weights.with_name(f"{weights.name}.json")
@@ -244,6 +248,13 @@ def _checkpoints_in(folder: Path) -> list[Path]:
 
 
 def _check_parts(settings: Settings, weights: Path | None, checkpoints: Path | None) -> None:
+    if settings.hf:
+        if weights is None or checkpoints is not None:
+            raise InputError("--hf must name the folder of the model, and --shards is not for it.")
+        from ebbing.ledger.folders import check_source  # loads torch, as nothing else here does
+
+        check_source(weights, settings.pretrained)
+        return
     if settings.sharding is None:
         if weights is None or checkpoints is not None:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Versions of several files: an ensemble with the checkpoints of its shards and slices. What belongs to one, with digests."""
+"""Versions of several files, an ensemble with its checkpoints or a folder of the transformers library: what belongs to one."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ SCHEMA = "ebbing.version/1"
 SHARDS = "shards"  # the folder of the checkpoints, in the ledger's
 CHECKPOINT = re.compile(r"shard-(\d+)/slice-(\d+)-[^/]*\.safetensors$")
 
+ONE, ENSEMBLE, FOLDER = "a single model", "an ensemble in shards", "a folder of the transformers library"
+
 Cell = tuple[int, int]  # shard and slice of a record, from 0
 
 
@@ -25,18 +27,18 @@ class Manifest:
     """What a version consists of. Paths are in the ledger's folder.
 
     Attributes:
-        weights: the file to load.
+        weights: the file to load; of a folder of the transformers library that of its weights, or their index.
         files: SHA-256 of each file by its path, see `ebbing.ledger.digests.weights_digest`; ``weights`` is among them.
         sharding: shards, slices and seed of the assignment, and the number of records that it is of (None if it is not
-            known).
-        seed: of the ensemble.
+            known). None for a folder.
+        seed: of the ensemble; 0 for a folder.
         cells: by the mark of each record that the version was made to forget, the shards and slices where it was.
         about: the training, as JSON data.
     """
 
     weights: str
     files: Mapping[str, str]
-    sharding: Mapping[str, int | None]
+    sharding: Mapping[str, int | None] | None
     seed: int
     cells: Mapping[str, list[Cell]] = field(default_factory=dict)
     about: Any = None
@@ -49,6 +51,31 @@ class Manifest:
     def checkpoints(self) -> list[str]:
         """The files of shards and slices."""
         return [name for name in self.files if CHECKPOINT.search(name)]
+
+    @property
+    def kind(self) -> str:
+        """`ENSEMBLE` or `FOLDER`."""
+        return FOLDER if self.sharding is None else ENSEMBLE
+
+    @property
+    def place(self) -> str:
+        """What users load: the file of weights, or the folder."""
+        return Path(self.weights).parent.as_posix() if self.kind == FOLDER else self.weights
+
+    def harmed(self, ledger: Path) -> list[str]:
+        """Checkpoints that are missing, or not what was written."""
+        return [
+            name
+            for name in self.checkpoints
+            if not (ledger / name).is_file() or weights_digest(ledger / name) != self.files[name]
+        ]
+
+    def strangers(self, ledger: Path) -> list[Path]:
+        """What lies in the folder of a version and was not written with it; the library might read it."""
+        if self.kind != FOLDER:
+            return []
+        known = {ledger / name for name in self.files}
+        return sorted(path for path in (ledger / self.place).glob("*") if path not in known)
 
 
 def is_manifest(file: str) -> bool:
@@ -85,6 +112,11 @@ def weights_of(folder: Path, file: str) -> Path:
         InputError: if it is of several files, and what they are cannot be read.
     """
     return folder / (read_manifest(folder / file).weights if is_manifest(file) else file)
+
+
+def place_of(folder: Path, file: str) -> Path:
+    """What users load of a version: its file of weights, or its folder; see `weights_of`."""
+    return folder / (read_manifest(folder / file).place if is_manifest(file) else file)
 
 
 def cell_of(checkpoint: str) -> tuple[int, int] | None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ebbing import fingerprint
 from ebbing.errors import InputError
 from ebbing.ledger.chain import marked
 from ebbing.ledger.drift import spent
@@ -16,7 +15,7 @@ from ebbing.ledger.leases import hold
 from ebbing.ledger.neighbours import Offered, alike
 from ebbing.ledger.planning import Known, Plan, UnresolvedError, all_keys, covered_by, plan, resolve
 from ebbing.ledger.schema import Batch, Fact, Personal, Request
-from ebbing.ledger.work import Work
+from ebbing.ledger.work import Work, described
 
 
 def prepare(work: Work) -> Plan:
@@ -27,7 +26,7 @@ def prepare(work: Work) -> Plan:
         requests = session.scalars(select(Request).where(Request.batch_id == batch.id)).all()
         known = Known(set(work.project.places), work.project.subjects)
         known.method, known.gone_method = (work.ledger.settings.method, work.ledger.settings.gone_method)
-        known.described = {k: json.dumps(fingerprint.as_plain(m)) for k, m in work.methods().items() if m is not None}
+        known.described = {k: described(m) for k, m in work.methods().items() if m is not None}
         known.spent = spent(session, work.ledger.settings.budget, work.ledger.settings.accept)
         named = _named(session, requests, known)
         gone = all_keys(session)

@@ -17,6 +17,8 @@ from ebbing.batches import size
 from ebbing.errors import InputError
 from ebbing.inspection import Inspection, inspect
 from ebbing.ledger.chain import marked
+from ebbing.ledger.folders import Folders
+from ebbing.ledger.manifest import ENSEMBLE, FOLDER, ONE
 from ebbing.ledger.planning import Subjects
 from ebbing.ledger.shards import Shards
 from ebbing.methods import SISA, FineTune, Unlearner
@@ -62,6 +64,7 @@ class Project:
         validation_share: of ``holdout`` that methods may look at.
         overlap: what becomes of unseen records that were trained on.
         seed: splits ``holdout``.
+        folders: where the model is a folder of the transformers library, as its versions then are. None for any other model.
         shards: where the model is an ensemble trained in shards; `SISA` is then the only method. None for any other model.
 
     Raises:
@@ -84,6 +87,7 @@ class Project:
     overlap: Overlap = "refuse"
     seed: int = 0
     shards: Shards | None = None
+    folders: Folders | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without reading the data."""
@@ -101,6 +105,11 @@ class Project:
             raise InputError(
                 f"`keys` must be one for each record of the data set, but are {len(self.keys)} for {size(self.dataset)}."
             )
+
+    @property
+    def kind(self) -> str:
+        """What the versions are, in the words of `ebbing.ledger.manifest`."""
+        return ENSEMBLE if self.shards is not None else ONE if self.folders is None else FOLDER
 
     @cached_property
     def names(self) -> list[str]:

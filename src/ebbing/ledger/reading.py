@@ -14,7 +14,7 @@ from ebbing.errors import InputError
 from ebbing.ledger.database import HEAD
 from ebbing.ledger.erasure import OPEN, STATES
 from ebbing.ledger.ledger import Ledger
-from ebbing.ledger.manifest import weights_of
+from ebbing.ledger.manifest import place_of
 from ebbing.ledger.schema import Audit, Batch, Fact, Offer, Personal, Record, Request, Version
 from ebbing.ledger.verifying import is_redacted
 
@@ -28,7 +28,7 @@ class Status:
         overdue: open requests that were due before today.
         next_due: the earliest day on which an open request is due; None without any.
         current: number of the current version of the model; None where `process` is still to train the first.
-        file: its weights, in the ledger's folder; None likewise.
+        file: its weights, or the folder that it is, in the ledger's folder; None likewise.
         working: who processes now, or whose lease is over; None where nothing is being processed.
         entries: in the chain of evidence.
         head: the hash of the last; kept elsewhere, it shows where entries were cut off the end.
@@ -68,7 +68,7 @@ def status(ledger: Ledger, *, today: date) -> Status:
         overdue,
         min((d for d in firsts if d is not None), default=None),
         None if version is None else version.id,
-        None if version is None else weights_of(ledger.folder, version.file).relative_to(ledger.folder).as_posix(),
+        None if version is None else place_of(ledger.folder, version.file).relative_to(ledger.folder).as_posix(),
         working,
         int(head[0]),
         head[2],

@@ -62,10 +62,13 @@ class Settings:
         holdout: unseen data.
         matched: unseen data like the records to forget.
         keys: one key for each record of ``data``; without them records go by their positions.
+        hf: whether the model is a folder of the transformers library, as its versions then are; there is no ``model``.
+        pretrained: with ``hf``: the folder of the checkpoint that the model was fine-tuned from, where retraining starts.
         subjects: a table (``.csv`` with the columns ``subject`` and ``record``), or a function ``subject -> ids``.
         task: turns batches into outputs.
         train_fn: ``(dataset, *, seed) -> model``, for retrained references and for retraining.
-        recipe: in the place of ``train_fn``: key=value of an `ebbing.Recipe`, each. () says nothing.
+        recipe: in the place of ``train_fn``: key=value of an `ebbing.Recipe`, each; with ``pretrained``, of the fine-tuning.
+            () says nothing.
         sisa: SHARDS:SLICES where the model is an ensemble trained in shards, of networks that ``model`` builds; ``seed`` is
             then also that of the assignment. None for any other model.
         method: that unlearns, as of ``ebbing unlearn --method``.
@@ -90,6 +93,8 @@ class Settings:
     database: str
     key: str
     model: str | None = None
+    hf: bool = False
+    pretrained: str | None = None
     data: str | None = None
     holdout: str | None = None
     matched: str | None = None
@@ -127,6 +132,7 @@ class Settings:
         if unknown:
             wrong.append(f"`accept` must name outcomes ({', '.join(OUTCOMES)}), but names {unknown[0]!r}")
         wrong += self._problems_of_shards()
+        wrong += self._problems_of_folders()
         if self.train_fn is not None and self.recipe:
             wrong.append("either `train_fn` or `recipe` must say how is trained, but both do")
         if not isinstance(self.lease, (int, float)) or not self.lease >= 1:
@@ -152,6 +158,23 @@ class Settings:
             wrong.append(
                 "an ensemble in shards must be trained by a `recipe`, which can stop after each slice, not `train_fn`"
             )
+        return wrong
+
+    def _problems_of_folders(self) -> list[str]:
+        if not isinstance(self.hf, bool):
+            return [f"`hf` must be true or false, but is {self.hf!r}"]
+        if not self.hf:
+            lacking = "`pretrained` must go with `hf`, a folder of the transformers library, but that is not said"
+            return [lacking] if self.pretrained is not None else []
+        wrong = [
+            f"either `hf` or `{name}` must say what the model is, but both do"
+            for name in ("model", "sisa")
+            if getattr(self, name) is not None
+        ]
+        if self.pretrained is None and self.recipe:
+            wrong.append("`recipe` must be how the model was fine-tuned from `pretrained`, but that is not said")
+        if self.pretrained is not None and self.train_fn is not None:
+            wrong.append("either `pretrained` or `train_fn` must say how is trained, but both do")
         return wrong
 
     @property

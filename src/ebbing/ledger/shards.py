@@ -12,7 +12,8 @@ from torch.utils.data import Dataset, Subset
 
 from ebbing import fingerprint
 from ebbing.ensemble import Records, ShardedEnsemble
-from ebbing.ledger.manifest import Cell
+from ebbing.errors import InputError
+from ebbing.ledger.manifest import Cell, Manifest
 from ebbing.methods.sisa import records_that_stay
 from ebbing.methods.unlearner import Run, Unlearner
 from ebbing.request import ForgetRequest
@@ -111,6 +112,32 @@ class Shards:
             for key in ensemble.keys(shard, records)
         ]
 
+    def check(self, manifest: Manifest, version: int) -> None:
+        """Refuse another training than that of a version: every shard would be trained again, and by another recipe.
+
+        Raises:
+            InputError: if network, recipe or task are not those of the version.
+        """
+        own = {"build": self.trainer.build, "recipe": self.trainer.recipe, "task": self.trainer.task}
+        names = {"build": "model", "recipe": "recipe", "task": "task"}
+        for part, value in own.items():
+            saved = (manifest.about or {}).get(part)
+            if saved is not None and not fingerprint.is_plain_of(saved, value):
+                then, now = _differing(saved, fingerprint.as_plain(value))
+                raise InputError(
+                    f"`{names[part]}` in ledger.json must say what version {version} was trained by, {then}, but says {now}. "
+                    "Change it back; only a retraining (`ebbing ledger decide NUMBER retrain`) takes another."
+                )
+
+    def mend(self, ensemble: ShardedEnsemble, records: Records) -> None:
+        """Have what is missing made again: from the first checkpoint of a shard that is not sound on, the others go."""
+        for shard in range(self.sharding.shards):
+            store, keys = ensemble.store(shard), ensemble.keys(shard, records)
+            broken = next((i for i, key in enumerate(keys) if store is not None and not store.is_sound(key)), len(keys))
+            for key in keys[broken:]:
+                if store is not None:
+                    store.remove(key)
+
     def cells(self, n: int, positions: Sequence[int]) -> list[Cell]:
         """Shard and slice of some positions out of n."""
         places = self.sharding.places(n)[list(positions)].tolist()
@@ -122,3 +149,12 @@ class Shards:
         ensemble.load_state_dict(model.state_dict())
         records = records_that_stay(request)
         return all(ensemble.was_trained_on(shard, records) for shard in range(self.sharding.shards))
+
+
+def _differing(then: Any, now: Any) -> tuple[str, str]:
+    """Two settings in words; of those with names the ones that differ."""
+    if not isinstance(then, dict) or not isinstance(now, dict):
+        return str(then), str(now)
+    names = [name for name in now if then.get(name, now[name]) != now[name]] or list(now)
+    first, second = (" ".join(f"{name}={each.get(name)}" for name in names) for each in (then, now))
+    return first, second

@@ -350,11 +350,14 @@ def _is_whole(folder: Path, version: Version, found: Verified, seen: dict[str, b
         return False
     if not is_manifest(version.file):
         return True
-    parts = read_manifest(folder / version.file).files
+    manifest = read_manifest(folder / version.file)
+    parts = manifest.files
     for name, wanted in parts.items():
         if f"{name} {wanted}" not in seen:
             seen[f"{name} {wanted}"] = _sound(folder / name, wanted, what, found, digest=weights_digest)
-    return all(seen[f"{name} {wanted}"] for name, wanted in parts.items())
+    more = manifest.strangers(folder)
+    found.problems += [f"{what}: {path} was not written with it" for path in more]
+    return not more and all(seen[f"{name} {wanted}"] for name, wanted in parts.items())
 
 
 def _sound(

@@ -16,7 +16,7 @@ from ebbing.errors import InputError
 from ebbing.ledger.digests import LARGEST_HEADER
 from ebbing.ledger.erasure import CLOSED
 from ebbing.ledger.ledger import Ledger
-from ebbing.ledger.manifest import SHARDS, Cell, Manifest, cell_of, has_seen, is_manifest, read_manifest, weights_of
+from ebbing.ledger.manifest import SHARDS, Cell, Manifest, cell_of, has_seen, is_manifest, place_of, read_manifest
 from ebbing.ledger.planning import covered_by
 from ebbing.ledger.schema import Batch, Record, Request, Version
 
@@ -27,7 +27,7 @@ class Place:
 
     Attributes:
         what: "version" of the model, "checkpoint" of a shard and slice, retrained "reference" or "cache".
-        path: of the file, in the ledger's folder.
+        path: of the file or folder, in the ledger's folder.
         told: what it is, in words.
         version: number of a version.
         kept: why it is not purged; None where it may be.
@@ -104,9 +104,9 @@ def _places(ledger: Ledger, session: Session, since: int | None, marks: Collecti
 
 
 def _shown(folder: Path, file: str) -> Path:
-    """What is named of a version: its weights, where what they are can be read."""
+    """What is named of a version: its weights or its folder, where what they are can be read."""
     try:
-        return weights_of(folder, file)
+        return place_of(folder, file)
     except InputError:
         return folder / file
 
@@ -213,6 +213,9 @@ def purge(ledger: Ledger, *, today: date, days: int | None = None, dry_run: bool
                 version.purged = chain.time
             chain.append("purged", {"versions": numbers})
     for path in sorted({*(ledger.folder / file for file in again), *(p.path for p in gone)}):
+        if path.is_dir():
+            shutil.rmtree(path)
+            continue
         for beside in (path, path.with_name(f"{path.name}.json")):
             beside.unlink(missing_ok=True)
     for folder in (ledger.folder / "work").glob("batch-*"):

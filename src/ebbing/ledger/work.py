@@ -18,7 +18,7 @@ from ebbing.ledger.digests import file_digest, weights_digest
 from ebbing.ledger.erasure import AUDITED, PLANNED, UNLEARNED
 from ebbing.ledger.leases import Lease
 from ebbing.ledger.ledger import Ledger
-from ebbing.ledger.manifest import is_manifest, read_manifest
+from ebbing.ledger.manifest import ONE, Manifest, is_manifest, read_manifest
 from ebbing.ledger.planning import all_marks, covered_by
 from ebbing.ledger.project import FromScratch, Project
 from ebbing.ledger.schema import Batch, Fact, Record, Request, Version
@@ -60,23 +60,34 @@ class Work:
         """The version that the batch begins with, loaded."""
         with self.ledger.database.reading() as session:
             version = session.get_one(Version, session.get_one(Batch, self.lease.batch).before_id)
-        weights, model = self._untrained(version)
+        path = self.ledger.folder / version.file
+        _refuse_other(path, version.weights, version)
+        manifest = read_manifest(path) if is_manifest(version.file) else None
+        self._refuse_other_kind(manifest, version)
+        if self.project.folders is not None and manifest is not None:
+            return version, self.project.folders.load(manifest).to(self.project.device)
+        weights, model = (path, self._untrained()) if manifest is None else self._ensemble(manifest, version)
         read_weights(weights, model)
         return version, model.to(self.project.device)
 
-    def _untrained(self, version: Version) -> tuple[Path, nn.Module]:
-        """The file of a version's weights, which is as it was written, and a model to load them into."""
-        path, shards = self.ledger.folder / version.file, self.project.shards
-        _refuse_other(file_digest(path), version.weights, path, version)
-        if is_manifest(version.file) != (shards is not None):
-            kind = "an ensemble in shards" if is_manifest(version.file) else "a single model"
+    def _refuse_other_kind(self, manifest: Manifest | None, version: Version) -> None:
+        """A version must be of the kind that ledger.json says."""
+        found = ONE if manifest is None else manifest.kind
+        if found != self.project.kind:
             raise InputError(
-                f"`sisa` in ledger.json must be as it was when version {version.id} was made, which is {kind}. Change it back."
+                f"`sisa` and `hf` in ledger.json must be as they were when version {version.id} was made, which is {found}. "
+                "Change them back."
             )
-        if shards is None:
-            with seeded(0):
-                return path, self.project.build()
-        manifest = read_manifest(path)
+
+    def _untrained(self) -> nn.Module:
+        """A single model to load weights into."""
+        with seeded(0):
+            return self.project.build()
+
+    def _ensemble(self, manifest: Manifest, version: Version) -> tuple[Path, nn.Module]:
+        """The file of an ensemble's weights, which is as it was written, and a model to load them into."""
+        shards = self.project.shards
+        assert shards is not None and manifest.sharding is not None  # noqa: S101, PT018 - by `_refuse_other_kind`
         own = shards.of_records(None) | {"records": manifest.sharding["records"]}
         if own != manifest.sharding:
             raise InputError(
@@ -84,7 +95,7 @@ class Work:
                 "Change them back."
             )
         weights = self.ledger.folder / manifest.weights
-        _refuse_other(weights_digest(weights), manifest.files[manifest.weights], weights, version)
+        _refuse_other(weights, manifest.files[manifest.weights], version, digest=weights_digest)
         return weights, shards.ensemble(manifest.seed)
 
     def ensemble_seed(self, batch: Batch) -> int:
@@ -158,7 +169,7 @@ class Work:
             raise InputError(
                 f"batch {batch.id} is to be processed by {batch.kind}, but ledger.json no longer says how."
             )
-        if json.dumps(fingerprint.as_plain(method)) != batch.settings:
+        if described(method) != batch.settings:
             raise InputError(
                 f"batch {batch.id} was planned with {batch.method} ({batch.settings}), but ledger.json says another now. "
                 "Change it back until the batch is done."
@@ -179,9 +190,20 @@ class Work:
         )
 
 
-def _refuse_other(found: str, wanted: str, path: Path, version: Version) -> None:
-    if found != wanted:
+def _refuse_other(path: Path, wanted: str, version: Version, *, digest: Callable[[Path], str] = file_digest) -> None:
+    try:
+        same = digest(path) == wanted
+    except OSError as error:
+        raise InputError(
+            f"{path} must be version {version.id}, but cannot be read: {error.strerror}. Restore it."
+        ) from None
+    if not same:
         raise InputError(f"{path} must be version {version.id}, but is not what was written. Restore it.")
+
+
+def described(method: Unlearner) -> str:
+    """A method with its settings, as JSON; a checkpoint that is among them goes by its content."""
+    return json.dumps(fingerprint.as_plain(method, by_content=True))
 
 
 def in_work(session: Session, batch: int) -> list[Request]:
