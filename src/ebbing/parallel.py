@@ -19,6 +19,7 @@ from ebbing.batches import iterate, size, spans
 from ebbing.errors import InputError
 from ebbing.fsdp import Layout, is_laid_out, laid_out, refuse
 
+VERSION_1 = "version 1 of FSDP (pass --fsdp_version 2)"
 RAM_EFFICIENT = "FSDP_CPU_RAM_EFFICIENT_LOADING"  # of Accelerate: all processes but one begin with empty weights
 Cuts = list[tuple[int, int]]
 
@@ -141,6 +142,10 @@ def data_parallel(accelerator: Any = None, *, sharded: bool = False) -> Iterator
                 "several processes share a model by means of accelerate, which is not installed. Install it: pip install "
                 "'ebbing[parallel]'."
             ) from error
+        if (
+            _told_to_shard() and os.environ.get("FSDP_VERSION", "2") != "2"
+        ):  # without GPUs, Accelerate fails in other words
+            raise _not_heeded([VERSION_1])
         accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     processes = accelerator.num_processes
     layout = layout_of(accelerator, sharded=sharded) if processes > 1 else None
@@ -163,7 +168,7 @@ def layout_of(accelerator: Any, *, sharded: bool) -> Layout | None:
     plugin: Any = getattr(
         accelerator.state, "fsdp_plugin", None
     )  # without GPUs, Accelerate leaves it in the environment
-    if plugin is None and not sharded and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() != "true":
+    if plugin is None and not sharded and not _told_to_shard():
         return None
     from accelerate import FullyShardedDataParallelPlugin
     from torch.distributed.device_mesh import init_device_mesh
@@ -173,7 +178,7 @@ def layout_of(accelerator: Any, *, sharded: bool) -> Layout | None:
         plugin = FullyShardedDataParallelPlugin(fsdp_version=int(os.environ.get("FSDP_VERSION", "2")))
     half = accelerator.mixed_precision
     problems = [
-        *(["version 1 of FSDP (pass --fsdp_version 2)"] if plugin.fsdp_version != 2 else []),
+        *([VERSION_1] if plugin.fsdp_version != 2 else []),
         *(["parameters on the processor"] if isinstance(plugin.cpu_offload, CPUOffloadPolicy) else []),
         *(["activation checkpointing"] if plugin.activation_checkpointing else []),
         *(["modules that are left out"] if plugin.ignored_modules else []),
@@ -181,11 +186,7 @@ def layout_of(accelerator: Any, *, sharded: bool) -> Layout | None:
         *(["other kinds of parallelism"] if getattr(accelerator, "parallelism_config", None) is not None else []),
     ]
     if problems:
-        raise InputError(
-            "of Accelerate's FSDP plugin version 2, its blocks, reshard_after_forward and bf16 are heeded, but it asks for "
-            f"{'; '.join(problems)}. Leave that out, or FSDP altogether: data_parallel() then keeps the model whole on every "
-            "process."
-        )
+        raise _not_heeded(problems)
     if half == "bf16" and plugin.mixed_precision_policy is None:
         plugin.set_mixed_precision(half)
     return Layout(
@@ -193,6 +194,19 @@ def layout_of(accelerator: Any, *, sharded: bool) -> Layout | None:
         reshard=plugin.reshard_after_forward,
         precision=plugin.mixed_precision_policy,
         kinds=tuple(plugin.transformer_cls_names_to_wrap or ()),
+    )
+
+
+def _told_to_shard() -> bool:
+    """Whether `accelerate launch` was given --use_fsdp."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+def _not_heeded(problems: Sequence[str]) -> InputError:
+    return InputError(
+        "of Accelerate's FSDP plugin version 2, its blocks, reshard_after_forward and bf16 are heeded, but it asks for "
+        f"{'; '.join(problems)}. Leave that out, or FSDP altogether: data_parallel() then keeps the model whole on every "
+        "process."
     )
 
 
