@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ebbing.errors import InputError
-from ebbing.fsdp import blocks_of, is_laid_out, is_part, own_part, part_like, refuse, whole_state
+from ebbing.fsdp import blocks_of, is_laid_out, is_part, layout_of, own_part, part_like, refuse, whole_state
 from ebbing.models.cnn import paper_cnn
 from ebbing.models.vit import VisionTransformer
-from ebbing.parallel import layout_of
 
 
 def block() -> nn.Module:

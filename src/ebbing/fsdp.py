@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from ebbing.errors import InputError
 
 MARK = "_is_fsdp_managed_module"  # what PyTorch puts on every module of a model that is laid out
 ADDED = (MARK, "_fsdp_use_orig_params", "__composable_api")  # how attributes begin that it puts on modules
+VERSION_1 = "version 1 of FSDP (pass --fsdp_version 2)"
+RAM_EFFICIENT = "FSDP_CPU_RAM_EFFICIENT_LOADING"  # of Accelerate: all processes but one begin with empty weights
 MANY = 5  # names that an error lists
 
 
@@ -35,6 +38,72 @@ class Layout:
     reshard: bool = True
     precision: Any = None
     kinds: tuple[str, ...] = ()
+
+
+def layout_of(accelerator: Any, *, sharded: bool) -> Layout | None:
+    """How parameters are to lie in parts, by Accelerate's FSDP plugin; None where neither it nor the caller asks for it.
+
+    Raises:
+        InputError: if the plugin asks for what is not done here, with all of that at once.
+    """
+    plugin: Any = getattr(
+        accelerator.state, "fsdp_plugin", None
+    )  # without GPUs, Accelerate leaves it in the environment
+    if plugin is None and not sharded and not told_to_shard():
+        return None
+    from accelerate import FullyShardedDataParallelPlugin
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import CPUOffloadPolicy
+
+    if plugin is None:
+        plugin = FullyShardedDataParallelPlugin(fsdp_version=int(os.environ.get("FSDP_VERSION", "2")))
+    half = accelerator.mixed_precision
+    problems = [
+        *([VERSION_1] if plugin.fsdp_version != 2 else []),
+        *(["parameters on the processor"] if isinstance(plugin.cpu_offload, CPUOffloadPolicy) else []),
+        *(["activation checkpointing"] if plugin.activation_checkpointing else []),
+        *(["modules that are left out"] if plugin.ignored_modules else []),
+        *([f"{half} numbers (bf16 or none will do)"] if half not in ("no", "bf16") else []),
+        *(["other kinds of parallelism"] if getattr(accelerator, "parallelism_config", None) is not None else []),
+    ]
+    if problems:
+        raise not_heeded(problems)
+    if half == "bf16" and plugin.mixed_precision_policy is None:
+        plugin.set_mixed_precision(half)
+    return Layout(
+        init_device_mesh(accelerator.device.type, (accelerator.num_processes,)),
+        reshard=plugin.reshard_after_forward,
+        precision=plugin.mixed_precision_policy,
+        kinds=tuple(plugin.transformer_cls_names_to_wrap or ()),
+    )
+
+
+def told_to_shard() -> bool:
+    """Whether `accelerate launch` was given --use_fsdp."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+def not_heeded(problems: Sequence[str]) -> InputError:
+    """What to raise where Accelerate was told what is not done here."""
+    return InputError(
+        "of Accelerate's FSDP plugin version 2, its blocks, reshard_after_forward and bf16 are heeded, but it asks for "
+        f"{'; '.join(problems)}. Leave that out, or FSDP altogether: data_parallel() then keeps the model whole on every "
+        "process."
+    )
+
+
+@contextmanager
+def whole_when_loaded() -> Iterator[None]:
+    """Inside, models of the transformers library are read by every process, and not by the first alone."""
+    before = os.environ.get(RAM_EFFICIENT)
+    os.environ[RAM_EFFICIENT] = "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[RAM_EFFICIENT]
+        else:
+            os.environ[RAM_EFFICIENT] = before
 
 
 def is_laid_out(model: nn.Module) -> bool:

@@ -17,9 +17,18 @@ from torch.utils.data import Dataset, Subset
 
 from ebbing.batches import iterate, size, spans
 from ebbing.errors import InputError
-from ebbing.fsdp import Layout, is_laid_out, laid_out, refuse
+from ebbing.fsdp import (
+    VERSION_1,
+    Layout,
+    is_laid_out,
+    laid_out,
+    layout_of,
+    not_heeded,
+    refuse,
+    told_to_shard,
+    whole_when_loaded,
+)
 
-RAM_EFFICIENT = "FSDP_CPU_RAM_EFFICIENT_LOADING"  # of Accelerate: all processes but one begin with empty weights
 Cuts = list[tuple[int, int]]
 
 
@@ -141,73 +150,21 @@ def data_parallel(accelerator: Any = None, *, sharded: bool = False) -> Iterator
                 "several processes share a model by means of accelerate, which is not installed. Install it: pip install "
                 "'ebbing[parallel]'."
             ) from error
+        if (
+            told_to_shard() and os.environ.get("FSDP_VERSION", "2") != "2"
+        ):  # without GPUs, Accelerate fails in other words
+            raise not_heeded([VERSION_1])
         accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     processes = accelerator.num_processes
     layout = layout_of(accelerator, sharded=sharded) if processes > 1 else None
     ranks = Ranks(accelerator.process_index, processes, accelerator, layout) if processes > 1 else None
     token = _current.set(ranks)
     try:
-        with _whole_when_loaded() if layout is not None else nullcontext():
+        with whole_when_loaded() if layout is not None else nullcontext():
             yield accelerator.is_main_process
             wait()
     finally:
         _current.reset(token)
-
-
-def layout_of(accelerator: Any, *, sharded: bool) -> Layout | None:
-    """How parameters are to lie in parts, by Accelerate's FSDP plugin; None where neither it nor the caller asks for it.
-
-    Raises:
-        InputError: if the plugin asks for what is not done here, with all of that at once.
-    """
-    plugin: Any = getattr(
-        accelerator.state, "fsdp_plugin", None
-    )  # without GPUs, Accelerate leaves it in the environment
-    if plugin is None and not sharded and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() != "true":
-        return None
-    from accelerate import FullyShardedDataParallelPlugin
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import CPUOffloadPolicy
-
-    if plugin is None:
-        plugin = FullyShardedDataParallelPlugin(fsdp_version=int(os.environ.get("FSDP_VERSION", "2")))
-    half = accelerator.mixed_precision
-    problems = [
-        *(["version 1 of FSDP (pass --fsdp_version 2)"] if plugin.fsdp_version != 2 else []),
-        *(["parameters on the processor"] if isinstance(plugin.cpu_offload, CPUOffloadPolicy) else []),
-        *(["activation checkpointing"] if plugin.activation_checkpointing else []),
-        *(["modules that are left out"] if plugin.ignored_modules else []),
-        *([f"{half} numbers (bf16 or none will do)"] if half not in ("no", "bf16") else []),
-        *(["other kinds of parallelism"] if getattr(accelerator, "parallelism_config", None) is not None else []),
-    ]
-    if problems:
-        raise InputError(
-            "of Accelerate's FSDP plugin version 2, its blocks, reshard_after_forward and bf16 are heeded, but it asks for "
-            f"{'; '.join(problems)}. Leave that out, or FSDP altogether: data_parallel() then keeps the model whole on every "
-            "process."
-        )
-    if half == "bf16" and plugin.mixed_precision_policy is None:
-        plugin.set_mixed_precision(half)
-    return Layout(
-        init_device_mesh(accelerator.device.type, (accelerator.num_processes,)),
-        reshard=plugin.reshard_after_forward,
-        precision=plugin.mixed_precision_policy,
-        kinds=tuple(plugin.transformer_cls_names_to_wrap or ()),
-    )
-
-
-@contextmanager
-def _whole_when_loaded() -> Iterator[None]:
-    """Inside, models of the transformers library are read by every process, and not by the first alone."""
-    before = os.environ.get(RAM_EFFICIENT)
-    os.environ[RAM_EFFICIENT] = "false"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[RAM_EFFICIENT]
-        else:
-            os.environ[RAM_EFFICIENT] = before
 
 
 def _in_short(model: nn.Module) -> str:
