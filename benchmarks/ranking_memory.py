@@ -27,7 +27,7 @@ from ebbing.models.gpt import SmallGPT
 from ebbing.rankings import ActivationRatio, FisherRatio
 from ebbing.units import find_units
 
-WIDTHS, RECORDS, LENGTH, WORDS = (128, 512), (2_000, 16_000), 16, 1_000
+WIDTHS, RECORDS, LENGTH, WORDS = (128, 512), (1_000, 8_000), 16, 1_000
 TASK = eb.CausalLM()
 RANKINGS = {"activation-ratio": ActivationRatio(), "fisher-ratio": FisherRatio(retain_records=10**6)}
 

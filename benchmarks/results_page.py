@@ -70,6 +70,7 @@ def main() -> None:
                 _big_data,
                 _executors,
                 _gpus,
+                _ranking_memory,
             )
         ),
     ]
@@ -432,6 +433,31 @@ def _gpus() -> str:
             "",
             f"`python benchmarks/gpu.py --out results/gpu.json`; medians of {found['rounds']} rounds, processes in one; "
             f"{found['provenance']['hardware']['accelerator']}, {_machine(found['provenance'])}, 1 thread.\n",
+        ]
+    )
+
+
+def _ranking_memory() -> str:
+    """What a ranking takes, at two sizes of the model and two numbers of records."""
+    path = RESULTS / "ranking-memory.json"
+    if not path.exists():
+        return ""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    cells = {(c["ranking"], c["parameters"], c["records"]): c["mib"] for c in found["cells"]}
+    rankings, sizes, records = (sorted({key[i] for key in cells}) for i in range(3))
+    rows = [
+        [ranking, f"{size / 1e6:.1f} million", *(f"{cells[ranking, size, n]:.0f}" for n in records)]
+        for ranking in rankings
+        for size in sizes
+    ]
+    return "\n".join(
+        [
+            "## Memory of rankings\n",
+            "How far the peak of memory rises while units of a language model are ranked, in MiB, by parameters and records: "
+            "it should go by parameters and batch, and not by records.\n",
+            _table(["ranking", "parameters", *(f"{n:,} texts" for n in records)], rows),
+            "",
+            f"`{found['provenance']['command']}`; {_machine(found['provenance'])}, 1 thread.\n",
         ]
     )
 
