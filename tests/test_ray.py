@@ -309,6 +309,20 @@ def test_a_bank_is_trained_by_ray_and_found_by_others(cluster, tmp_path, monkeyp
     assert "0 trained, 3 found again" in capsys.readouterr().out
 
 
+def test_a_whole_run_goes_by_ray_and_is_found_by_others(cluster, tmp_path, monkeypatch, capsys) -> None:
+    words = ["run", "--model", "digits-mlp", "--recipe", "epochs=1", "--train-size", "200", "--oracles", "4"]
+    words += ["--originals", "2", "--method", "fine-tune", "--forget", "random:0.1", "--out", str(tmp_path)]
+    for where in (["--executor", "ray", "--address", cluster.address], ["--workers", "2"]):
+        monkeypatch.setattr(sys, "argv", ["ebbing", *words, *where])
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main()
+        models = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "models").iterdir()}
+        if "ray" in where:
+            first = models
+    assert len(models) > 6  # originals, retrained models, and what the method made of each original
+    assert models == first  # one thread each: the same models, none of which is made again
+
+
 # ---------------------------------------------------------------- who is killed
 
 

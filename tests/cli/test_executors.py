@@ -12,6 +12,7 @@ import pytest
 from ebbing import LocalExecutor, RayExecutor
 from ebbing.errors import InputError
 
+RUN = ("run", "--model", "digits-mlp", "--train-size", 200, "--oracles", 1)
 BANK = ("bank", "train", "--model", "digits-mlp", "--train-size", 200, "--oracles", 1)
 
 
@@ -26,7 +27,9 @@ def with_ray(monkeypatch):
     return pretend
 
 
-@pytest.mark.parametrize("words", [BANK, ("bench", "run", "--dry-run"), ("reproduce", "--dry-run")], ids=lambda w: w[0])
+@pytest.mark.parametrize(
+    "words", [RUN, BANK, ("bench", "run", "--dry-run"), ("reproduce", "--dry-run")], ids=lambda w: w[0]
+)
 def test_without_ray_one_line_says_what_to_install(call, with_ray, tmp_path, words) -> None:
     with_ray(False)
     said = call(*words, "--executor", "ray", "--out", tmp_path / "out")
@@ -35,8 +38,9 @@ def test_without_ray_one_line_says_what_to_install(call, with_ray, tmp_path, wor
     assert not (tmp_path / "out").exists()
 
 
-def test_options_of_ray_without_ray_are_refused(call, tmp_path) -> None:
-    said = call(*BANK, "--address", "there:1", "--gpus-per-run", "0.5", "--out", tmp_path / "out")
+@pytest.mark.parametrize("words", [RUN, BANK], ids=lambda w: w[0])
+def test_options_of_ray_without_ray_are_refused(call, tmp_path, words) -> None:
+    said = call(*words, "--address", "there:1", "--gpus-per-run", "0.5", "--out", tmp_path / "out")
     assert said.code == 2
     assert "--address and --gpus-per-run must come with --executor ray, but the executor is local." in said.err
     assert not (tmp_path / "out").exists()

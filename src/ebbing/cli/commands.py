@@ -19,6 +19,7 @@ from ebbing.cli.executing import (
     RunsAtOnce,
     Together,
     executor_named,
+    workers_named,
 )
 from ebbing.cli.leaderboard import bench
 from ebbing.cli.ledger import ledger
@@ -27,7 +28,13 @@ from ebbing.cli.planner import plan
 LARGEST_SEED = 2**62  # torch takes a little more, but each retrained model adds to it
 
 Workers = Annotated[
-    int, typer.Option("--workers", help="Processes that retrain, one thread each; 0 retrains in this one.", min=0)
+    int,
+    typer.Option(
+        "--workers",
+        help="Runs at once, in a process of one thread each; 0 does them in this one, with --executor ray as many as there is "
+        "room for.",
+        min=0,
+    ),
 ]
 
 Measures = Annotated[
@@ -127,7 +134,11 @@ def run(
     ),
     device: Device = "auto",
     threads: Annotated[int | None, typer.Option(help="Of torch; by default torch's own choice.", min=1)] = None,
+    executor: ExecutorName = "local",
     workers: Workers = 0,
+    address: Address = None,
+    cpus_per_run: CpusPerRun = None,
+    gpus_per_run: GpusPerRun = None,
     together: Together = 1,
     originals: Annotated[
         int, typer.Option(help="How many originals, each unlearned: measures over models need several.", min=1)
@@ -157,7 +168,9 @@ def run(
             device=device,
             together=together,
             threads=threads,
-            workers=workers or None,
+            workers=workers_named(
+                executor, workers=workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run
+            ),
             originals=originals,
             measures=measures,
             technical=technical,
@@ -348,7 +361,11 @@ def unlearn(
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = None,
+    executor: ExecutorName = "local",
     workers: Workers = 0,
+    address: Address = None,
+    cpus_per_run: CpusPerRun = None,
+    gpus_per_run: GpusPerRun = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what is known, and stop.")] = False,
 ) -> None:
     """Make your own trained model forget the records of a list, and judge the result. The original stays."""
@@ -391,7 +408,9 @@ def unlearn(
         train_function=train_fn,
         oracles=oracles,
         retrained=tuple(retrained or ()),
-        workers=workers or None,
+        workers=workers_named(
+            executor, workers=workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run
+        ),
         qualification=qualification,
     )
     raise typer.Exit(run_unlearn(options, dry_run=dry_run))
@@ -476,7 +495,11 @@ def qualify(
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = None,
+    executor: ExecutorName = "local",
     workers: Workers = 0,
+    address: Address = None,
+    cpus_per_run: CpusPerRun = None,
+    gpus_per_run: GpusPerRun = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what is known, and stop.")] = False,
 ) -> None:
     """Try a method with its settings on simulated requests once, so that later ones need no retrained models."""
@@ -501,7 +524,9 @@ def qualify(
         seed=seed,
         device=device,
         threads=threads,
-        workers=workers or None,
+        workers=workers_named(
+            executor, workers=workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run
+        ),
     )
     raise typer.Exit(run_qualify(options, dry_run=dry_run))
 

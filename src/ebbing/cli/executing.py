@@ -10,7 +10,7 @@ import typer
 from ebbing.errors import InputError
 
 if TYPE_CHECKING:
-    from ebbing.pool import Executor
+    from ebbing.pool import Executor, Workers
 
 Where = Literal["local", "ray"]
 
@@ -80,3 +80,27 @@ def executor_named(
     if given:
         raise InputError(f"{' and '.join(given)} must come with --executor ray, but the executor is local.")
     return LocalExecutor(workers or os.cpu_count() or 1)
+
+
+def workers_named(
+    name: Where,
+    *,
+    workers: int,
+    address: str | None = None,
+    cpus_per_run: float | None = None,
+    gpus_per_run: float | None = None,
+) -> Workers | None:
+    """The same for commands that by default have no workers: 0 of them is this process, or with Ray what there is room for.
+
+    Raises:
+        InputError: if one of them is not of this executor, or Ray is not installed.
+    """
+    found = executor_named(
+        name, workers=workers or None, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run
+    )
+    return found if name == "ray" else workers or None
+
+
+def at_once(workers: Workers | None) -> int | None:
+    """How many runs there are at once, None in this process; a cluster is connected to for this."""
+    return workers if workers is None or isinstance(workers, int) else workers.at_once

@@ -19,11 +19,13 @@ from ebbing.allocator import keep_freed_memory
 from ebbing.batches import size
 from ebbing.checkpoints import read_record
 from ebbing.cli.checks import check_file, check_writable, device_named, noted, raise_all
+from ebbing.cli.executing import at_once
 from ebbing.cli.loading import builder_of, datasets_of, load_weights, task_of, training_function_of
 from ebbing.cli.methods import methods_of
 from ebbing.cli.screen import make_console, print_line
 from ebbing.cli.waiting import Done, awaited
 from ebbing.errors import InputError
+from ebbing.pool import Workers
 from ebbing.qualification import STRATA, Procedure, Qualification, Trial, qualify, references
 from ebbing.report.table import OUTCOMES
 from ebbing.store import Trained, time_left
@@ -53,7 +55,7 @@ class QualifyOptions:
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
-    workers: int | None = None
+    workers: Workers | None = None
 
 
 def run_qualify(options: QualifyOptions, *, dry_run: bool = False) -> int:
@@ -76,7 +78,7 @@ def run_qualify(options: QualifyOptions, *, dry_run: bool = False) -> int:
     started = time.perf_counter()
     with awaited(console) as begin:
         what = f"{options.oracles} retrained models"
-        trained = begin(what, options.oracles, there=len(there), known=there, workers=options.workers)
+        trained = begin(what, options.oracles, there=len(there), known=there, workers=at_once(options.workers))
 
         @cache
         def tried() -> Done:
@@ -126,7 +128,7 @@ def _tell_cost(options: QualifyOptions, there: Sequence[float], trials: int, con
             f"One retraining answers one request, and needs no verdict ({one}). For up to {left} requests in {options.days} "
             "days that is cheaper than this: retrain.",
         )
-    wait = time_left([] if each is None else [each], left, workers=options.workers)
+    wait = time_left([] if each is None else [each], left, workers=at_once(options.workers))
     cost = f", about {wait:,.0f} s" if wait else ""
     kept = f" ({len(there)} more are kept)" if there else ""
     print_line(

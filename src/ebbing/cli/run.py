@@ -24,6 +24,7 @@ from ebbing.cli.screen import command_line, make_console, print_line, print_repo
 from ebbing.data.selection import select
 from ebbing.data.sources import DataBundle, load
 from ebbing.errors import InputError
+from ebbing.pool import Workers
 from ebbing.preflight import preflight
 from ebbing.study import Study
 from ebbing.training import DivergedError, Recipe, Trainer, why_apart
@@ -54,7 +55,7 @@ class Options:
     device: str = "auto"
     together: int = 1
     threads: int | None = None
-    workers: int | None = None
+    workers: Workers | None = None
     originals: int = 1
     measures: Level = "quick"
     technical: bool = False
@@ -138,7 +139,7 @@ def build_study(options: Options) -> tuple[Study, Trainer]:
     with named_option(f"--model {model_name!r}"):
         preflight(trainer.initial(seed=options.seed), request, task=trainer.task)
     if options.together > 1 and options.workers:
-        raise InputError(f"--together {options.together} trains in one process: leave --workers {options.workers} out.")
+        raise InputError(f"--together {options.together} trains in one process: leave --workers and --executor out.")
     if options.together > 1 and (problem := why_apart(trainer, request.retain)) is not None:
         raise InputError(f"--together {options.together}: models must be trained one by one here, as {problem}.")
     study = Study(

@@ -29,6 +29,7 @@ from ebbing.cli.screen import command_line, make_console, print_line, print_repo
 from ebbing.errors import InputError
 from ebbing.journal import RunRecord
 from ebbing.methods import Unlearner
+from ebbing.pool import Workers
 from ebbing.pretrained import (
     Pretrained,
     check_folder,
@@ -52,7 +53,7 @@ class UnlearnOptions:
     train_function: str | None = None
     oracles: int | None = None
     retrained: tuple[Path, ...] = ()
-    workers: int | None = None
+    workers: Workers | None = None
     qualification: Path | None = None
     pretrained: Path | None = None
     recipe: tuple[str, ...] = ()
