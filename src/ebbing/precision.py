@@ -18,8 +18,8 @@ class MixedPrecision(Task):
 
     A model in training mode runs its products of matrices and convolutions in bfloat16; weights, gradients of weights, steps
     and losses stay in single precision, and so does all that is read in evaluation mode: rankings, statistics, observations,
-    margins. Originals, retrained models and what a method trains are then trained alike, and judged as ever. It pays on
-    GPUs with units for bfloat16; on most processors it is slower.
+    margins. Originals, retrained models and what a method trains are then trained alike, and judged as ever. It is
+    meant for large products of matrices on GPUs with units for bfloat16.
 
     Attributes:
         task: what a batch means.

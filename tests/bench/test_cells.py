@@ -208,6 +208,13 @@ def test_other_recipes_do_not_pass_for_the_asked_one(made) -> None:
         list(make_cells(asked, replace(places, work=places.work / "new"), workers=1))
 
 
+def test_figures_of_a_gpu_do_not_stand_beside_those_of_a_processor(made) -> None:
+    places, _ = made
+    elsewhere = replace(places, work=places.work / "new", device="cuda")
+    with pytest.raises(InputError, match="another kind of device than cuda"):
+        list(make_cells([Cell(SMALL, "fine-tune", FineTune(), 0.1)], elsewhere, workers=1))
+
+
 def test_models_are_those_of_one_thread_whatever_the_caller_has(made, monkeypatch) -> None:
     """A lost reference is made again without training anything."""
     places, _ = made

@@ -218,9 +218,15 @@ def _claim(task: BenchTask, places: Places) -> None:
             "or delete the folder."
         )
     reference = places.reference(task)
-    if reference.exists() and json.loads(reference.read_text(encoding="utf-8"))["task"] != as_plain(task):
+    known = json.loads(reference.read_text(encoding="utf-8")) if reference.exists() else None
+    if known is not None and known["task"] != as_plain(task):
         raise InputError(
             f"{str(reference)!r} holds figures of another recipe of {task.name}. Take other --results, or delete the folder."
+        )
+    if known is not None and ("accelerator" in known["provenance"]["hardware"]) != (places.device != "cpu"):
+        raise InputError(
+            f"{str(reference)!r} holds figures of models on another kind of device than {places.device}, which rounds "
+            "otherwise. Take other --results, or another --device."
         )
     if not mark.exists():
         write_text(mark, json.dumps(own, indent=1) + "\n")
