@@ -16,7 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,6 @@ NETWORKS = {
     "paper-cnn": (paper_cnn, 10_000, 28),
     "small-vit": (small_vit, 10_000, 28),
 }
-
-
 LARGEST = "small-vit"
 
 
@@ -79,13 +77,8 @@ def by_batches(trainer: eb.Trainer, data: TensorDataset) -> float:
 
 def undetermined(trainer: eb.Trainer, data: TensorDataset) -> float:
     """Likewise, by the algorithms that torch takes without being asked for the same bits again."""
-    with patched(seeding, "_deterministic", lambda on: _nothing()):
+    with patched(seeding, "_deterministic", lambda on: nullcontext()):
         return one_by_one(trainer, data)
-
-
-@contextmanager
-def _nothing() -> Any:
-    yield
 
 
 def side_by_side(trainer: eb.Trainer, data: TensorDataset, models: int) -> float:
