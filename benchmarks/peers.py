@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--references", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "peers.json")
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="number of the first pair, where others were made on another day")
     parser.add_argument("--train-size", type=int, help="training images; all of them where it is left out")
     parser.add_argument("--only", nargs="+", choices=[name for name in METHODS if name != YARDSTICK], metavar="METHOD")
     parser.add_argument("--cell", choices=CELLS, help="one of the two alone")
@@ -65,7 +66,7 @@ def main() -> None:
     facts["original"] |= {cell: accuracies(original, request) for cell, request in requests.items()}
     facts["methods"] |= {name: about(method, options.references) for name, method in methods.items()}
     code = imported(options.references, {m.repository for m in methods.values()})
-    for pair in range(options.pairs):
+    for pair in range(options.first, options.first + options.pairs):
         for cell, request in requests.items():
             for name, method in methods.items():
                 key = f"{cell}/{name}/{pair}"
@@ -91,6 +92,8 @@ def require_checkouts(references: Path, methods: dict[str, Method]) -> None:
 def started(options: argparse.Namespace) -> dict[str, Any]:
     """What the file to write holds already, or the beginning of it."""
     words = ["python", "benchmarks/peers.py", "--references", "DIR", "--pairs", str(options.pairs)]  # wherever DIR was
+    if options.first:
+        words += ["--first", str(options.first)]
     if options.cell:
         words += ["--cell", options.cell]
     if options.train_size:

@@ -68,6 +68,7 @@ WORDS_OF_REFUSAL = {
     methods.RandomLabels: "wrong labels",
     methods.SalUn: "wrong labels",
     methods.SISA: "ShardedEnsemble",
+    methods.UNSIR: "whole classes",
 }
 
 

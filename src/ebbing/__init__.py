@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ebbing.methods import SCRUB as SCRUB
     from ebbing.methods import SISA as SISA
     from ebbing.methods import SSD as SSD
+    from ebbing.methods import UNSIR as UNSIR
     from ebbing.methods import BadTeacher as BadTeacher
     from ebbing.methods import CFk as CFk
     from ebbing.methods import DoNothing as DoNothing
@@ -100,6 +101,7 @@ _HOMES = {
         "SCRUB",
         "SISA",
         "SSD",
+        "UNSIR",
         "SalUn",
         "SelectivePruning",
         "SimNPO",

@@ -46,6 +46,14 @@ def test_options_of_ray_without_ray_are_refused(call, tmp_path, words) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_ledger_is_told_alike(call, with_ray, tmp_path) -> None:
+    """Before the ledger is opened, which is not there."""
+    with_ray(False)
+    process = ("ledger", "process", "--ledger", tmp_path / "ledger")
+    assert "which is not installed: pip install 'ebbing[ray]'." in call(*process, "--executor", "ray").err
+    assert "--cpus-per-run must come with --executor ray" in call(*process, "--cpus-per-run", 2).err
+
+
 def test_who_computes_is_said_before(call, with_ray, tmp_path) -> None:
     with_ray(True)
     places = ("--results", tmp_path / "results", "--out", tmp_path / "out", "--dry-run")

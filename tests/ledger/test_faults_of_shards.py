@@ -114,6 +114,13 @@ def test_a_version_without_its_weights_or_its_list_is_refused_in_a_line(waiting,
     path.rename(waiting.folder / "aside")
     assert is_one_line(typed(waiting, "process"), str(path), "must ", "Restore it")
     assert typed(waiting, "where", "1")[0] == 0
+    assert typed(waiting, "status")[0] == 0  # of the requests all can be told
+    found = status(waiting, today=TODAY)
+    assert (found.current, found.counts["received"]) == (1, 1)
+    if path.suffix == ".json":
+        assert (found.file, str(path) in str(found.trouble)) == (None, True)
+    else:
+        assert (found.file, found.trouble) == (name, None)
     (waiting.folder / "aside").rename(path)
     comes_to(waiting, trained[1], typed)
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import clinic
 import pytest
@@ -28,6 +32,9 @@ from ebbing.ledger.schema import REDACTED, Audit, Batch, Fact, Offer
 from ebbing.ledger.verifying import verify
 from ebbing.ledger.where import purge, where
 from ebbing.methods import FineTune, NegGrad, Unlearner
+from ebbing.pool import Executor, LocalExecutor
+from ebbing.ray_pool import RayExecutor
+from ebbing.store import ModelStore
 
 ALL = ("inconclusive",)  # what a policy accepts that has no references to judge by
 
@@ -65,6 +72,61 @@ def test_a_batch_goes_through_every_state(make) -> None:
     assert record.forgotten == (0, 1, 4, 5, 6, 7)
     assert verify(ledger).problems == []
     assert process(ledger, project()) is None
+
+
+@dataclass
+class Noted:
+    """An executor that tells how much it was given."""
+
+    executor: Executor
+    items: int = 0
+
+    @property
+    def at_once(self) -> int:
+        return self.executor.at_once
+
+    def compute(
+        self, function: Callable[[Any, Any], Any], payload: Any, items: Sequence[Any], **said: Any
+    ) -> Iterator[Any]:
+        self.items += len(items)
+        return self.executor.compute(function, payload, items, **said)
+
+
+@pytest.fixture
+def by_ray(ray_there: None) -> Iterator[RayExecutor]:
+    """A cluster of this machine alone."""
+    import ray
+
+    yield RayExecutor(2)
+    ray.shutdown()
+
+
+def references_and_figures(ledger: Ledger) -> tuple[list[str], dict[str, Any]]:
+    store = ModelStore(ledger.folder / "work" / "batch-0001" / "models")
+    with ledger.database.reading() as session:
+        figures = json.loads(session.get_one(Audit, 1).figures)
+    del figures["cost"]  # in seconds
+    return sorted(entry.facts["content"] for entry in store.entries() if entry.facts), figures
+
+
+@pytest.mark.parametrize("where", ["settings", "processes", pytest.param("ray", marks=pytest.mark.ray)])
+def test_references_are_the_same_wherever_they_are_retrained(make, where, request) -> None:
+    here = make(oracles=3)
+    here.add([erasure("r0", "r1")])
+    process(here, project())
+    expected = references_and_figures(here)
+    assert len(set(expected[0])) >= 3
+    shutil.move(here.folder, here.folder.with_name("here"))
+    there = make(oracles=3, workers=2 if where == "settings" else 0)
+    there.add([erasure("r0", "r1")])
+    if where == "settings":
+        process(there, project())
+    else:
+        noted = Noted(request.getfixturevalue("by_ray") if where == "ray" else LocalExecutor(2))
+        process(there, project(), workers=noted)
+        assert noted.items == 3
+    assert references_and_figures(there) == expected
+    assert verify(there).problems == []
 
 
 def test_what_the_policy_does_not_accept_needs_a_named_decision(ledger) -> None:

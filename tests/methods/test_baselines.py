@@ -25,6 +25,7 @@ from ebbing.methods import (
     MSG,
     SCRUB,
     SSD,
+    UNSIR,
     BadTeacher,
     CFk,
     EUk,
@@ -386,6 +387,57 @@ def test_prune_reinit_keeps_the_large_weights_and_the_old_certainty() -> None:
     require_same(found, stepped(start, [loss]))
 
 
+def adam(noise: Tensor, gradient: Callable[[Tensor], Tensor], *, steps: int, rate: float) -> Tensor:
+    """After so many steps of Adam, from its formula."""
+    first = second = torch.zeros_like(noise)
+    for step in range(1, steps + 1):
+        found = gradient(noise)
+        first, second = 0.9 * first + 0.1 * found, 0.999 * second + 0.001 * found**2
+        noise = noise - rate * (first / (1 - 0.9**step)) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
+    return noise
+
+
+def whole_class(*shape: int, staying: int, going: int) -> ForgetRequest:
+    """All records with label 1 are to go."""
+    inputs, _ = records(staying + going, *shape, seed=4).tensors
+    labels = torch.cat([torch.zeros(staying, dtype=torch.int64), torch.ones(going, dtype=torch.int64)])
+    data = TensorDataset(inputs, labels)
+    return ForgetRequest.from_ids(data, range(staying, staying + going), holdout=records(20, *shape, seed=1))
+
+
+def test_unsir_impairs_with_noise_that_says_the_opposite_and_repairs() -> None:
+    """One input of noise, three steps on it; one of impairing, with 12 retained records and 8 times that noise; one after."""
+    asked = whole_class(5, staying=12, going=7)
+    one = torch.ones(1, dtype=torch.int64)
+    start = network()
+
+    def gradient(noise: Tensor) -> Tensor:
+        at = noise.detach().requires_grad_()
+        (0.3 * at.square().sum() - ce(start, at, one)).backward()
+        assert at.grad is not None
+        return at.grad
+
+    noise = adam(torch.randn(1, 5, generator=drawing()), gradient, steps=3, rate=0.1)
+    kept = asked.retain[:]
+    impaired = stepped(network(), [lambda m: (12 * ce(m, *kept) + 8 * ce(m, noise, one)) / 20], lr=3 * RATE)
+    expected = stepped(impaired, [lambda m: ce(m, *kept)])
+    repair = replace(ONE_STEP, batch_size=20, epochs=9, max_examples=35)
+    settings = {"noises": 1, "noise_steps": 3, "size_weight": 0.3, "noise_share": 0.4, "impair_times": 3.0}
+    found = UNSIR(**settings, repair=repair).unlearn(network(), asked)
+    require_same(found, expected)
+
+
+def test_unsir_refuses_what_it_is_not_made_for() -> None:
+    with pytest.raises(InputError, match=r"UNSIR forgets whole classes, so every record .* but some stay"):
+        UNSIR().unlearn(network(), FLAT)
+    asked = whole_class(5, staying=12, going=7)
+    words = replace(asked, dataset=TensorDataset(*(part.long() for part in asked.dataset.tensors)))
+    embedded = nn.Sequential(nn.Embedding(9, 3), nn.Flatten(), nn.Linear(15, CLASSES))
+    words.dataset.tensors[0].abs_()
+    with pytest.raises(InputError, match=r"floating-point inputs, .* but they are of type torch.int64"):
+        UNSIR().unlearn(embedded, words)
+
+
 # ---------------------------------------------------------------- what they cost
 
 
@@ -400,13 +452,14 @@ def test_a_budget_is_kept(method, budget: float) -> None:
     training = Recipe(epochs=50)
     made = replace(method() if isclass(method) else method, budget=budget, training=training)
     allowed, journal = budget * training.examples(RETAIN), Journal()
-    if made.statistics(IMAGES) >= allowed:
+    asked = whole_class(1, 6, 6, staying=RETAIN, going=FORGET) if made.whole_classes else IMAGES
+    if made.statistics(asked) >= allowed:
         with pytest.raises(InputError, match="must leave some for the repair"):
-            made.unlearn(convolutions(), IMAGES)
+            made.unlearn(convolutions(), asked)
         return
-    made.unlearn(convolutions(), IMAGES, journal=journal)
+    made.unlearn(convolutions(), asked, journal=journal)
     spent = journal.examples - 2 * RETAIN
-    least = made.statistics(IMAGES) + 2
+    least = made.statistics(asked) + 2
     assert spent <= max(allowed, least) * 1.1 + 4
     if allowed > 2 * least:
         assert spent >= 0.7 * min(allowed, made.repair.examples(RETAIN))
@@ -450,6 +503,10 @@ def test_a_budget_that_statistics_use_up_is_refused() -> None:
         (lambda: MSG(batch_size=0), "`batch_size` must be at least 1"),
         (lambda: PruneReinit(share=-0.1), "`share` must lie"),
         (lambda: SelectivePruning(1.1), "`share` must lie"),
+        (lambda: UNSIR(noises=0), "`noises` and `noise_steps` must be at least 1"),
+        (lambda: UNSIR(size_weight=-1.0), "`size_weight` must be >= 0"),
+        (lambda: UNSIR(noise_share=1.0), r"`noise_share` must lie in \(0, 1\)"),
+        (lambda: UNSIR(impair_times=0.0), "`impair_times` must be > 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(make, said: str) -> None:

@@ -13,6 +13,7 @@ from ebbing.methods import (
     MSG,
     SCRUB,
     SSD,
+    UNSIR,
     BadTeacher,
     CFk,
     DoNothing,
@@ -64,6 +65,7 @@ METHODS: Mapping[str, Unlearner] = {
     "ct": CT(),
     "prune-reinit": PruneReinit(),
     "selective-pruning": SelectivePruning(),
+    "unsir": UNSIR(),
     "forgetting-network-ffr": ForgettingNetwork(rate=FixedRate(2.0), turns=2),
     "forgetting-network-vfr": ForgettingNetwork(turns=2),
     "ebb": Ebb(),
@@ -86,13 +88,13 @@ def within(method: Unlearner, budget: float, recipe: Recipe, request: ForgetRequ
         request: what is to be forgotten.
 
     Returns:
-        None where the method costs more whatever is set, so that it has no row at this budget.
+        None where the method costs more whatever is set, or is not made for such a request, so that it has no row.
 
     Raises:
         InputError: if the method does not say what it costs.
     """
     allowed = round(budget * recipe.examples(len(request.retain)))
-    if isinstance(method, Retrain):
+    if isinstance(method, Retrain) or (method.whole_classes and not request.concept):
         return None
     if isinstance(method, Repairing):
         endless = replace(method.repair, epochs=math.ceil(recipe.epochs), max_examples=None)

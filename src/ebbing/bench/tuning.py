@@ -75,6 +75,7 @@ SPACES: Mapping[str, Mapping[str, Range]] = {
     "msg": {"share": Range(0.05, 0.9)},
     "prune-reinit": {"share": Range(0.3, 0.99)},
     "selective-pruning": {"share": Range(0.005, 0.3, log=True)},
+    "unsir": {"impair_times": Range(0.5, 8.0, log=True)},
     "forgetting-network-ffr": {"rate.decay_time": Range(0.5, 50.0, log=True)},
     "forgetting-network-vfr": {"rate.fastest": Range(0.5, 50.0, log=True)},
     "ebb": {"conv.decay_time": Range(0.3, 100.0, log=True), "peak": Range(1.0, 50.0, log=True)},

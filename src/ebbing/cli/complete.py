@@ -42,6 +42,7 @@ METHODS = (
     "ssd",
     "task-vector",
     "temperature",
+    "unsir",
     "until-unpredicted",
     "weight-noise",
 )

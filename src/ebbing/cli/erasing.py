@@ -43,6 +43,7 @@ from ebbing.ledger.reading import listed, status
 from ebbing.ledger.shards import Shards
 from ebbing.ledger.where import purge as purge_old
 from ebbing.methods import Unlearner
+from ebbing.pool import Workers
 from ebbing.pretrained import Pretrained
 from ebbing.task import Classification, Task
 from ebbing.training import OwnTrainer, Recipe, Trainer
@@ -171,7 +172,13 @@ def _method(word: str, settings: tuple[str, ...], start: Pretrained | None, reci
 
 
 def run_process(
-    folder: Path, numbers: tuple[int, ...] | None, limit: int | None, *, purge: bool, dry_run: bool
+    folder: Path,
+    numbers: tuple[int, ...] | None,
+    limit: int | None,
+    *,
+    workers: Workers | None,
+    purge: bool,
+    dry_run: bool,
 ) -> None:
     """``process``."""
     keep_freed_memory()
@@ -193,7 +200,7 @@ def run_process(
         return
     started = time.perf_counter()
     with shown(console) as progress:
-        done = process(ledger, project, numbers=numbers, limit=limit, progress=progress)
+        done = process(ledger, project, numbers=numbers, limit=limit, progress=progress, workers=workers)
     if done is None:
         print_line(console, "Nothing is to be done.")
     else:

@@ -67,7 +67,9 @@ def show_status(folder: Path) -> None:
         typer.echo(f"{state:<15}{count:>9}")
     late = f"{found.overdue} overdue" if found.overdue else "none overdue"
     typer.echo(f"{late}; next due {found.next_due}" if found.next_due else "nothing is open")
-    if found.file is None:
+    if found.trouble is not None:
+        typer.echo(f"Current model: version {found.current}, but {found.trouble}")
+    elif found.file is None:
         typer.echo("Current model: none yet, `ebbing ledger process` trains it")
     else:
         typer.echo(f"Current model: version {found.current}, {folder / found.file}")

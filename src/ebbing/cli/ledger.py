@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ebbing.cli import complete
+from ebbing.cli.executing import Address, CpusPerRun, ExecutorName, GpusPerRun, workers_named
 
 ledger = typer.Typer(
     help="Keep a durable ledger of erasure requests: take them in, have a model forget, decide, and show evidence.",
@@ -224,6 +225,19 @@ def process(
     purge: Annotated[
         bool, typer.Option("--purge/--no-purge", help="Purge what is past its retention afterwards.")
     ] = True,
+    executor: ExecutorName = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            help="References retrained at once; by default what ledger.json says, with --executor ray as many as there is room "
+            "for.",
+            min=1,
+        ),
+    ] = None,
+    address: Address = None,
+    cpus_per_run: CpusPerRun = None,
+    gpus_per_run: GpusPerRun = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, say what would be done, and stop.")
     ] = False,
@@ -231,7 +245,16 @@ def process(
     """Have the current model forget the records of the requests that were received, and judge the result."""
     from ebbing.cli.erasing import run_process
 
-    run_process(folder, tuple(number) if number else None, limit, purge=purge, dry_run=dry_run)
+    run_process(
+        folder,
+        tuple(number) if number else None,
+        limit,
+        workers=workers_named(
+            executor, workers=workers or 0, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run
+        ),
+        purge=purge,
+        dry_run=dry_run,
+    )
 
 
 @ledger.command()

@@ -24,6 +24,7 @@ from ebbing.ledger.preparing import prepare
 from ebbing.ledger.project import Project
 from ebbing.ledger.schema import Audit, Batch, Offer, Request, Version
 from ebbing.ledger.work import Step, Work, in_work, unwatched
+from ebbing.pool import Workers
 from ebbing.study import Progress, silent
 
 STEPS = ("taken", "planned", "weights", "unlearned", "judged", "audited", "finished")
@@ -62,6 +63,7 @@ def process(
     limit: int | None = None,
     on_step: Step = unwatched,
     progress: Progress = silent,
+    workers: Workers | None = None,
 ) -> Processed | None:
     """Go on with the open batch; where there is none, take received requests together and process them.
 
@@ -74,6 +76,8 @@ def process(
         limit: at most so many, those that are due first.
         on_step: called after each of `STEPS`.
         progress: see `ebbing.study.Study.run`.
+        workers: where references are retrained, a number of processes or an executor; None for what ``ledger.json`` says.
+            The same bits come out wherever that is.
 
     Returns:
         What became of the batch; None where there was nothing to do.
@@ -92,7 +96,9 @@ def process(
         lease, new = taken
         if new:
             session.get_one(Batch, lease.batch).before_id = current
-    work = Work(ledger, project, lease, on_step, progress)
+    if workers is None:
+        workers = ledger.settings.workers or None
+    work = Work(ledger, project, lease, on_step, progress, workers)
     on_step("taken")
     try:
         with kept(ledger, lease):

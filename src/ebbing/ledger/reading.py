@@ -28,7 +28,9 @@ class Status:
         overdue: open requests that were due before today.
         next_due: the earliest day on which an open request is due; None without any.
         current: number of the current version of the model; None where `process` is still to train the first.
-        file: its weights, or the folder that it is, in the ledger's folder; None likewise.
+        file: its weights, or the folder that it is, in the ledger's folder; None likewise, and where the list of what belongs
+            to it cannot be read.
+        trouble: why that cannot be read; None where it can.
         working: who processes now, or whose lease is over; None where nothing is being processed.
         entries: in the chain of evidence.
         head: the hash of the last; kept elsewhere, it shows where entries were cut off the end.
@@ -42,6 +44,7 @@ class Status:
     working: str | None
     entries: int
     head: str
+    trouble: str | None = None
 
 
 def status(ledger: Ledger, *, today: date) -> Status:
@@ -57,6 +60,12 @@ def status(ledger: Ledger, *, today: date) -> Status:
         batch = session.scalars(select(Batch).where(Batch.open.is_(True))).one_or_none()
         head = session.get_one(Fact, HEAD).value.partition(" ")
         now = ledger.database.now(session)
+    file, trouble = None, None
+    if version is not None:
+        try:
+            file = place_of(ledger.folder, version.file).relative_to(ledger.folder).as_posix()
+        except InputError as error:  # all else can be told
+            trouble = str(error)
     working = None
     if batch is not None:
         held = batch.owner is not None and (batch.until or 0) > now
@@ -68,10 +77,11 @@ def status(ledger: Ledger, *, today: date) -> Status:
         overdue,
         min((d for d in firsts if d is not None), default=None),
         None if version is None else version.id,
-        None if version is None else place_of(ledger.folder, version.file).relative_to(ledger.folder).as_posix(),
+        file,
         working,
         int(head[0]),
         head[2],
+        trouble,
     )
 
 

@@ -86,7 +86,7 @@ class Settings:
         neighbours: how near a record of the retain set must be to a forgotten one to be offered, as a share of what is
             usual between the nearest; 0 for equal ones alone.
         threads: of torch; None for its own choice. The number changes bits: leave it as it is.
-        workers: processes that retrain; 0 retrains in this one.
+        workers: processes that retrain references; 0 retrains in this one. `process` may be told others, or a cluster.
         lease: seconds until a worker that is not heard of counts as lost.
     """
 

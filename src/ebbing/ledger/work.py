@@ -24,6 +24,7 @@ from ebbing.ledger.project import FromScratch, Project
 from ebbing.ledger.schema import Batch, Fact, Record, Request, Version
 from ebbing.ledger.shards import AnewInShards
 from ebbing.methods import Unlearner
+from ebbing.pool import Workers
 from ebbing.request import ForgetRequest
 from ebbing.study import Progress, Study, silent
 from ebbing.training import seeded
@@ -44,6 +45,7 @@ class Work:
     lease: Lease
     on_step: Step = unwatched
     progress: Progress = silent
+    workers: Workers | None = None
     notes: list[str] = field(default_factory=list)
 
     def batch(self) -> Batch:
@@ -185,7 +187,7 @@ class Work:
             given=model,
             task=self.project.task,
             report=self.ledger.folder / "reports" / f"batch-{batch.id:04d}",
-            workers=self.ledger.settings.workers or None,
+            workers=self.workers,
             provenance={"ledger-batch": batch.id},
         )
 

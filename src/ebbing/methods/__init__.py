@@ -28,6 +28,7 @@ from ebbing.methods.ssd import SSD
 from ebbing.methods.task_vector import TaskVector
 from ebbing.methods.temperature import Temperature
 from ebbing.methods.unlearner import Run, Unlearner
+from ebbing.methods.unsir import UNSIR
 
 __all__ = [
     "CT",
@@ -38,6 +39,7 @@ __all__ = [
     "SCRUB",
     "SISA",
     "SSD",
+    "UNSIR",
     "BadTeacher",
     "CFk",
     "DoNothing",

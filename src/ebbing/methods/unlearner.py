@@ -64,11 +64,13 @@ class Unlearner(ABC):
     Attributes:
         control: whether the method is there to be seen through or as a yardstick, not to be used.
         reads_forget: whether the records to forget are read; where they are gone already, only methods that never do help.
+        whole_classes: whether it is made for requests of whole classes alone.
         presets: named settings of the method, for the command line.
     """
 
     control: ClassVar[bool] = False
     reads_forget: ClassVar[bool] = True
+    whole_classes: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Unlearner]] = {}
 
     def unlearn(
@@ -93,9 +95,10 @@ class Unlearner(ABC):
             journal: pass one to learn what the run did.
 
         Raises:
-            InputError: if the model has weights that are not finite, the request lacks what the method needs, or the method
-                cannot be shared out among processes as it is asked to.
+            InputError: if the model has weights that are not finite, the request is none that the method is made for or lacks
+                what it needs, or the method cannot be shared out among processes as it is asked to.
         """
+        self.require_fit(request)
         why_not = None if current() is None else self.stays_alone(in_parts=in_parts())
         if why_not is not None:
             raise InputError(f"steps that several processes share must be those of one, but {why_not}.")
@@ -129,6 +132,18 @@ class Unlearner(ABC):
         for module, like in zip(result.modules(), model.modules(), strict=False):
             module.training = like.training
         return result
+
+    def require_fit(self, request: ForgetRequest) -> None:
+        """Refuse a request that the method is not made for, before anything is done.
+
+        Raises:
+            InputError: if it is made for whole classes, and some records of them stay.
+        """
+        if self.whole_classes and not request.concept:
+            raise InputError(
+                f"{type(self).__name__} forgets whole classes, so every record of the classes of what goes must go, but some "
+                "stay. Take a method that forgets records, such as SCRUB."
+            )
 
     def settle(self, model: nn.Module, result: nn.Module, run: Run) -> nn.Module:
         """What is handed out after a run that did not diverge: the result, unless a method has second thoughts.

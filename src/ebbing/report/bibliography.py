@@ -308,6 +308,12 @@ BIBLIOGRAPHY: Mapping[str, Reference] = {
         venue="USENIX Security Symposium",
         pages="2615--2632",
     ),
+    "tarun2021fast": _paper(
+        "Fast Yet Effective Machine Unlearning",
+        "Ayush K. Tarun, Vikram S. Chundawat, Murari Mandal, Mohan Kankanhalli",
+        2021,
+        arxiv="2111.08947",
+    ),
     "triantafillou2024progress": _paper(
         "Are we making progress in unlearning? Findings from the first NeurIPS unlearning competition",
         "Eleni Triantafillou, Peter Kairouz, Fabian Pedregosa, Jamie Hayes, Meghdad Kurmanji, Kairan Zhao, "

@@ -52,6 +52,7 @@ METHODS: Mapping[str, Source] = {
     "SimNPO": Source(("fan2024simplicity",)),
     "TaskVector": Source(("ilharco2023editing",)),
     "Temperature": Source(("guo2017calibration",), own="its use as a control"),
+    "UNSIR": Source(("tarun2021fast",), own="noise and records run through the model apart"),
 }
 SABOTAGE: Mapping[str, Source] = dict.fromkeys(
     (

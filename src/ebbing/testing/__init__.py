@@ -51,7 +51,7 @@ __all__ = ["ContractError", "check_attack", "check_curve", "check_ranking", "che
 def check_unlearner(
     method: Unlearner, *, model_for: Callable[[Problem], nn.Module] | None = None, device: str = "cpu"
 ) -> None:
-    """Check an unlearning method: what `Unlearner` promises, on two small models.
+    """Check an unlearning method: what `Unlearner` promises, on two small models and a request that it is made for.
 
     The model passed in is bitwise untouched (parameters, buffers, gradients, mode, hooks, ``requires_grad``), and so
     are the data and the global random states; the same seed gives the same bits; the holdout and the matched examples
@@ -71,7 +71,7 @@ def check_unlearner(
     """
     refused: list[InputError] = []
     worked = 0
-    for problem in problems():
+    for problem in problems(whole_class=method.whole_classes):
         if model_for is not None:
             problem = replace(problem, model=in_use(model_for(problem)))
         problem.model.to(device)

@@ -84,8 +84,12 @@ def cnn() -> nn.Module:
     )
 
 
-def problems() -> Iterator[Problem]:
-    """Two models that memorised noise a little: any other model is about as good, so that no run is rolled back."""
+def problems(*, whole_class: bool = False) -> Iterator[Problem]:
+    """Two models that memorised noise a little: any other model is about as good, so that no run is rolled back.
+
+    Args:
+        whole_class: whether all records of one class are to be forgotten, instead of some records.
+    """
     shapes: list[tuple[str, Callable[[], nn.Module], tuple[int, ...], Any]] = [
         ("a multilayer perceptron", mlp, (6,), TensorDataset),
         ("a convolutional network", cnn, (1, 6, 6), Records),
@@ -97,7 +101,8 @@ def problems() -> Iterator[Problem]:
             return wrap(torch.randn(n, *shape, generator=g), torch.arange(n) % CLASSES)
 
         train = data(TRAIN)
-        request = ForgetRequest.from_ids(train, range(5, 5 + FORGET), holdout=data(UNSEEN), validation=data(UNSEEN))
+        ids = range(CLASSES - 1, TRAIN, CLASSES) if whole_class else range(5, 5 + FORGET)
+        request = ForgetRequest.from_ids(train, ids, holdout=data(UNSEEN), validation=data(UNSEEN))
         trainer = Trainer(build, Recipe(epochs=2, batch_size=20))
         yield Problem(name, in_use(trainer(train, seed=5)), request, trainer)
 
