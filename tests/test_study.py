@@ -22,7 +22,7 @@ from ebbing.curves import ForgettingCurve
 from ebbing.data.selection import select
 from ebbing.data.sources import load
 from ebbing.errors import InputError
-from ebbing.methods import DoNothing, Ebb, FineTune, Run, Temperature, Unlearner
+from ebbing.methods import UNSIR, DoNothing, Ebb, FineTune, Run, Temperature, Unlearner
 from ebbing.models import digits_mlp
 from ebbing.study import Study
 from ebbing.training import Recipe, Trainer
@@ -171,6 +171,12 @@ def test_workers_unlearn_the_same_bits(study, tmp_path) -> None:
     alone = study.run().data
     pooled = replace(study, workers=2, directory=tmp_path / "pooled").run().data
     assert pooled["models"] == alone["models"]
+
+
+def test_a_method_that_is_not_made_for_the_request_is_refused_before_anything_is_trained(study, work) -> None:
+    with pytest.raises(InputError, match="UNSIR forgets whole classes"):
+        replace(study, methods={**study.methods, "unsir": UNSIR()})
+    assert work == []
 
 
 def test_several_originals_need_a_trainer(study) -> None:

@@ -100,11 +100,11 @@ class Study:
             raise InputError(
                 f"{self.oracles} retrained models need a trainer, but there is none. Pass one, or oracles=0."
             )
-        for method in self.methods.values():
-            method.require_fit(self.request)
         if self.task is None:
             own = self.trainer.task if isinstance(self.trainer, Trainer) else Classification()
             object.__setattr__(self, "task", own)
+        for method in self.methods.values():
+            method.require_fit(self.request, task=self.task)
 
     @property
     def store(self) -> ModelStore:

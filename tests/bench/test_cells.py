@@ -122,9 +122,15 @@ def test_every_method_keeps_to_a_budget_or_has_no_row(label: str, budget: float)
     method = within(METHODS[label], budget, task.recipe, request)
     allowed = budget * task.recipe.examples(len(request.retain))
     if method is None:
-        assert label in ("selective-pruning", "forgetting-network-vfr", "msg", "scrub-r")
+        assert label in ("selective-pruning", "forgetting-network-vfr", "msg", "scrub-r", "unsir")
     else:
         assert method.expected_examples(request) <= allowed + 2
+
+
+@pytest.mark.parametrize("task", DIGITS, ids=lambda task: task.name)
+def test_a_method_for_whole_classes_has_a_row_where_one_goes(task) -> None:
+    made = within(METHODS["unsir"], 0.1, task.recipe, request_of(task))
+    assert (made is not None) == task.rule.startswith("class:")
 
 
 def test_a_forgetting_network_spends_what_it_may() -> None:

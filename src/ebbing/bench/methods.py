@@ -36,6 +36,7 @@ from ebbing.methods import (
 )
 from ebbing.rates import FixedRate
 from ebbing.request import ForgetRequest
+from ebbing.task import Classification
 from ebbing.training import Recipe
 
 BUDGETS = (0.01, 0.03, 0.1)
@@ -94,7 +95,11 @@ def within(method: Unlearner, budget: float, recipe: Recipe, request: ForgetRequ
         InputError: if the method does not say what it costs.
     """
     allowed = round(budget * recipe.examples(len(request.retain)))
-    if isinstance(method, Retrain) or (method.whole_classes and not request.concept):
+    try:
+        method.require_fit(request, task=Classification())
+    except InputError:
+        return None
+    if isinstance(method, Retrain):
         return None
     if isinstance(method, Repairing):
         endless = replace(method.repair, epochs=math.ceil(recipe.epochs), max_examples=None)

@@ -98,7 +98,7 @@ class Unlearner(ABC):
             InputError: if the model has weights that are not finite, the request is none that the method is made for or lacks
                 what it needs, or the method cannot be shared out among processes as it is asked to.
         """
-        self.require_fit(request)
+        self.require_fit(request, task=task or Classification())
         why_not = None if current() is None else self.stays_alone(in_parts=in_parts())
         if why_not is not None:
             raise InputError(f"steps that several processes share must be those of one, but {why_not}.")
@@ -133,13 +133,13 @@ class Unlearner(ABC):
             module.training = like.training
         return result
 
-    def require_fit(self, request: ForgetRequest) -> None:
+    def require_fit(self, request: ForgetRequest, *, task: Task) -> None:
         """Refuse a request that the method is not made for, before anything is done.
 
         Raises:
             InputError: if it is made for whole classes, and some records of them stay.
         """
-        if self.whole_classes and not request.concept:
+        if self.whole_classes and torch.isin(task.targets(request.retain), task.targets(request.forget)).any():
             raise InputError(
                 f"{type(self).__name__} forgets whole classes, so every record of the classes of what goes must go, but some "
                 "stay. Take a method that forgets records, such as SCRUB."
