@@ -22,6 +22,7 @@ from ebbing.paper.tables import markdown
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "bench"
+SECONDS = ROOT / "results" / "seconds.json"
 DOCS = ROOT / "docs"
 TEXT = Path(__file__).with_name("leaderboard_text.md")
 TABLES_TITLE = """# The leaderboard, every figure
@@ -58,6 +59,7 @@ def page(boards: Sequence[Board]) -> str:
     parts = {
         "claims": "\n".join(f"### {c.title}\n\n{c.text}\n\n{markdown(c.rows)}\n" for c in claims(boards)),
         "frontiers": "\n".join(_frontier(board) for board in boards),
+        "seconds": _seconds(),
         "ablations": _ablations(),
         "tuning": _tuning(),
         "made": _made(boards),
@@ -73,6 +75,25 @@ def _frontier(board: Board) -> str:
         f"![{board.task.name}: memory against accuracy on unseen records](frontier-{board.task.folder}.svg)\n\n"
         f"`{board.task.name}`\n"
     )
+
+
+def _seconds() -> str:
+    """What a budget takes, fastest first."""
+    found = json.loads(SECONDS.read_text(encoding="utf-8"))
+    by_seconds = sorted(found["table"].items(), key=lambda item: item[1]["seconds"])
+    rows = [("method", "examples, %", "seconds, %", "from, to")]
+    for name, of in by_seconds:
+        examples, seconds, low, high = (f"{100 * of[what]:.1f}" for what in ("examples", "seconds", "low", "high"))
+        rows.append((f"`{name}`", examples, seconds, f"{low}, {high}"))
+    rounds, facts = found["rounds"], found["provenance"]
+    longest = ", ".join(f"{each['retraining']:.0f}" for each in rounds)
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    told = (
+        f"`{facts['command']}`; `{found['task']}`, a budget of {100 * found['budget']:g} %, {len(rounds)} rounds, in which one "
+        f"retraining took {longest} s; {versions}; {facts['hardware']['cpu']}, {facts['hardware']['cores']} cores, "
+        f"{facts['threads']} thread."
+    )
+    return f"{markdown(rows)}\n\n{told}"
 
 
 def _ablations() -> str:

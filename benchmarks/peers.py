@@ -49,7 +49,9 @@ def main() -> None:
     parser.add_argument("--references", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "peers.json")
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--first", type=int, default=0, help="number of the first pair, where others were made on another day")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first pair, where others were made on another day"
+    )
     parser.add_argument("--train-size", type=int, help="training images; all of them where it is left out")
     parser.add_argument("--only", nargs="+", choices=[name for name in METHODS if name != YARDSTICK], metavar="METHOD")
     parser.add_argument("--cell", choices=CELLS, help="one of the two alone")
