@@ -77,7 +77,7 @@ def process(
         on_step: called after each of `STEPS`.
         progress: see `ebbing.study.Study.run`.
         workers: where references are retrained, a number of processes or an executor; None for what ``ledger.json`` says.
-            The same bits come out wherever that is.
+            Each run has one thread: the same bits come out wherever that is, and in this process with one thread.
 
     Returns:
         What became of the batch; None where there was nothing to do.
