@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,7 @@ from ebbing.ledger.schema import REDACTED, Audit, Batch, Fact, Offer
 from ebbing.ledger.verifying import verify
 from ebbing.ledger.where import purge, where
 from ebbing.methods import FineTune, NegGrad, Unlearner
-from ebbing.pool import Executor, LocalExecutor
+from ebbing.pool import LocalExecutor
 from ebbing.ray_pool import RayExecutor
 from ebbing.store import ModelStore
 
@@ -74,24 +73,6 @@ def test_a_batch_goes_through_every_state(make) -> None:
     assert process(ledger, project()) is None
 
 
-@dataclass
-class Noted:
-    """An executor that tells how much it was given."""
-
-    executor: Executor
-    items: int = 0
-
-    @property
-    def at_once(self) -> int:
-        return self.executor.at_once
-
-    def compute(
-        self, function: Callable[[Any, Any], Any], payload: Any, items: Sequence[Any], **said: Any
-    ) -> Iterator[Any]:
-        self.items += len(items)
-        return self.executor.compute(function, payload, items, **said)
-
-
 @pytest.fixture
 def by_ray(ray_there: None) -> Iterator[RayExecutor]:
     """A cluster of this machine alone."""
@@ -110,7 +91,7 @@ def references_and_figures(ledger: Ledger) -> tuple[list[str], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("where", ["settings", "processes", pytest.param("ray", marks=pytest.mark.ray)])
-def test_references_are_the_same_wherever_they_are_retrained(make, where, request) -> None:
+def test_references_are_the_same_wherever_they_are_retrained(make, where, request, monkeypatch) -> None:
     here = make(oracles=3)
     here.add([erasure("r0", "r1")])
     process(here, project())
@@ -119,12 +100,17 @@ def test_references_are_the_same_wherever_they_are_retrained(make, where, reques
     shutil.move(here.folder, here.folder.with_name("here"))
     there = make(oracles=3, workers=2 if where == "settings" else 0)
     there.add([erasure("r0", "r1")])
-    if where == "settings":
-        process(there, project())
-    else:
-        noted = Noted(request.getfixturevalue("by_ray") if where == "ray" else LocalExecutor(2))
-        process(there, project(), workers=noted)
-        assert noted.items == 3
+    kind = RayExecutor if where == "ray" else LocalExecutor
+    compute, given = kind.compute, []
+
+    def noted(self: Any, function: Any, payload: Any, items: Sequence[Any], **said: Any) -> Iterator[Any]:
+        given.append((self.workers, len(items)))
+        return compute(self, function, payload, items, **said)
+
+    monkeypatch.setattr(kind, "compute", noted)
+    told = {"settings": None, "processes": 2, "ray": where == "ray" and request.getfixturevalue("by_ray")}
+    process(there, project(), workers=told[where])
+    assert [one for one in given if one[1]] == [(2, 3)]
     assert references_and_figures(there) == expected
     assert verify(there).problems == []
 
