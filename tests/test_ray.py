@@ -39,9 +39,7 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(32),  # nobody else on this machine runs anything on it
-    "RAY_health_check_period_ms": "500",  # a node that is gone is noticed sooner
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_period_ms": "500",  # a node that is gone is noticed sooner; one that is slow is waited for
 }
 STORE_BYTES = 100_000_000
 PATIENCE = 120.0  # seconds: cores may be busy
@@ -92,6 +90,7 @@ class Cluster:
     """Two nodes with room for one run each; the second says that it has a GPU."""
 
     address: str
+    head: Node
     second: Node
 
 
@@ -111,7 +110,7 @@ def cluster(ray_there: None) -> Iterator[Cluster]:
             nodes.append(Node.start(folder, "second", f"--address=127.0.0.1:{port}", "--num-gpus=1"))
             for node in nodes:
                 node.wait_until_started()
-            yield Cluster(f"127.0.0.1:{port}", nodes[1])
+            yield Cluster(f"127.0.0.1:{port}", *nodes)
         finally:
             import ray
 
@@ -123,6 +122,7 @@ def cluster(ray_there: None) -> Iterator[Cluster]:
 
 @pytest.fixture
 def executor(cluster: Cluster) -> eb.RayExecutor:
+    assert cluster.head.process.poll() is None, cluster.head.log.read_text()
     return eb.RayExecutor(address=cluster.address)
 
 
