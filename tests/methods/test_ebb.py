@@ -15,7 +15,14 @@ from ebbing.errors import InputError
 from ebbing.fingerprint import of_tensors
 from ebbing.journal import Journal
 from ebbing.methods import Ebb, Run
-from ebbing.methods.validation import auc_by_chance, memory_was_lost, read_to_tell, threshold, unseen_that_tell
+from ebbing.methods.validation import (
+    auc_by_chance,
+    memory_was_lost,
+    read_to_tell,
+    threshold,
+    unseen_that_tell,
+    watched_within,
+)
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification
 from ebbing.training import Recipe, Trainer, seeded
@@ -186,6 +193,22 @@ def test_what_the_watch_reads_is_counted(learned_by_heart) -> None:
     assert more == read_to_tell(asked) == 2 * (20 + 30)
 
 
+def test_a_twentieth_of_the_budget_is_read_within_bounds() -> None:
+    """And the repair has the rest, so that all of the budget is used and no more."""
+    asked = replace(request(wrong=True), validation=TensorDataset(*images(120, 2)))
+    model, training = TRAINER.initial(seed=0), Recipe(epochs=100)
+    for budget, watched in ((0.2, 36), (0.5, 62), (1.0, 100)):
+        method = Ebb(repair=Recipe(epochs=1000), training=training, budget=budget)
+        blind = replace(method, by_memory=False)
+        journals = Journal(), Journal()
+        for each, journal in zip((method, blind), journals, strict=True):
+            each.unlearn(model, asked, journal=journal)
+        assert watched_within(budget * training.examples(100)) == watched
+        assert method.statistics(asked) == 2 * (20 + watched)
+        assert blind.allowance(asked) - method.allowance(asked) == 2 * (20 + watched)
+        assert journals[0].examples == journals[1].examples
+
+
 def test_a_loss_that_rises_everywhere_hides_no_memory_from_records_drawn_alike(learned_by_heart) -> None:
     """A fresh network knows nothing: among unseen records at large the forgotten stand out less than among wrong labels."""
     model, asked = learned_by_heart
@@ -198,7 +221,7 @@ def test_a_loss_that_rises_everywhere_hides_no_memory_from_records_drawn_alike(l
         request = replace(asked, validation=known if matched is known else validation, validation_matched=matched)
         with seeded(0) as generator:
             run = Run(request, Classification(), 0, generator, Journal())
-            lost = memory_was_lost(model, TRAINER.initial(seed=5), run, unseen_that_tell(request))
+            lost = memory_was_lost(model, TRAINER.initial(seed=5), run, unseen_that_tell(request), watched=100)
         (said,) = run.journal.notes
         return lost, float(re.search(r"probability of (0\.\d+|1\.00)", said).group(1))
 

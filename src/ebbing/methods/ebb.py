@@ -18,7 +18,7 @@ from ebbing.fresh import parameters_of_start
 from ebbing.law import DecayLaw
 from ebbing.methods.repair import REPAIR, Repairing
 from ebbing.methods.unlearner import Run
-from ebbing.methods.validation import memory_was_lost, read_to_tell, unseen_that_tell
+from ebbing.methods.validation import memory_was_lost, read_to_tell, unseen_that_tell, watched_within
 from ebbing.rates import FixedRate, Rate
 from ebbing.request import ForgetRequest
 from ebbing.training import Recipe, seeded
@@ -68,7 +68,8 @@ class Ebb(Repairing):
             one cycle had a peak already: the repair's is at most that.
         conv_reach: the share of every step of the repair that convolutions make, in [0, 1]; 0 freezes them.
         by_memory: whether the model is left as it was where the loss of the forget set rises no more than that of validation
-            records, drawn alike where 100 are: see `ebbing.methods.validation.memory_was_lost`. That cannot be told without
+            records, drawn alike where 100 are: see `ebbing.methods.validation.memory_was_lost`. A twentieth of the budget goes
+            into reading them, but at least 36 records of each kind are read and at most 100. That cannot be told without
             validation records, of a whole class, of some six records or fewer, nor where reading would take half of the
             budget: decay is kept there in any case.
         repair: see `Repairing`; `FineTune` and `RetrainEqualCompute` have the same.
@@ -117,7 +118,7 @@ class Ebb(Repairing):
     def statistics(self, request: ForgetRequest) -> int:
         """What the rankings read, at most, and validation records."""
         ranked = sum(int(getattr(self, kind).ranking.reads(request)) for kind in KINDS)
-        return ranked + (0 if self._unseen(request) is None else read_to_tell(request))
+        return ranked + (0 if self._unseen(request) is None else read_to_tell(request, watched=self._watched(request)))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Decay, then repair."""
@@ -159,7 +160,7 @@ class Ebb(Repairing):
                     "Validation records cannot tell whether anything was memorised: decay is kept in any case."
                 )
             return result
-        if memory_was_lost(model, result, run, unseen):
+        if memory_was_lost(model, result, run, unseen, watched=self._watched(run.request)):
             return result
         run.journal.note("Nothing was found to be memorised: the model is left as it was.")
         run.journal.factors.clear()
@@ -169,9 +170,17 @@ class Ebb(Repairing):
         """The records that tell whether anything was memorised: none where reading them would take half of the budget."""
         if not self.by_memory:
             return None
-        n = len(request.retain)
-        allowed = float("inf") if self.training is None else self.budget * self.training.examples(n)
-        return unseen_that_tell(request) if read_to_tell(request) <= allowed / 2 else None
+        watched = self._watched(request)
+        affordable = read_to_tell(request, watched=watched) <= self._allowed(request) / 2
+        return unseen_that_tell(request, watched=watched) if affordable else None
+
+    def _watched(self, request: ForgetRequest) -> int:
+        """How many records of each kind are read to tell."""
+        return watched_within(self._allowed(request))
+
+    def _allowed(self, request: ForgetRequest) -> float:
+        """Examples that may be processed, where there is a limit."""
+        return float("inf") if self.training is None else self.budget * self.training.examples(len(request.retain))
 
     def _decaying(self, units: list[UnitGroup], kind: str) -> list[UnitGroup]:
         """The units of a kind that decay, in the order they run."""
