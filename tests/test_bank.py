@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import ebbing.store
+from ebbing.auditing import audit
 from ebbing.bank import OracleBank
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_model
@@ -262,6 +265,49 @@ def test_a_bank_on_disk_goes_on_where_it_was(tmp_path, trainings) -> None:
     assert [of_model(m) for m in again[:2]] == [of_model(m) for m in first]
     assert again.seconds[:2] == first.seconds
     assert len(list((tmp_path / "bank").iterdir())) == 3
+
+
+class Counted(nn.Linear):
+    """A network that knows how many of its kind are in memory."""
+
+    alive: weakref.WeakSet[Counted] = weakref.WeakSet()
+
+    def __init__(self) -> None:
+        super().__init__(25, 3)
+        Counted.alive.add(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.flatten(1))
+
+
+def test_a_bank_on_disk_holds_no_model_in_memory(tmp_path) -> None:
+    """Neither while it grows nor while it is judged by; one without a directory holds them all."""
+
+    def most(directory: Path | None) -> int:
+        gc.collect()
+        before, most = len(Counted.alive), 0
+
+        def count(*_) -> None:
+            nonlocal most
+            gc.collect()
+            most = max(most, len(Counted.alive) - before)
+
+        bank = OracleBank(Trainer(Counted, RECIPE), REQUEST, directory=directory).train(8, on_model=count)
+        original = Trainer(Counted, RECIPE)(DATA, seed=0)
+        audit(original=original, unlearned=original, oracles=bank, request=REQUEST, on_model=count)
+        return most
+
+    assert most(None) >= 8
+    assert most(tmp_path) <= 5  # the one that was trained or is looked at, what it is compared with, and copies that relearn
+
+
+def test_a_model_that_is_gone_from_the_bank_is_said(tmp_path) -> None:
+    bank = OracleBank(TRAINER, REQUEST, directory=tmp_path).train(1)
+    (path,) = tmp_path.iterdir()
+    path.unlink()
+    with pytest.raises(InputError, match="is gone or damaged. Train again"):
+        bank[0]
+    assert of_model(OracleBank(TRAINER, REQUEST, directory=tmp_path).train(1)[0])
 
 
 def test_what_is_kept_is_told_without_loading_it(tmp_path, trainings, monkeypatch) -> None:

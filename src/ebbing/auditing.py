@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from torch import nn
 
@@ -299,16 +299,16 @@ class OfAll(Generic[T]):
 
 def _all_of(
     original: Models, unlearned: Models | Mapping[str, Models], oracles: Sequence[nn.Module]
-) -> OfAll[list[nn.Module]]:
-    """The models in lists, without what compiling put around them; nothing to judge, and equal oracles, are refused."""
+) -> OfAll[Sequence[nn.Module]]:
+    """All models, without what compiling put around them; nothing to judge, and equal oracles, are refused."""
     methods = dict(unlearned) if isinstance(unlearned, Mapping) else {"unlearned": unlearned}
     if not methods:
         raise InputError("`unlearned` must hold at least one model to judge, but is empty.")
     _refuse_equal(oracles)
-    return OfAll(_listed(original), {name: _listed(own) for name, own in methods.items()}, _listed(oracles))
+    return OfAll(_listed(original), {name: _listed(own) for name, own in methods.items()}, _Uncompiled(oracles))
 
 
-def _copies_of(models: OfAll[list[nn.Module]], request: ForgetRequest, task: Task) -> OfAll[Copies]:
+def _copies_of(models: OfAll[Sequence[nn.Module]], request: ForgetRequest, task: Task) -> OfAll[Copies]:
     """What copies answer, see `copies_of`; of retrained models none is put into the original's network."""
     copy, first = partial(copies_of, request=request, task=task), models.original[0]
     return OfAll(
@@ -319,7 +319,7 @@ def _copies_of(models: OfAll[list[nn.Module]], request: ForgetRequest, task: Tas
 
 
 def _planted_in(
-    models: OfAll[list[nn.Module]], seen: OfAll[Any], request: ForgetRequest, task: Task
+    models: OfAll[Sequence[nn.Module]], seen: OfAll[Any], request: ForgetRequest, task: Task
 ) -> OfAll[Planted] | None:
     """What models show of what was planted, see `planted_in`; None without retrained models."""
     if seen.retrained is None:
@@ -334,7 +334,7 @@ def _planted_in(
 
 def _add_technical(
     report: AuditReport,
-    models: OfAll[list[nn.Module]],
+    models: OfAll[Sequence[nn.Module]],
     seen: OfAll[Any],
     represent: Callable[[Sequence[nn.Module]], Representations | None],
     records: Mapping[str, RunRecord],
@@ -365,3 +365,22 @@ def _refuse_equal(oracles: Sequence[nn.Module]) -> None:
 
 def _listed(models: Models) -> list[nn.Module]:
     return [uncompiled(model) for model in ([models] if isinstance(models, nn.Module) else models)]
+
+
+@dataclass(frozen=True)
+class _Uncompiled(Sequence[nn.Module]):
+    """Models without what compiling put around them, one at a time: a bank reads each when it is asked for."""
+
+    models: Sequence[nn.Module]
+
+    @overload
+    def __getitem__(self, index: int) -> nn.Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[nn.Module]: ...
+    def __getitem__(self, index: int | slice) -> nn.Module | Sequence[nn.Module]:
+        """One model, or some."""
+        return _Uncompiled(self.models[index]) if isinstance(index, slice) else uncompiled(self.models[index])
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.models)

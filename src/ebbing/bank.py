@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import overload
 
@@ -19,9 +20,20 @@ from ebbing.store import AnyTrainer, ModelStore, Trained, kept, train_many
 from ebbing.training import OwnTrainer, Trainer
 
 
+@dataclass(frozen=True)
+class _Member:
+    """A model of a bank: how it is had, and the wall time of its training; None where that is not known."""
+
+    model: Callable[[], nn.Module]
+    seconds: float | None = None
+
+
 @dataclass
 class OracleBank(Sequence[nn.Module]):
     """Models retrained without the forget set, with different seeds: a sequence of modules.
+
+    A bank with a directory holds no model in memory: each is read from its file whenever it is asked for, and is another
+    object every time.
 
     Attributes:
         trainer: a `Trainer`, an `OwnTrainer`, or any callable ``(dataset, *, seed) -> model``; None where all are given.
@@ -37,7 +49,7 @@ class OracleBank(Sequence[nn.Module]):
     directory: str | Path | None = None
     first_seed: int = 1000
     given: Sequence[nn.Module] = ()
-    _trained: list[Trained] = field(default_factory=list, repr=False)
+    _members: list[_Member] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a directory for a trainer whose models could not be loaded again."""
@@ -46,7 +58,7 @@ class OracleBank(Sequence[nn.Module]):
                 "a bank with a directory needs an ebbing.Trainer or OwnTrainer, which can build the model that weights are "
                 f"loaded into, but the trainer is {self.trainer!r}. Leave the directory out, or wrap it in an OwnTrainer."
             )
-        self._trained = [Trained(model, None, reused=True) for model in self.given]
+        self._members = [_Member(partial(_itself, model)) for model in self.given]
 
     def train(
         self,
@@ -70,15 +82,15 @@ class OracleBank(Sequence[nn.Module]):
         """
         if n < 1:
             raise InputError(f"`n` must be at least 1 retrained model, but is {n}.")
-        if len(self._trained) >= n:
+        if len(self._members) >= n:
             return self
         if self.trainer is None:
             raise InputError(
                 f"{n} retrained models need a trainer, but only {len(self.given)} were given and no trainer."
             )
-        first = self.first_seed + len(self._trained) - len(self.given)
-        seeds = [first + i for i in range(n - len(self._trained))]
-        found: dict[int, Trained] = {}
+        first = self.first_seed + len(self._members) - len(self.given)
+        seeds = [first + i for i in range(n - len(self._members))]
+        found: dict[int, _Member] = {}
         digests: dict[str, int] = {}
         try:
             for seed, trained in train_many(
@@ -95,15 +107,34 @@ class OracleBank(Sequence[nn.Module]):
                         f"retrained models must differ by their seeds, but that of seed {seed} has the same weights as that of "
                         f"seed {first_with}. Does the training function use its seed?"
                     )
-                found[seed] = trained
+                found[seed] = self._member(trained)
                 if on_model is not None:
-                    on_model(len(self._trained) + len(found), trained)
+                    on_model(len(self._members) + len(found), trained)
         finally:  # in the order of their seeds, also where it was interrupted
             for seed in seeds:
                 if seed not in found:
                     break
-                self._trained.append(found[seed])
+                self._members.append(found[seed])
         return self
+
+    def _member(self, trained: Trained) -> _Member:
+        """What is kept of a model: where it lies, if it was stored, else itself."""
+        if trained.key is None:
+            return _Member(partial(_itself, trained.model), trained.seconds)
+        return _Member(partial(self._read, trained.key), trained.seconds)
+
+    def _read(self, key: str) -> nn.Module:
+        """A model from the directory."""
+        store, trainer = self.store, self.trainer
+        if store is None or not isinstance(trainer, (Trainer, OwnTrainer)):
+            raise ValueError("only models that this bank stored are read.")
+        found = store.get(key, lambda: trainer.initial(seed=0))
+        if found is None:
+            raise InputError(
+                f"a bank reads its models where they were stored, but {str(store.path(key))!r} is gone or damaged. Train "
+                "again: what is there is reused."
+            )
+        return found[0]
 
     def originals(self, n: int, *, first_seed: int = 0, workers: Workers | None = None) -> list[nn.Module]:
         """``n`` models trained on everything by the same trainer, with seeds from ``first_seed``: stored and reused alike.
@@ -138,7 +169,7 @@ class OracleBank(Sequence[nn.Module]):
     @property
     def seconds(self) -> list[float]:
         """Wall time that each model took when it was trained, in seconds."""
-        return [t.seconds for t in self._trained if t.seconds is not None]
+        return [member.seconds for member in self._members if member.seconds is not None]
 
     @property
     def median_seconds(self) -> float | None:
@@ -152,13 +183,17 @@ class OracleBank(Sequence[nn.Module]):
     def __getitem__(self, index: int | slice) -> nn.Module | list[nn.Module]:
         """One model, or a list of some."""
         if isinstance(index, slice):
-            return [t.model for t in self._trained[index]]
-        return self._trained[index].model
+            return [member.model() for member in self._members[index]]
+        return self._members[index].model()
 
     def __len__(self) -> int:
         """How many models there are."""
-        return len(self._trained)
+        return len(self._members)
 
     def __iter__(self) -> Iterator[nn.Module]:
         """The models in the order of their seeds."""
-        return (t.model for t in self._trained)
+        return (member.model() for member in self._members)
+
+
+def _itself(model: nn.Module) -> nn.Module:
+    return model

@@ -281,7 +281,7 @@ def qualify(
     whole, chosen = bank.request, bank.request.forget_ids.numpy()
     bank.train(oracles, workers=workers, on_model=lambda number, trained: on_oracle(trained))
     # the original's own margins have no part in the choice: what it answers well by chance would pass for memorised
-    memorisation = -observe(list(bank), whole, task=procedure.task).forget.margin.mean(axis=0)
+    memorisation = -observe(bank, whole, task=procedure.task).forget.margin.mean(axis=0)
     trials: list[Trial] = []
     lowest = 0.0
     for records in sorted(sizes):
@@ -363,7 +363,7 @@ def _try(
     def look(models: Sequence[nn.Module]) -> Seen:
         return see(models, judged, task=procedure.task, layers=layers, seed=seed)
 
-    judge = Judge(look([procedure.original]), look(list(bank)), concept=judged.concept, seed=seed)
+    judge = Judge(look([procedure.original]), look(bank), concept=judged.concept, seed=seed)
     after = look([result])
     verdict, bands = judge.verdict(after), judge.bands_for(1)
     figures = judge.figures(after)

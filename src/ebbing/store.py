@@ -146,11 +146,12 @@ def training_key(
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model and what it took: ``seconds`` of wall time, None where it is not known."""
+    """A trained model and what it took: ``seconds`` of wall time, None where it is not known; its key where it is stored."""
 
     model: nn.Module
     seconds: float | None
     reused: bool
+    key: str | None = None
 
 
 def train_or_load(
@@ -169,18 +170,18 @@ def train_or_load(
         return Trained(model, time.perf_counter() - start, reused=False)
     if store is not None and named is None:
         named = fingerprint.of_dataset(dataset)
-    key = training_key(trainer, dataset, seed=seed, named=named) if store is not None else ""
-    found = store.get(key, lambda: trainer.initial(seed=seed)) if store is not None else None
+    key = training_key(trainer, dataset, seed=seed, named=named) if store is not None else None
+    found = store.get(key, lambda: trainer.initial(seed=seed)) if store is not None and key is not None else None
     agreed(found is None, what="whether a model is in the store, which must lie where all processes can read it,")
     if found is not None and "seconds" in found[1]:
-        return Trained(found[0], float(found[1]["seconds"]), reused=True)
+        return Trained(found[0], float(found[1]["seconds"]), reused=True, key=key)
     start = time.perf_counter()
     model = trainer(dataset, seed=seed, journal=journal)
     seconds = time.perf_counter() - start
-    if store is not None:
+    if store is not None and key is not None:
         told = _told(trainer, dataset) | {"data": str(named)}
         store.put(key, model, {"seconds": repr(seconds), "seed": str(seed)} | told)
-    return Trained(model, seconds, reused=False)
+    return Trained(model, seconds, reused=False, key=key)
 
 
 def _told(trainer: Trainer | OwnTrainer, dataset: Dataset[Any]) -> dict[str, str]:
@@ -285,7 +286,7 @@ def _by_groups(
                 facts = {"seconds": repr(seconds), "seed": str(seed), "together": str(len(some))}
                 store.put(keys[seed], model, facts | told)
         for seed, model in zip(some, models, strict=True):
-            yield seed, Trained(model, seconds, reused=False)
+            yield seed, Trained(model, seconds, reused=False, key=keys.get(seed))
 
 
 def kept(
@@ -322,7 +323,7 @@ def _stored(store: ModelStore, key: str, trainer: Trainer | OwnTrainer) -> Train
     found = store.get(key, lambda: trainer.initial(seed=0))
     if found is None or "seconds" not in found[1]:
         return None
-    return Trained(found[0], float(found[1]["seconds"]), reused=True)
+    return Trained(found[0], float(found[1]["seconds"]), reused=True, key=key)
 
 
 def _train_one(payload: tuple[Trainer | OwnTrainer, Dataset[Any], ModelStore, str | None], seed: int) -> None:
