@@ -157,7 +157,23 @@ def _made(boards: Sequence[Board]) -> str:
         f"`ebbing bench run`, `ebbing bench tune --method METHOD --budget B` and `ebbing bench run --tuned`, "
         f"`python benchmarks/ablations.py`; originals of seeds 0, 1, ..., retrained models of seeds 1000, 1001, ...; "
         f"{versions}; {hardware['cpu']}, {hardware['cores']} cores, {facts['threads']} thread a process. Seconds were taken "
-        "while other work ran on the machine, at other times than retraining's: read examples instead."
+        f"while other work ran on the machine, at other times than retraining's: read examples instead.{_elsewhere(boards)}"
+    )
+
+
+def _elsewhere(boards: Sequence[Board]) -> str:
+    """Which rows another processor made than the figures of retrained models that they stand beside."""
+    rows: dict[str, list[str]] = {}
+    for board in boards:
+        usual = board.reference["provenance"]["hardware"]["cpu"]
+        for cell in board.cells:
+            cpu = cell["provenance"]["hardware"]["cpu"]
+            if cpu != usual:
+                at = f"{cell['label']}-{100 * cell['budget']:g}" if cell["budget"] else cell["label"]
+                rows.setdefault(cpu, []).append(f"`{at}` of `{board.task.name.partition('/')[0]}`")
+    return "".join(
+        f" On {cpu}, with originals and retrained models of its own, whose bits differ: {', '.join(named)}."
+        for cpu, named in sorted(rows.items())
     )
 
 
