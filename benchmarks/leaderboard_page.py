@@ -163,17 +163,19 @@ def _made(boards: Sequence[Board]) -> str:
 
 def _elsewhere(boards: Sequence[Board]) -> str:
     """Which rows another processor made than the figures of retrained models that they stand beside."""
-    rows: dict[str, list[str]] = {}
+    told: dict[str, list[str]] = {}
     for board in boards:
         usual = board.reference["provenance"]["hardware"]["cpu"]
+        rows: dict[str, list[str]] = {}
         for cell in board.cells:
-            cpu = cell["provenance"]["hardware"]["cpu"]
+            at = "" if cell["budget"] is None else f"-{100 * cell['budget']:g}"
+            rows.setdefault(cell["provenance"]["hardware"]["cpu"], []).append(f"`{cell['label']}{at}`")
+        for cpu, labels in rows.items():
             if cpu != usual:
-                at = f"{cell['label']}-{100 * cell['budget']:g}" if cell["budget"] else cell["label"]
-                rows.setdefault(cpu, []).append(f"`{at}` of `{board.task.name.partition('/')[0]}`")
+                told.setdefault(cpu, []).append(f"{', '.join(sorted(labels))} of `{board.task.name.partition('/')[0]}`")
     return "".join(
-        f" On {cpu}, with originals and retrained models of its own, whose bits differ: {', '.join(named)}."
-        for cpu, named in sorted(rows.items())
+        f" On {cpu}, with originals and retrained models of its own, whose bits differ: {'; '.join(of)}."
+        for cpu, of in sorted(told.items())
     )
 
 
