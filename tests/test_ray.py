@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -24,6 +25,9 @@ import torch
 
 import ebbing as eb
 from ebbing import ray_pool
+from ebbing.bench.cells import Places, cells_of, make_cells
+from ebbing.bench.methods import METHODS
+from ebbing.bench.tasks import TASKS
 from ebbing.cli import main
 from ebbing.data import load
 from ebbing.data.selection import select
@@ -321,6 +325,20 @@ def test_a_whole_run_goes_by_ray_and_is_found_by_others(cluster, tmp_path, monke
             first = models
     assert len(models) > 6  # originals, retrained models, and what the method made of each original
     assert models == first  # one thread each: the same models, none of which is made again
+
+
+# ---------------------------------------------------------------- the leaderboard
+
+
+def test_cells_of_the_leaderboard_are_the_same_by_ray(executor, tmp_path) -> None:
+    task = replace(TASKS["digits-mislabelled5-cnn/v1"], models=4, recipe=eb.Recipe(epochs=2.0))
+    cells = cells_of([task], {"fine-tune": METHODS["fine-tune"]}, [0.5])
+    found = []
+    for name, workers in (("ray", executor), ("local", 1)):
+        places = Places(tmp_path / name / "results", tmp_path / name / "work")
+        assert len(list(make_cells(cells, places, workers=workers))) == 4 + 4 + 1
+        found.append(json.loads(places.cell(cells[0]).read_text())["figures"])
+    assert found[0] == found[1]
 
 
 # ---------------------------------------------------------------- who is killed
