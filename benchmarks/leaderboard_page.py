@@ -16,7 +16,7 @@ from ablations import VARIANTS
 from leaderboard_claims import can_be_told, claims
 from pages import write_or_check
 
-from ebbing.bench.plots import draw_board
+from ebbing.bench.plots import draw_board, draw_settings
 from ebbing.bench.tables import Board, read_boards, tables
 from ebbing.paper.tables import markdown
 
@@ -25,6 +25,9 @@ RESULTS = ROOT / "results" / "bench"
 SECONDS = ROOT / "results" / "seconds.json"
 DOCS = ROOT / "docs"
 TEXT = Path(__file__).with_name("leaderboard_text.md")
+TUNED_ON = (
+    "digits-mislabelled5-cnn/v1"  # of the tasks that settings are chosen on, the one whose records were memorised
+)
 TABLES_TITLE = """# The leaderboard, every figure
 
 Built by `python benchmarks/leaderboard_page.py`. How to read it stands on [the page before](leaderboard.md). In bold: memory
@@ -45,13 +48,24 @@ def main() -> None:
 
 
 def pictures(boards: Sequence[Board]) -> dict[Path, str]:
-    """The frontier of every task."""
-    return {
+    """The frontier of every task, and of every method over its settings."""
+    frontiers = {
         DOCS / f"frontier-{board.task.folder}.svg": plot.svg + "\n"
         for board in boards
         for plot in draw_board(board)
         if plot.name.endswith("-frontier")
     }
+    over_settings = [draw_settings(each, TUNED_ON) for each in _tunings().values()]
+    return frontiers | {DOCS / f"{plot.name}.svg": plot.svg + "\n" for plot in over_settings}
+
+
+def _tunings() -> dict[float, list[Figures]]:
+    """What was tried of every method, by budget."""
+    found: dict[float, list[Figures]] = {}
+    for path in sorted((RESULTS / "tuned").glob("*.json")):
+        held = json.loads(path.read_text(encoding="utf-8"))
+        found.setdefault(held["budget"], []).append(held)
+    return dict(sorted(found.items()))
 
 
 def page(boards: Sequence[Board]) -> str:
@@ -59,6 +73,7 @@ def page(boards: Sequence[Board]) -> str:
     parts = {
         "claims": "\n".join(f"### {c.title}\n\n{c.text}\n\n{markdown(c.rows)}\n" for c in claims(boards)),
         "frontiers": "\n".join(_frontier(board) for board in boards),
+        "over_settings": "\n".join(_over_settings(each) for each in _tunings().values()),
         "seconds": _seconds(),
         "ablations": _ablations(),
         "tuning": _tuning(),
@@ -75,6 +90,11 @@ def _frontier(board: Board) -> str:
         f"![{board.task.name}: memory against accuracy on unseen records](frontier-{board.task.folder}.svg)\n\n"
         f"`{board.task.name}`\n"
     )
+
+
+def _over_settings(tunings: Sequence[Figures]) -> str:
+    plot = draw_settings(tunings, TUNED_ON)
+    return f"![{plot.title}]({plot.name}.svg)\n\n{plot.title}\n"
 
 
 def _seconds() -> str:
@@ -139,12 +159,18 @@ def _interval(value: Figures, digits: int = 2) -> str:
 def _tuning() -> str:
     """Who was tuned, how long, and to what."""
     rows = [["method", "budget, %", "trials", "best settings", "value"]]
-    for path in sorted((RESULTS / "tuned").glob("*.json")):
-        held = json.loads(path.read_text(encoding="utf-8"))
+    for held in (held for tunings in _tunings().values() for held in tunings):
         best = min(held["trials"], key=lambda trial: trial["value"])
         settings = ", ".join(f"`{name}` {value:.3g}" for name, value in best["settings"].items())
-        label, _, budget = path.stem.rpartition("-")
-        rows.append([f"`{label}`", budget, str(len(held["trials"])), settings, f"{best['value']:.2f}"])
+        rows.append(
+            [
+                f"`{held['label']}`",
+                f"{100 * held['budget']:g}",
+                str(len(held["trials"])),
+                settings,
+                f"{best['value']:.2f}",
+            ]
+        )
     return markdown(rows) if len(rows) > 1 else "Nobody was tuned yet."
 
 

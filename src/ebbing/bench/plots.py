@@ -13,6 +13,7 @@ from ebbing.report.svg import BLUE, GREEN, INK, ORANGE, Plot, draw, plain_tick, 
 
 OURS = ("ebb", "forgetting-network")
 YARDSTICKS = ("do-nothing", "fine-tune", "retrain-equal-compute")
+HALF_A_POINT = 0.5  # of accuracy: what the verdict allows
 MARKS = {0.01: "v", 0.03: "s", 0.1: "o"}
 Figures = Mapping[str, Any]
 
@@ -44,6 +45,62 @@ def draw_board(board: Board) -> list[Plot]:
             paint=lambda axes: _against_accuracy(axes, board, cells, reach),
         ),
     ]
+
+
+def draw_settings(tunings: Sequence[Figures], task: str) -> Plot:
+    """Every method's curve over its settings: of those that were tried within one budget, the ones that no other beats.
+
+    Args:
+        tunings: what `ebbing.bench.tuning.tune` wrote of each method at one budget, each tuned on the task.
+        task: its name.
+
+    Returns:
+        Memory of the tuner's originals, against the validation accuracy that they lost to retrained models, in points.
+    """
+    budget = tunings[0]["budget"]
+    curves = {str(each["label"]): _unbeaten(each["trials"], task) for each in tunings}
+    reach = max(trial["tasks"][task]["band"] for each in tunings for trial in each["trials"] if trial["tasks"])
+    return draw(
+        f"settings-{task.partition('/')[0]}-{100 * budget:g}",
+        f"Memory against accuracy over settings at {100 * budget:g} %",
+        "abs(M) against validation accuracy lost to retrained models, of the settings of each method that no other of its "
+        "settings beats in both; left and down is better. Shaded: half the width of the band.",
+        height=3.4,
+        paint=lambda axes: _over_settings(axes, curves, reach),
+    )
+
+
+def _unbeaten(trials: Sequence[Figures], task: str) -> list[tuple[float, float]]:
+    """(points lost, abs(M)) of the trials that no other of them beats in both, by points lost."""
+    found = [trial["tasks"][task] for trial in trials if trial["tasks"]]
+    kept: list[tuple[float, float]] = []
+    for lost, memory in sorted((100 * one["accuracy_lost"], abs(one["memory"])) for one in found):
+        if not kept or memory < kept[-1][1]:
+            kept.append((lost, memory))
+    return kept
+
+
+def _over_settings(axes: Axes, curves: Mapping[str, Sequence[tuple[float, float]]], reach: float) -> None:
+    worst = max(lost for curve in curves.values() for lost, _ in curve)
+    for label, curve in curves.items():
+        colour = ORANGE if label.startswith(OURS) else BLUE
+        axes.plot(*zip(*curve, strict=True), "o-", color=colour, markersize=3, linewidth=0.8)
+        right = curve[-1][0] > worst / 2  # names end where the axes do
+        axes.annotate(
+            label,
+            curve[-1],
+            (-3 if right else 3, 2),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            fontsize=5.5,
+            color=INK,
+        )
+    axes.axhspan(0, reach, color=GREEN, alpha=0.15, linewidth=0)
+    axes.set_xlabel("accuracy lost, points")
+    axes.set_ylabel("abs(M)")
+    axes.set_ylim(bottom=0)
+    stretch_axis(axes, "x", [lost for curve in curves.values() for lost, _ in curve], unit=HALF_A_POINT)
+    stretch_axis(axes, "y", [memory for curve in curves.values() for _, memory in curve], unit=reach)
 
 
 def _reach(board: Board) -> float:
