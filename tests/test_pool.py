@@ -17,6 +17,7 @@ import torch
 
 from ebbing.errors import InputError
 from ebbing.pool import compute
+from own_script import run_twice
 from processes import alive
 
 
@@ -93,6 +94,10 @@ def test_what_cannot_be_passed_on_is_said_before_a_process_starts() -> None:
         list(compute(facts, lambda: None, [1], workers=1))
     with pytest.raises(InputError, match="at least 1 process, but is 0"):
         list(compute(facts, None, [1], workers=0))
+
+
+def test_what_the_script_itself_defines_is_found_again_by_its_name(tmp_path) -> None:
+    run_twice(tmp_path, "here")
 
 
 CALLER = """

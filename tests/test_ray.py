@@ -35,6 +35,7 @@ from ebbing.errors import InputError
 from ebbing.models import digits_mlp
 from ebbing.pool import compute
 from ebbing.store import ModelStore, train_many
+from own_script import run_twice
 from processes import alive
 
 pytestmark = pytest.mark.ray
@@ -185,6 +186,10 @@ def test_the_same_seeds_give_the_same_bits_whichever_executor(executor, tmp_path
     assert by_ray == digests(tmp_path / "one", replace(executor, workers=1))
     assert by_ray == digests(tmp_path / "local", 2)
     assert not list((tmp_path / "ray").glob(".ebbing-*")), "marks are left"
+
+
+def test_what_the_script_itself_defines_is_found_again_by_its_name(cluster, tmp_path) -> None:
+    run_twice(tmp_path, cluster.address)
 
 
 class Counted:

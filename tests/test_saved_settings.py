@@ -6,8 +6,10 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import pytest
+from torch import nn
 
-from ebbing.fingerprint import as_plain, is_plain_of, of_settings
+from ebbing.bench.cells import identity_of
+from ebbing.fingerprint import as_plain, is_plain_of, of_model, of_settings, source_of
 from ebbing.methods import Ebb, SelectivePruning
 from ebbing.rankings import ActivationRatio
 from ebbing.rates import FixedRate, RankedRate
@@ -53,3 +55,31 @@ def test_other_values_other_types_and_settings_that_are_gone_are_others() -> Non
     changed["conv"]["decay_time"] = 7.0
     assert not is_plain_of(changed, Ebb())
     assert not is_plain_of(None, Ebb())
+
+
+class Shown(nn.Module):
+    """A model that is printed with a class that it holds."""
+
+    def __init__(self, kind: type) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def extra_repr(self) -> str:
+        return repr(self.kind)
+
+
+def own(module: str) -> type:
+    """A class as if a module of some name had defined it."""
+    return type("Own", (), {"__module__": module})
+
+
+def named_in(module: str) -> list[object]:
+    """What names the module of a class, wherever settings become text."""
+    kind = own(module)
+    return [as_plain(kind), as_plain(kind()), *source_of(kind), identity_of(kind())["class"]]
+
+
+def test_the_script_that_was_started_has_one_name_in_all_processes() -> None:
+    assert named_in("__main__") == named_in("__mp_main__") == ["__main__:Own"] * 4
+    assert named_in("elsewhere") == ["elsewhere:Own"] * 4
+    assert of_model(Shown(own("__main__"))) == of_model(Shown(own("__mp_main__"))) != of_model(Shown(own("elsewhere")))

@@ -173,6 +173,31 @@ def test_workers_unlearn_the_same_bits(study, tmp_path) -> None:
     assert pooled["models"] == alone["models"]
 
 
+class ByHand(Unlearner):
+    """A method that is no dataclass, with a class among its settings."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def forget(self, model: nn.Module, run: Run) -> nn.Module:
+        return model
+
+
+def in_module(name: str) -> Unlearner:
+    """A method, and a class that it holds, as if a module of some name had defined both."""
+    return type("Own", (ByHand,), {"__module__": name, "__doc__": ""})(type("Held", (), {"__module__": name}))
+
+
+def test_a_method_of_the_script_is_the_same_in_a_worker(study) -> None:
+    """Where multiprocessing calls the module of the script by another name."""
+    original = digits_mlp()
+    for name in ("__main__", "__mp_main__"):
+        study.unlearn("own", in_module(name), original)
+    assert len(study.store.entries()) == 1
+    study.unlearn("own", in_module("elsewhere"), original)
+    assert len(study.store.entries()) == 2
+
+
 def test_a_method_that_is_not_made_for_the_request_is_refused_before_anything_is_trained(study, work) -> None:
     with pytest.raises(InputError, match="UNSIR forgets whole classes"):
         replace(study, methods={**study.methods, "unsir": UNSIR()})

@@ -79,7 +79,7 @@ def named(dataset: Dataset[Any]) -> str | None:
 
 def of_model(model: nn.Module) -> str:
     """32 hexadecimal digits of a model's structure and of every parameter and buffer."""
-    return of_settings([repr(model), of_tensors(model.state_dict())])
+    return of_settings([as_in_caller(repr(model)), of_tensors(model.state_dict())])
 
 
 def of_tensors(tensors: Mapping[str, Tensor]) -> str:
@@ -89,6 +89,11 @@ def of_tensors(tensors: Mapping[str, Tensor]) -> str:
         digest.update(name.encode())
         _update(digest, tensors[name])
     return str(digest.hexdigest())
+
+
+def as_in_caller(text: str) -> str:
+    """Text in which the script that was started is ``__main__``, as in its own process; in a worker's it is ``__mp_main__``."""
+    return text.replace("__mp_main__", "__main__")
 
 
 def source_of(kind: type) -> list[str]:
@@ -104,7 +109,7 @@ def source_of(kind: type) -> list[str]:
 @cache
 def _read_source(kind: type) -> tuple[str, ...]:
     """Name and text of a class. A class that is rewritten is another object; to find its text takes a tenth of a second."""
-    found = [f"{kind.__module__}:{kind.__qualname__}"]
+    found = [as_in_caller(f"{kind.__module__}:{kind.__qualname__}")]
     with suppress(OSError, TypeError):  # made at a prompt
         found.append(inspect.getsource(kind))
     return tuple(found)
@@ -149,7 +154,8 @@ def as_plain(value: Any, *, by_content: bool = False) -> Any:
         return str(value)
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
-    return f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', type(value).__qualname__)}"
+    name = getattr(value, "__qualname__", type(value).__qualname__)
+    return as_in_caller(f"{getattr(value, '__module__', '')}:{name}")
 
 
 def is_plain_of(saved: Any, value: Any) -> bool:

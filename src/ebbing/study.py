@@ -257,7 +257,7 @@ class Study:
             fingerprint.of_model(original),
             self.request.fingerprint,
             method,
-            type(method).__module__,
+            fingerprint.as_in_caller(type(method).__module__),
             self.seed,
         ]
         of += [fingerprint.as_plain(self.task), *_foreign(self.task)]
@@ -321,7 +321,8 @@ def _foreign(piece: Any) -> list[str]:
     """Source and state of a method, and of the pieces within, that come from outside ebbing; ours add nothing."""
     found = fingerprint.source_of(type(piece))
     if found and not is_dataclass(piece):
-        found.append(repr(sorted(vars(piece).items())) if hasattr(piece, "__dict__") else repr(piece))
+        state = repr(sorted(vars(piece).items())) if hasattr(piece, "__dict__") else repr(piece)
+        found.append(fingerprint.as_in_caller(state))
     if is_dataclass(piece) and not isinstance(piece, type):
         for part in fields(piece):
             found += _foreign(getattr(piece, part.name))

@@ -153,7 +153,7 @@ def refuse_other_settings(cells: Sequence[Cell], places: Places) -> None:
 def identity_of(method: Unlearner) -> dict[str, Any]:
     """What tells two methods apart: settings, where the class lives and, of one from elsewhere, its text."""
     kind = type(method)
-    return {"class": f"{kind.__module__}:{kind.__qualname__}", "source": source_of(kind), "settings": as_plain(method)}
+    return {"class": as_plain(kind), "source": source_of(kind), "settings": as_plain(method)}
 
 
 def is_identity_of(saved: Mapping[str, Any], method: Unlearner) -> bool:
