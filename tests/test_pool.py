@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +46,20 @@ def fails(payload: object, item: int) -> None:
 
 def dies(payload: object, item: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class EndsItsProcess:
+    """A payload that no process can take up."""
+
+    def __init__(self, log: Path, way: str) -> None:
+        self.log, self.way = log, way
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        with state["log"].open("a") as file:
+            file.write("begun\n")
+        if state["way"] == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(7)
 
 
 def test_every_item_comes_back_once_from_processes_of_one_thread() -> None:
@@ -94,6 +109,23 @@ def test_what_cannot_be_passed_on_is_said_before_a_process_starts() -> None:
         list(compute(facts, lambda: None, [1], workers=1))
     with pytest.raises(InputError, match="at least 1 process, but is 0"):
         list(compute(facts, None, [1], workers=0))
+
+
+@pytest.mark.parametrize(("way", "code"), [("ended", 7), ("killed", -9)])
+def test_workers_that_cannot_start_are_said_at_once(way, code, tmp_path) -> None:
+    log = tmp_path / "log"
+    with pytest.raises(InputError, match=rf"one ended with exit code {code} before it took up any work\. Usual causes"):
+        list(compute(facts, EndsItsProcess(log, way), [1, 2], workers=1))
+    assert log.read_text().split() == ["begun"]
+
+
+def test_a_script_without_a_guard_is_told_of_it(tmp_path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("from ebbing.pool import compute\nlist(compute(print, None, [1, 2], workers=1))\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert 'put that under `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+    assert done.stderr.count("finished its bootstrapping phase") == 1, "it was tried again"
 
 
 def test_what_the_script_itself_defines_is_found_again_by_its_name(tmp_path) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
+from multiprocessing.synchronize import Semaphore
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -89,7 +90,8 @@ def compute(
         folders: where the runs write what others read. An executor on several machines refuses those that are not shared.
 
     Raises:
-        InputError: if something cannot be passed to another process, or workers were killed again and again (out of memory?).
+        InputError: if something cannot be passed to another process, workers cannot start, or they were killed again and again
+            (out of memory?).
     """
     if current() is not None:
         raise InputError(
@@ -148,7 +150,8 @@ class LocalExecutor:
             folders: not looked at: one machine shares them with itself.
 
         Raises:
-            InputError: if something cannot be passed on, or processes were killed 4 times with nothing finished in between.
+            InputError: if something cannot be passed on, processes cannot start, or they were killed 4 times with nothing
+                finished in between.
         """
         if not items:
             return
@@ -171,12 +174,19 @@ class LocalExecutor:
     def _by_a_pool(
         self, function: Callable[[Any, Item], Result], payload: Any, left: deque[Item]
     ) -> Iterator[tuple[Item, Result]]:
-        """Take items from ``left`` and compute them; what is not finished when the pool breaks is put back there."""
+        """Take items from ``left`` and compute them; what is not finished when the pool breaks is put back there.
+
+        Raises:
+            BrokenProcessPool: if a process ended before its work was done.
+            InputError: if one ended before any was ready to work.
+        """
         context = get_context("spawn")
         ends, ours = context.Pipe(duplex=False)
+        ready = context.Semaphore(0)  # raised by each process that has started; who is killed leaves it whole
         pool = ProcessPoolExecutor(
-            min(self.workers, len(left)), mp_context=context, initializer=_begin, initargs=(payload, ends)
+            min(self.workers, len(left)), mp_context=context, initializer=_begin, initargs=(payload, ends, ready)
         )
+        processes = pool._processes  # it forgets them when it is shut down
         flying: dict[Future[Result], Item] = {}
         try:
             while left or flying:
@@ -191,9 +201,13 @@ class LocalExecutor:
                         yield item, future.result()
                 if broken is not None:
                     raise broken
-        except BrokenProcessPool:
+        except BrokenProcessPool as error:
             left.extendleft(flying.values())
-            raise
+            if ready.acquire(block=False):
+                raise
+            ours.close()
+            pool.shutdown()  # all have an exit code then
+            raise _not_started([process.exitcode for process in processes.values()]) from error
         finally:
             ours.close()  # the workers see it and leave, whatever they are at
             ends.close()
@@ -266,13 +280,25 @@ def one_thread() -> None:
     keep_freed_memory()
 
 
-def _begin(payload: Any, ends: Connection) -> None:
+def _not_started(codes: Sequence[int | None]) -> InputError:
+    """What to say of processes that ended before any was ready; the others of their pool are terminated with the first."""
+    own = [code for code in codes if code != -signal.SIGTERM] or codes
+    return InputError(
+        f"worker processes must be able to start, but one ended with exit code {own[0]} before it took up any work. Usual "
+        "causes: the script that was started, which workers import, has work of its own at the top level; put that under "
+        '`if __name__ == "__main__":`. Or the worker was killed for want of memory (exit code -9); use fewer `workers`. '
+        "Whatever else stopped it, it has printed above. What was finished is kept."
+    )
+
+
+def _begin(payload: Any, ends: Connection, ready: Semaphore) -> None:
     """Set up a worker."""
     global _payload
     _payload = payload
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller is interrupted as well, and closes the pipe
     threading.Thread(target=_leave_with_caller, args=(ends,), daemon=True).start()
     one_thread()
+    ready.release()
 
 
 def _leave_with_caller(ends: Connection) -> None:
