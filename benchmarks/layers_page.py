@@ -36,9 +36,9 @@ def built() -> dict[Path, str]:
     studies = {_study(board): board for board in read_boards(RESULTS)} if RESULTS.is_dir() else {}
     cnn = "\n".join(_tables(board, DEPTHS) for board in images)
     residual = "\n".join(_tables(studies[name], STUDIES[name]) for name in ("resnet", "plain") if name in studies)
-    convolutions = {"cnn": cnn, "residual": residual, "made": _made(images)}
-    pages = {DOCS / "convolutions.md": _filled("convolutions_text.md", convolutions)}
     boards = [*images, *(studies[name] for name in ("resnet", "plain") if name in studies)]
+    convolutions = {"cnn": cnn, "residual": residual, "made": _made(boards)}
+    pages = {DOCS / "convolutions.md": _filled("convolutions_text.md", convolutions)}
     if "vit" in studies:
         board = studies["vit"]
         parts = {"table": _tables(board, STUDIES["vit"]), "made": _made([board])}
@@ -114,10 +114,16 @@ def _made(boards: Sequence[Board]) -> str:
     facts = boards[0].reference["provenance"]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     hardware = facts["hardware"]
+    others = {
+        board.task.name: cpu
+        for board in boards
+        if (cpu := board.reference["provenance"]["hardware"]["cpu"]) != hardware["cpu"]
+    }
+    elsewhere = "".join(f" All of `{name}` on {cpu}." for name, cpu in others.items())
     return (
         "`python benchmarks/ablations.py` and `python benchmarks/layers.py`; originals of seeds 0 to 7, retrained "
         f"models of seeds 1000 to 1007; {versions}; {hardware['cpu']}, {hardware['cores']} cores, {facts['threads']} thread a "
-        "process."
+        f"process.{elsewhere}"
     )
 
 
