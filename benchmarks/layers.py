@@ -133,7 +133,18 @@ TRANSFORMER: Mapping[str, Unlearner] = {
     "selective-pruning-more": SelectivePruning(share=0.2),
     "fine-tune-hot": FineTune(repair=hot(5e-3)),
 }
-STUDIES: Mapping[str, Mapping[str, Unlearner]] = {"resnet": CONVOLUTIONS, "plain": CONVOLUTIONS, "vit": TRANSFORMER}
+# where only some of the wrong labels were learned, asking whether anything was memorised hides what decay does
+ALIKE: Mapping[str, Unlearner] = {
+    "decay-alike": Ebb(by_memory=False),
+    "no-decay-alike": Ebb(by_memory=False, duration=0.0),
+    "linear-only-alike": Ebb(by_memory=False, conv=NEVER),
+    "conv-only-alike": Ebb(by_memory=False, linear=NEVER),
+}
+STUDIES: Mapping[str, Mapping[str, Unlearner]] = {
+    "resnet": CONVOLUTIONS,
+    "plain": {**CONVOLUTIONS, **ALIKE},
+    "vit": TRANSFORMER,
+}
 
 
 def study_cells(
@@ -152,7 +163,7 @@ def main() -> None:
     """Make what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", action="append", choices=STUDIES)
-    parser.add_argument("--variant", action="append", choices=sorted({*CONVOLUTIONS, *TRANSFORMER}))
+    parser.add_argument("--variant", action="append", choices=sorted({*CONVOLUTIONS, *ALIKE, *TRANSFORMER}))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--device", default="cpu")
