@@ -23,6 +23,7 @@ from ebbing.store import ModelStore, train_or_load
 from ebbing.task import Outputs, accuracy
 from ebbing.units import find_units, single_weights
 
+BRIGHT = 2.1  # mean of pixels
 CLASSES, N = 3, 75  # batches of 16 leave one of 11; two processes never have the same share of that
 
 
@@ -54,6 +55,20 @@ class Dropping(nn.Module):
         if self.training:
             self.kept = left
         return self.layer(x.flatten(1) * left)
+
+
+class Routed(nn.Module):
+    """An expert for bright images, of which batches have some, a share of them, or none; and a pooler that nothing reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.expert, self.pooler = (nn.Linear(36, CLASSES).double() for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, more of them for bright images."""
+        x = x.flatten(1).double()
+        logits, bright = self.layer(x), x.mean(dim=1) > BRIGHT
+        return logits.index_add(0, bright.nonzero()[:, 0], self.expert(x[bright])) if bright.any() else logits
 
 
 class SomeCount(eb.Classification):
@@ -100,6 +115,9 @@ def figures(folder: Path) -> dict[str, np.ndarray]:
     found["found again"] = np.array(train_or_load(eb.Trainer(network, recipe), data, seed=0, store=store).reused)
     found["of-some"] = weights(eb.Trainer(network, recipe, task=SomeCount())(data, seed=0))
     found["lone records"] = weights(eb.Trainer(network, replace(recipe, epochs=1, batch_size=1))(images(5, 3), seed=0))
+    decayed = replace(recipe, optimizer="adamw", weight_decay=0.1, batch_size=8)
+    found["routed"] = weights(eb.Trainer(Routed, decayed)(data, seed=0))
+    found["routed, one step"] = weights(eb.Trainer(Routed, replace(decayed, max_examples=8))(data, seed=0))
     units = find_units(model, task=task, batch=data[:2])
     for name, ranking in (("activation", ActivationRatio()), ("fisher", FisherRatio())):
         scores = ranking.scores(model, units, request, task=task, seed=0)

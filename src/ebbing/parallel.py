@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset, Subset
 
 from ebbing.batches import iterate, size, spans
@@ -67,6 +68,24 @@ class Ranks:
             yield found
         finally:
             del held[before:]
+
+    def settle(self, whole: nn.Module) -> None:
+        """Finish the gradients of a wrapped model after a backward pass that did not reach all parameters.
+
+        `DistributedDataParallel` averages none before it has all. What no loss reached on this process counts as 0; what none
+        reached on any process has no gradient, so that optimizers leave it alone as they do on one process.
+        """
+        if not isinstance(whole, DistributedDataParallel) or whole.find_unused_parameters or whole.static_graph:
+            return  # nothing waits for others, or it looks for such parameters itself
+        trained = [p for p in whole.parameters() if p.requires_grad]
+        idle = [p.grad is None for p in trained]
+        unreached = [p for p, rests in zip(trained, idle, strict=True) if rests]
+        if unreached:
+            torch.autograd.backward(unreached, [torch.zeros_like(p) for p in unreached])
+        (processes,) = total([torch.tensor(idle, dtype=torch.float64)])
+        for parameter, resting in zip(trained, processes.tolist(), strict=True):
+            if resting == self.size:
+                parameter.grad = None
 
     @contextmanager
     def in_parts(self, model: nn.Module, *, trained: bool) -> Iterator[None]:

@@ -146,6 +146,8 @@ def descend(
                         journal.advance(more)
                     optimizer.zero_grad()
                     value.backward()  # type: ignore[no-untyped-call]
+                    if ranks is not None:
+                        ranks.settle(whole)
                     before = [own_part(p.detach()).clone() for p, _ in held_back]
                     optimizer.step()
                     _hold_back(held_back, before)
