@@ -3,13 +3,15 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import Subset, TensorDataset
 
 import ebbing as eb
+from ebbing import resident
 from ebbing.models import small_resnet, small_vit
 from ebbing.resident import kept_at
 from ebbing.store import ModelStore, train_many
-from ebbing.training import DivergedError, train_together, why_apart
+from ebbing.training import DivergedError, together, train_together, why_apart
 
 SEEDS = [3, 4, 9]
 
@@ -106,3 +108,29 @@ def test_data_travel_to_a_device_once_and_again_when_they_were_changed():
     assert kept_at([here], elsewhere)[0] is not there
     for nowhere in (None, torch.device("cpu")):
         assert kept_at([here], nowhere)[0] is here
+
+
+class Sent(TorchDispatchMode):
+    """Notes how many numbers each tensor has that is sent to another device."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **kwargs or {})
+        if function is torch.ops.aten._to_copy.default and found.device != args[0].device:
+            self.numbers.append(args[0].numel())
+        return found
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_data_that_are_too_large_for_a_device_travel_batch_by_batch(fits, monkeypatch):
+    monkeypatch.setattr(resident, "_fits", lambda size, device: fits)
+    images = TensorDataset(torch.randn(100, 5), torch.randn(100, 5))
+    order = torch.stack([torch.randperm(100), torch.randperm(100)])
+    with Sent() as sent:
+        batches = list(together._batches(images, order, 10, torch.device("meta")))
+    assert [part.device.type for batch in batches for part in batch] == ["meta"] * 20
+    assert [part.shape for batch in batches for part in batch] == [(2, 10, 5)] * 20
+    assert sent.numbers == ([500, 500, 200] if fits else [100] * 20)  # the data and the order once, or batches alone

@@ -138,9 +138,10 @@ def _batches(dataset: Dataset[Any], order: Tensor, batch_size: int, device: torc
     if source is None:
         return  # refused beforehand
     tensors, positions = source
-    index = (order if positions is None else positions[order]).to(device)
-    there = [tensor.to(device) for tensor in kept_at(tensors, device)]
+    index = order if positions is None else positions[order]
+    there = kept_at(tensors, device)
+    places = {at: index.to(at) for at in dict.fromkeys(tensor.device for tensor in there)}
     names = names_of(dataset)
     for start, stop in spans(index.shape[1], batch_size):
-        rows = [tensor[index[:, start:stop]] for tensor in there]
+        rows = [tensor[places[tensor.device][:, start:stop]].to(device) for tensor in there]
         yield tuple(rows) if names is None else dict(zip(names, rows, strict=True))
