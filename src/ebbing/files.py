@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 SCRATCH = ".ebbing-*.partial"  # the folders that files are made in before they are put in place
+STALE = 3600.0  # seconds without a change after which `ebbing bank prune` takes one for abandoned
 LEFT_BEHIND = 24 * 3600.0  # seconds after which nobody is still writing into one
 
 _interrupted = False

@@ -27,14 +27,14 @@ import torch
 
 from ebbing import __version__
 from ebbing.errors import InputError
-from ebbing.files import SCRATCH
+from ebbing.files import SCRATCH, STALE
 from ebbing.pool import one_thread, passable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ROOM_FOR = 5.0  # seconds that what is known of the cluster's size counts: nodes come and go
-MARKS_FOR = 3600.0  # seconds until marks are touched: what is a day old is swept away as abandoned
+MARKS_FOR = STALE / 12  # seconds until marks are touched, so that nobody takes them for abandoned
 SEEN_WITHIN = 5.0  # seconds in which a folder made on one machine is seen on all that share it
 ENDED_WITHIN = 10.0  # seconds that runs which are cancelled are waited for
 
@@ -305,7 +305,9 @@ def _marked(folders: Sequence[Path]) -> Iterator[list[Path]]:
 
 
 def _touch(marks: Sequence[Path]) -> None:
+    """Say that marks are in use; one that was taken away is made again, as workers may be yet to look for it."""
     for mark in marks:
+        mark.mkdir(parents=True, exist_ok=True)
         os.utime(mark)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ebbing import ray_pool
 from ebbing.store import ModelStore
 
 TRAIN = ("bank", "train", "--model", "digits-mlp", "--recipe", "epochs=1", "--train-size", 200, "--workers", 2)
@@ -46,6 +47,17 @@ def test_a_bank_is_trained_once_listed_verified_and_pruned(call, tmp_path) -> No
     assert not store.path(key).exists()
     assert not old.exists()
     assert "nothing taken away" in call("bank", "prune", tmp_path / "models").out
+
+
+def test_what_prune_takes_from_a_cluster_at_work_is_made_again_and_what_is_touched_is_left(call, tmp_path) -> None:
+    with ray_pool._marked([tmp_path]) as (mark,):
+        late = time.time() - 2 * ray_pool.MARKS_FOR
+        os.utime(mark, (late, late))
+        assert "nothing taken away" in call("bank", "prune", tmp_path).out
+        mark.rmdir()
+        ray_pool._touch([mark])
+        assert time.time() - mark.stat().st_mtime < ray_pool.MARKS_FOR
+    assert not mark.exists()
 
 
 def test_a_flipped_bit_is_never_taken_for_the_model(call, tmp_path, caplog) -> None:

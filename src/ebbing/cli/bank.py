@@ -17,12 +17,10 @@ from ebbing.cli.run import Options, build_study
 from ebbing.cli.screen import make_console, print_line
 from ebbing.cli.waiting import RECENT, awaited, said
 from ebbing.errors import InputError
-from ebbing.files import SCRATCH
+from ebbing.files import SCRATCH, STALE
 from ebbing.pool import Executor
 from ebbing.store import Entry, ModelStore, Trained, kept, time_left, train_many
 from ebbing.study import ORACLE_SEEDS
-
-STALE = 3600.0  # seconds: a folder of a writer that nobody has written to for an hour is nobody's any more
 
 
 def train(options: Options, *, originals: int, executor: Executor | None) -> None:
