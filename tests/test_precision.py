@@ -35,7 +35,7 @@ def reports(tmp_path_factory):
         study = Study(
             trainer=trainer,
             request=request,
-            methods={"do-nothing": eb.DoNothing(), "retrain": eb.Retrain()},
+            methods={"do-nothing": eb.DoNothing(), "retrain": eb.Retrain(), "ebb": eb.Ebb()},
             oracles=8,
             directory=tmp_path_factory.mktemp(name),
         )
@@ -43,9 +43,8 @@ def reports(tmp_path_factory):
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["do-nothing", "retrain"])
+@pytest.mark.parametrize("method", ["do-nothing", "retrain", "ebb"])
 def test_mixed_precision_leaves_verdicts_as_they_are(reports, method):
     verdicts = {name: report.verdicts[method].outcome for name, report in reports.items()}
     assert verdicts["single"] == verdicts["mixed"]
-    assert len({verdict.outcome for verdict in reports["single"].verdicts.values()}) == 2  # they can differ
+    assert len({verdict.outcome for verdict in reports["single"].verdicts.values()}) == 3  # they can differ
