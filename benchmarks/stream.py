@@ -426,7 +426,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="1 by default, with --executor ray what the cluster has room for")
     parser.add_argument("--address", help="of the Ray cluster, as of `ebbing bench run`")
     parser.add_argument("--cpus-per-run", type=float, help="that Ray keeps for each; 1 by default")
-    parser.add_argument("--gpus-per-run", type=float, help="likewise; none by default")
     parser.add_argument("--store", type=Path, default=Path("runs/stream"))
     parser.add_argument("--results", type=Path, default=Path("results/stream"))
     options = parser.parse_args()
@@ -437,7 +436,6 @@ def main() -> None:
         workers=options.workers or (1 if options.executor == "local" else None),
         address=options.address,
         cpus_per_run=options.cpus_per_run,
-        gpus_per_run=options.gpus_per_run,
     )
     task = TASKS[options.task]
     places = Places(task, options.store / task.name, options.results / task.name)

@@ -171,6 +171,16 @@ def test_a_run_is_given_what_is_asked_for(executor) -> None:
     assert most <= 2
 
 
+def test_that_no_node_has_what_a_run_needs_is_said_while_it_is_waited_for(executor, monkeypatch, caplog) -> None:
+    """At once, and again later; the run goes on all the same, as where a node joins."""
+    alive = [node | {"Resources": {"CPU": 4.0}} for node in executor._connected().nodes()]
+    monkeypatch.setattr("ray.nodes", lambda: alive)
+    monkeypatch.setattr(ray_pool, "SAID_FOR", 0.0)
+    on_gpu = replace(executor, gpus_per_run=1.0)
+    assert [item for item, _ in compute(given, None, [1], workers=on_gpu)] == [1]
+    assert caplog.text.count("no node of the cluster has room for a run of 1 CPUs and 1 GPUs: they have 4 and 0.") > 1
+
+
 def digests(folder: Path, workers: Any) -> dict[int, str]:
     request = select("mislabelled:0.1", load("digits", train_size=400), seed=0)
     trainer = eb.Trainer(digits_mlp, eb.Recipe(epochs=3.0))

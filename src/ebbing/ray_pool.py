@@ -36,6 +36,7 @@ Result = TypeVar("Result")
 ROOM_FOR = 5.0  # seconds that what is known of the cluster's size counts: nodes come and go
 MARKS_FOR = STALE / 12  # seconds until marks are touched, so that nobody takes them for abandoned
 SEEN_WITHIN = 5.0  # seconds in which a folder made on one machine is seen on all that share it
+SAID_FOR = 600.0  # seconds until it is said again that no node has what a run needs
 ENDED_WITHIN = 10.0  # seconds that runs which are cancelled are waited for
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ class RayExecutor:
         address: of the cluster, as ``HOST:PORT``, or ``"auto"`` for the one that this machine is a node of. None for that one
             where there is one, or for the one in the environment's ``RAY_ADDRESS``, else Ray is started on this machine alone.
         cpus_per_run: processors that a run is given, a share of one included, >= 0. It has one thread whatever is given.
-        gpus_per_run: GPUs likewise, >= 0, a whole number if above 1; 0.25 puts four runs on each.
+        gpus_per_run: GPUs likewise, >= 0, a whole number if above 1; 0.25 puts four runs on each. They are kept for a run
+            whether it uses them or not: a `Trainer` does by its ``device``.
         retries: how often a run is begun again whose process or node was killed, >= 0.
     """
 
@@ -160,6 +162,7 @@ class RayExecutor:
             max_retries=self.retries,
         )(_run)
         room, kept = _Lately(lambda: self._window(ray), ROOM_FOR), _Lately(lambda: _touch(marks), MARKS_FOR)
+        said = _Lately(lambda: self._say_if_none_fits(ray), SAID_FOR)
         while left or flying:
             while left and len(flying) < room():
                 with passable():
@@ -167,6 +170,7 @@ class RayExecutor:
                 flying[run.remote(references, name, told)] = left.popleft()
             finished, _ = ray.wait(list(flying), num_returns=1, timeout=ROOM_FOR)
             kept()
+            said()
             for reference in finished:
                 item = flying.pop(reference)
                 yield item, self._came(ray, reference, here, folders)
@@ -205,12 +209,6 @@ class RayExecutor:
                 f"a Ray cluster must answer at {self.address or os.environ.get('RAY_ADDRESS') or 'this machine'}, but none "
                 f"does: {_last_line(error)} `ray status --address HOST:PORT` shows whether one does."
             ) from error
-        if not self._room(ray):
-            log.warning(
-                "no node of the cluster has %g CPUs and %g GPUs for a run now; waiting for one that has.",
-                self.cpus_per_run,
-                self.gpus_per_run,
-            )
         return ray
 
     def _room(self, ray: Any) -> int:
@@ -220,6 +218,20 @@ class RayExecutor:
             min(int(node["Resources"].get(name, 0.0) / need + 1e-9) for name, need in per_run.items() if need)
             for node in ray.nodes()
             if node["Alive"]
+        )
+
+    def _say_if_none_fits(self, ray: Any) -> None:
+        """Say so where no node has what a run needs: one may join, and otherwise it is waited for in vain."""
+        if self._room(ray):
+            return
+        nodes = (node["Resources"] for node in ray.nodes() if node["Alive"])
+        kinds = sorted({(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes})
+        log.warning(
+            "no node of the cluster has room for a run of %g CPUs and %g GPUs: they have %s. Waiting for one that has; where "
+            "none joins, press Ctrl-C and ask for less.",
+            self.cpus_per_run,
+            self.gpus_per_run,
+            ", ".join(f"{cpus:g} and {gpus:g}" for cpus, gpus in kinds),
         )
 
     def _window(self, ray: Any) -> int:

@@ -8,8 +8,10 @@ import sys
 from importlib.machinery import ModuleSpec
 
 import pytest
+import torch
 
 from ebbing import LocalExecutor, RayExecutor
+from ebbing.cli.checks import device_named
 from ebbing.errors import InputError
 
 RUN = ("run", "--model", "digits-mlp", "--train-size", 200, "--oracles", 1)
@@ -21,8 +23,8 @@ def with_ray(monkeypatch):
     """Whether Ray can be found; nothing here goes so far as to import it."""
 
     def pretend(there: bool) -> None:
-        spec = ModuleSpec("ray", None) if there else None
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+        spec, real = ModuleSpec("ray", None) if there else None, importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, *of: spec if name == "ray" else real(name, *of))
 
     return pretend
 
@@ -77,6 +79,83 @@ def test_all_that_is_wrong_is_said_at_once(with_ray) -> None:
         RayExecutor(cpus_per_run=0)
     with pytest.raises(InputError, match="at least 1 process, but is 0"):
         LocalExecutor(0)
+
+
+BENCH = ("bench", "run", "--task", "digits-random5-cnn/v1", "--method", "ebb", "--dry-run")
+LEDGER = ("--weights", "model.safetensors", "--model", "project:build", "--data", "project:train_set")
+ON_GPUS = ("--executor", "ray", "--gpus-per-run", 0.5)
+
+
+@pytest.mark.parametrize(
+    "words", [(*RUN, "--device", "cpu"), BANK, (*BANK, "--device", "cpu"), BENCH], ids=lambda w: " ".join(map(str, w))
+)
+def test_gpus_that_no_run_would_use_are_refused(call, with_ray, tmp_path, words) -> None:
+    """`bank train` and `bench run` take a processor without a word."""
+    with_ray(True)
+    said = call(*words, *ON_GPUS, "--out", tmp_path / "out")
+    assert said.code == 2
+    assert said.err == (
+        "Error: --gpus-per-run must come with a --device that runs use their GPUs by, but it is 'cpu': they would be kept and "
+        "left idle. Say --device cuda, or leave --gpus-per-run out.\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [RUN, (*BANK, "--device", "cuda"), (*BENCH, "--device", "cuda")],
+    ids=lambda w: " ".join(map(str, w)),
+)
+def test_runs_on_gpus_need_one_where_the_command_runs(call, with_ray, tmp_path, monkeypatch, words) -> None:
+    with_ray(True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    said = call(*words, *ON_GPUS, "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "--gpus-per-run must be given where the command itself finds a GPU" in said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bank_that_is_trained_together_goes_to_no_cluster(call, with_ray, tmp_path) -> None:
+    with_ray(True)
+    said = call(*BANK, "--together", 3, "--executor", "ray", "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "--together 3 trains in one process: leave --workers and --executor out." in said.err
+
+
+def test_with_a_gpu_here_runs_are_meant_for_gpus(with_ray, monkeypatch) -> None:
+    with_ray(True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device_named("auto", workers=RayExecutor(gpus_per_run=0.5)) == "cuda"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for elsewhere in (RayExecutor(), LocalExecutor(2), 2, None):
+        assert device_named("auto", workers=elsewhere) == "cpu"
+
+
+def test_a_function_of_the_users_decides_itself_what_it_runs_on(unlearn, call, folder, with_ray, monkeypatch) -> None:
+    """It may use the GPUs of the nodes that its runs go to, also from a node without one."""
+    with_ray(True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    said = unlearn("--dry-run", *ON_GPUS, train_fn="project:train", oracles=16)
+    assert said.code == 0, said
+
+
+def test_a_ledger_asks_for_a_gpu_alike(call, folder, with_ray, monkeypatch) -> None:
+    with_ray(True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name, trained, told in (
+        ("one", ("--recipe", "epochs=2"), "finds a GPU"),
+        ("two", ("--train-fn", "project:train"), "Nothing was done: --dry-run."),
+    ):
+        made = call("ledger", "init", "--ledger", name, *LEDGER, "--holdout", "project:test_set", *trained)
+        assert made.code == 0, made
+        said = call("ledger", "process", "--ledger", name, *ON_GPUS, "--dry-run")
+        assert told in said.out + said.err, said
+
+
+def test_what_runs_on_processors_alone_has_no_option_for_gpus(call, tmp_path) -> None:
+    said = call("reproduce", *ON_GPUS, "--dry-run", "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "No such option" in said.err
 
 
 @pytest.mark.ray

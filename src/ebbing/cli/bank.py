@@ -13,23 +13,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from ebbing import __version__
+from ebbing.cli.executing import at_once
 from ebbing.cli.run import Options, build_study
 from ebbing.cli.screen import make_console, print_line
 from ebbing.cli.waiting import RECENT, awaited, said
 from ebbing.errors import InputError
 from ebbing.files import SCRATCH, STALE
-from ebbing.pool import Executor
 from ebbing.store import Entry, ModelStore, Trained, kept, time_left, train_many
 from ebbing.study import ORACLE_SEEDS
 
 
-def train(options: Options, *, originals: int, executor: Executor | None) -> None:
+def train(options: Options, *, originals: int) -> None:
     """Train retrained models and originals of one request into ``models/`` of the output folder.
 
     Args:
-        options: what is trained on what.
+        options: what is trained on what, and where; without workers here, some together where the options say so.
         originals: how many.
-        executor: where runs go; None trains here, some together where the options say so.
 
     Raises:
         InputError: if an option cannot be used.
@@ -46,21 +45,21 @@ def train(options: Options, *, originals: int, executor: Executor | None) -> Non
         if count
     ]
     there = [
-        kept(trainer, data, seeds, store=study.store, threads=None if executor is None else 1)
+        kept(trainer, data, seeds, store=study.store, threads=None if options.workers is None else 1)
         for _, data, seeds in parts
     ]
     known = deque((seconds for part in there for seconds in part), maxlen=RECENT)
-    at_once = 1 if executor is None else executor.at_once
+    runs = at_once(options.workers)
     missing = sum(len(seeds) for _, _, seeds in parts) - sum(map(len, there))
     if missing:
-        wait = said(time_left(known, missing, workers=at_once)) or "how long it takes is known when the first is there"
+        wait = said(time_left(known, missing, workers=runs)) or "how long it takes is known when the first is there"
         print_line(console, f"{missing} to train, {sum(map(len, there))} are there: {wait}.")
     told: Counter[str] = Counter()
     with awaited(console) as begin:
         for (role, data, seeds), found in zip(parts, there, strict=True):
-            done = begin(f"{len(seeds)} {role}", len(seeds), there=len(found), known=known, workers=at_once)
+            done = begin(f"{len(seeds)} {role}", len(seeds), there=len(found), known=known, workers=runs)
             trained: Trained
-            for _, trained in train_many(trainer, data, seeds, store=study.store, workers=executor):
+            for _, trained in train_many(trainer, data, seeds, store=study.store, workers=options.workers):
                 told["found" if trained.reused else "trained"] += 1
                 done(None if trained.reused else trained.seconds)
                 if trained.seconds is not None and not trained.reused:

@@ -59,7 +59,8 @@ def run_bench(options: BenchOptions) -> None:
     cells = cells_of(chosen_tasks(options.tasks), _methods(options), options.budgets)
     if options.tuned:
         cells = _tuned(cells, options.results)
-    places = Places(options.results, options.out, options.data_dir, command_line(), device=device_named(options.device))
+    device = device_named(options.device, workers=options.executor)
+    places = Places(options.results, options.out, options.data_dir, command_line(), device=device)
     refuse_other_settings(cells, places)
     missing = [cell for cell in cells if not places.cell(cell).exists()]
     jobs = jobs_for(missing, places)

@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 
 from ebbing.errors import InputError
+from ebbing.pool import Workers
 from ebbing.pretrained import is_folder, weights_in
+from ebbing.ray_pool import RayExecutor
 
 
 @contextmanager
@@ -61,8 +63,28 @@ def raise_all(problems: list[str]) -> None:
         raise InputError("\nError: ".join(problems))
 
 
-def device_named(name: str) -> str:
-    """The device that a name stands for; tried out."""
+def device_named(name: str, *, workers: Workers | None = None) -> str:
+    """The device that a name stands for; tried out.
+
+    Args:
+        name: as ``--device`` says it.
+        workers: where runs go that use the device; None where all is done here, or what runs does not ask for the device.
+
+    Raises:
+        InputError: if it cannot be used here, or GPUs would be kept for runs that do not use them.
+    """
+    kind = name.partition(":")[0]
+    if isinstance(workers, RayExecutor) and workers.gpus_per_run:
+        if kind == "cpu":
+            raise InputError(
+                f"--gpus-per-run must come with a --device that runs use their GPUs by, but it is {name!r}: they would be kept "
+                "and left idle. Say --device cuda, or leave --gpus-per-run out."
+            )
+        if kind in ("auto", "cuda") and not torch.cuda.is_available():
+            raise InputError(
+                "--gpus-per-run must be given where the command itself finds a GPU, as it loads and judges what runs made on "
+                "theirs, but there is none here. Start it on a node with a GPU, or leave --gpus-per-run out."
+            )
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -257,6 +257,9 @@ def bank_train(
     from ebbing.cli.bank import train
     from ebbing.cli.run import Options
 
+    runs = executor_named(
+        executor, workers=workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run
+    )
     options = Options(
         dataset=dataset,
         data_dir=data_dir,
@@ -270,12 +273,10 @@ def bank_train(
         out=out,
         device=device,
         together=together,
+        workers=None if together > 1 and workers is None and executor == "local" else runs,
         download=download,
     )
-    runs = executor_named(
-        executor, workers=workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run
-    )
-    train(options, originals=originals, executor=None if together > 1 and workers is None else runs)
+    train(options, originals=originals)
 
 
 @bank.command("list")
@@ -547,7 +548,6 @@ def reproduce(
     workers: RunsAtOnce = None,
     address: Address = None,
     cpus_per_run: CpusPerRun = None,
-    gpus_per_run: GpusPerRun = None,
     download: Download = True,
     tables: Annotated[bool, typer.Option("--tables", help="Print the tables of what is finished, and stop.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
@@ -564,9 +564,7 @@ def reproduce(
             seeds=seeds,
             only=tuple(only or ()),
             quick=quick,
-            executor=executor_named(
-                executor, workers=workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run
-            ),
+            executor=executor_named(executor, workers=workers, address=address, cpus_per_run=cpus_per_run),
             download=download,
             tables=tables,
             dry_run=dry_run,

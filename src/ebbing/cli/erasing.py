@@ -50,12 +50,13 @@ from ebbing.training import OwnTrainer, Recipe, Trainer
 from ebbing.unseen import Overlap
 
 
-def project_of(settings: Settings, folder: Path) -> Project:
+def project_of(settings: Settings, folder: Path, *, workers: Workers | None = None) -> Project:
     """What ``ledger.json`` names, loaded; what is wrong with it is said at once.
 
     Args:
         settings: of ``ledger.json``.
         folder: the ledger's.
+        workers: where references are retrained.
 
     Raises:
         InputError: if anything that is named is not there, or not what it should be.
@@ -92,9 +93,10 @@ def project_of(settings: Settings, folder: Path) -> Project:
         method = _method(settings.method, settings.settings, start, recipe)
     with noted(problems):
         gone_method = _method(settings.gone_method, settings.gone_settings, start, recipe)
-    device = device_named("auto")
+    device = "cpu"
     trainer: Trainer | OwnTrainer | None = None
-    with noted(problems):
+    with noted(problems):  # a function of the user's decides itself what it runs on
+        device = device_named("auto", workers=None if settings.train_fn else workers)
         trainer = _trainer(settings, start or build, recipe, task, device)
     raise_all(problems)
     assert build is not None  # noqa: S101 - a problem otherwise
@@ -186,7 +188,7 @@ def run_process(
     ledger.key()  # a key that is missing is said before anything is loaded
     console = make_console()
     waiting = status(ledger, today=today())
-    project = project_of(ledger.settings, folder)
+    project = project_of(ledger.settings, folder, workers=workers)
     print_line(
         console,
         f"{waiting.counts['received']} requests were received and wait; the current model is "

@@ -23,6 +23,7 @@ from ebbing.cli.names import nearest
 from ebbing.cli.screen import print_line
 from ebbing.errors import InputError
 from ebbing.ids import read_ids, read_keys
+from ebbing.pool import Workers
 from ebbing.preflight import preflight
 from ebbing.request import ForgetRequest
 from ebbing.task import Task
@@ -85,12 +86,13 @@ class Own:
         return load_weights(path, option, build=self.build, allow_pt=self.allow_pt, device=self.device, console=console)
 
 
-def prepare(options: OwnOptions, problems: list[str]) -> Own:
+def prepare(options: OwnOptions, problems: list[str], *, workers: Workers | None = None) -> Own:
     """Everything that the options name, checked; what is wrong with them is reported at once.
 
     Args:
         options: as given.
         problems: what the caller found wrong already; raised with the rest.
+        workers: where runs go that use the device, see `device_named`.
 
     Raises:
         InputError: if an option cannot be used.
@@ -107,7 +109,7 @@ def prepare(options: OwnOptions, problems: list[str]) -> Own:
     with noted(problems):
         task = task_of(options.task, model=options.model)
     with noted(problems):
-        device = device_named(options.device)
+        device = device_named(options.device, workers=workers)
     with noted(problems):
         fail_if = outcomes_of(options.fail_if)
     received: date | None = None

@@ -128,7 +128,7 @@ def build_study(options: Options) -> tuple[Study, Trainer]:
     with noted(problems):
         chosen = methods_of(options.methods, options.settings, recipe=recipe)
     with noted(problems):
-        device = device_named(options.device)
+        device = device_named(options.device, workers=options.workers)
     with noted(problems):
         check_writable(options.out)
     if problems:

@@ -175,7 +175,8 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
             "pass models that were retrained elsewhere by --retrained; for a model that was fine-tuned, --pretrained and "
             "--recipe will do."
         )
-    own = prepare(options.own, problems)
+    # a function of the user's decides itself what it runs on
+    own = prepare(options.own, problems, workers=None if options.train_function else options.workers)
     trainer: Trainer | OwnTrainer | None = None
     if function is not None:
         trainer = OwnTrainer(function, own.build, own.device)
