@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,6 +79,21 @@ def test_the_original_is_told_by_its_layers_and_by_relearning(seen) -> None:
     assert kin == pytest.approx({"2": 1.0, "4": 1.0})
     assert all(h.kinship["2"] < 0.9 for h in hidden_left_out(retrained, concept=False, originals=seen[[4]]))
     assert seen.steps_forget[4] < min(seen.steps_forget[:4])
+
+
+@pytest.mark.parametrize("concept", [False, True])
+def test_each_retrained_model_is_held_against_the_others(seen, concept: bool) -> None:
+    before, retrained = seen[[4]], seen[[0, 1, 2, 3]]
+    if concept:
+        retrained = replace(retrained, steps_matched=None)
+    for i, found in enumerate(hidden_left_out(retrained, concept=concept, originals=before)):
+        others = retrained[[j for j in range(4) if j != i]]
+        wanted = hidden(retrained[[i]], others, concept=concept, originals=before)
+        assert list(found.probes) == list(found.kinship) == telling_layers(retrained) == ["2", "4"]
+        for layer, figures in found.probes.items():
+            assert figures == pytest.approx(wanted.probes[layer], rel=1e-9)
+            assert found.kinship[layer] == pytest.approx(wanted.kinship[layer], rel=1e-9)
+        assert found.savings == pytest.approx(wanted.savings, rel=1e-9)
 
 
 def test_a_model_is_left_as_it_was(request_) -> None:

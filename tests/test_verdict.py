@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from ebbing import verdict
+from ebbing.evidence import Judge
+from ebbing.inside import Inside
 from ebbing.measures import Figures, Hidden, Reference, figures
 from ebbing.observations import Observations, Signals
+from ebbing.seen import Seen
 from ebbing.verdict import OUTCOMES, RULE, Verdict, bands_of, judge, too_little, worst
 
 FORGET, RETAIN, HOLDOUT, MATCHED = 80, 100, 300, 80
@@ -221,6 +224,35 @@ def test_more_tests_make_each_band_wider() -> None:
     bare, with_inside = bands_of(reference), bands_of(reference, hidden=[hidden_of(i) for i in range(16)])
     assert with_inside.memory.high > bare.memory.high
     assert with_inside.hidden.savings.low < 0.1 < with_inside.hidden.savings.high
+
+
+# ---------------------------------------------------------------- how much is read
+
+
+def seen_inside(seed: int, n: int) -> Seen:
+    """Answers, and one layer that says the same."""
+    answers = models(seed, n)
+    return Seen(answers, Inside({"fc": answers}, np.arange(n, dtype=np.float64), np.arange(n, dtype=np.float64)))
+
+
+def test_twice_as_many_retrained_models_are_read_twice_as_often_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is left out once: by reading all others each time they would be read four times as often."""
+    rows, choose = [], Signals.__getitem__
+
+    def counted(self: Signals, chosen: slice | list[int]) -> Signals:
+        found = choose(self, chosen)
+        rows.append(found.n_models)
+        return found
+
+    monkeypatch.setattr(Signals, "__getitem__", counted)
+    read = []
+    for n in (16, 32):
+        rows.clear()
+        court = Judge(seen_inside(7, 1), seen_inside(0, n), concept=False, seed=0)
+        court.verdict(seen_inside(1, 1))
+        court.note_on_matched()
+        read.append(sum(rows))
+    assert read[1] < 2.1 * read[0], read
 
 
 # ---------------------------------------------------------------- how often it is wrong

@@ -20,7 +20,7 @@ from ebbing.measures.gates import rounded
 from ebbing.measures.hidden import Hidden, hidden, hidden_left_out, kinship, telling_layers
 from ebbing.measures.klom import klom, klom_gaussian
 from ebbing.measures.margin_gap import standardised_margin_gap
-from ebbing.measures.memory import Figures, Reference, bootstrap_memory, figures, left_out, matched_offset
+from ebbing.measures.memory import Figures, Others, Reference, bootstrap_memory, figures, left_out, matched_offset
 from ebbing.measures.per_example import RiskierShare, per_example_auc, share_riskier, worst_decile_auc
 from ebbing.measures.rmia import rmia
 from ebbing.measures.salun_mia import salun_mia
@@ -46,6 +46,7 @@ __all__ = [
     "Hidden",
     "InterclassConfusion",
     "LikelihoodRatioAttack",
+    "Others",
     "Reference",
     "RiskierShare",
     "TugOfWarMIA",

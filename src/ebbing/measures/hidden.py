@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ebbing.inside import Inside
-from ebbing.measures.memory import Reference, figures
+from ebbing.measures.memory import Others, Reference, figures
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,18 @@ def kinship(judged: Inside, originals: Inside, reference: Inside) -> dict[str, f
     Returns:
         By layer, in [-1, 1]; 0 where either does not vary.
     """
+    return _kinship(judged, originals, _by_layer(reference))
+
+
+def _by_layer(reference: Inside, *, concept: bool = False) -> dict[str, Reference]:
+    """What each layer that tells is held against."""
+    return {layer: Reference(reference.probes[layer], concept) for layer in telling_layers(reference)}
+
+
+def _kinship(judged: Inside, originals: Inside, layers: Mapping[str, Reference | Others]) -> dict[str, float]:
     found = {}
-    for layer in telling_layers(reference):
-        mean, sd = Reference(reference.probes[layer]).moments("holdout")
+    for layer, reference in layers.items():
+        mean, sd = reference.moments("holdout")
         own = (judged.probes[layer].holdout.margin[0].astype(np.float64) - mean) / sd
         others = (originals.probes[layer].holdout.margin.astype(np.float64) - mean) / sd
         found[layer] = max(_correlation(own, other) for other in others)
@@ -66,19 +76,30 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 def hidden(judged: Inside, reference: Inside, *, concept: bool, originals: Inside | None = None) -> Hidden:
     """The figures of one model against retrained ones, which it must not be among, and its kinship with originals."""
+    return _hidden(judged, _by_layer(reference, concept=concept), float(np.mean(reference.savings)), originals)
+
+
+def _hidden(
+    judged: Inside, layers: Mapping[str, Reference | Others], savings: float, originals: Inside | None
+) -> Hidden:
+    """The figures by layer, and the savings beyond the retrained models' mean where there is nothing unseen to relearn."""
     probes = {}
-    for layer in telling_layers(reference):
-        found = figures(judged.probes[layer], Reference(reference.probes[layer], concept))
+    for layer, reference in layers.items():
+        found = figures(judged.probes[layer], reference)
         probes[layer] = (found.m, found.w)
-    savings = float(judged.savings[0])
+    own = float(judged.savings[0])
     if judged.steps_matched is None:
-        savings -= float(np.mean(reference.savings))
-    return Hidden(probes, savings, {} if originals is None else kinship(judged, originals, reference))
+        own -= savings
+    return Hidden(probes, own, {} if originals is None else _kinship(judged, originals, layers))
 
 
 def hidden_left_out(reference: Inside, *, concept: bool, originals: Inside | None = None) -> list[Hidden]:
-    """The figures of each retrained model against the others."""
-    every = range(reference.n_models)
-    layers = telling_layers(reference)
-    kept = Inside({n: reference.probes[n] for n in layers}, reference.steps_forget, reference.steps_matched)
-    return [hidden(kept[[i]], kept[[j for j in every if j != i]], concept=concept, originals=originals) for i in every]
+    """The figures of each retrained model against the others, on the layers where they differ without the first as well."""
+    telling, n = telling_layers(reference[1:]), reference.n_models
+    layers = {name: every for name, every in _by_layer(reference, concept=concept).items() if name in telling}
+    kept = Inside({name: reference.probes[name] for name in layers}, reference.steps_forget, reference.steps_matched)
+    savings = (reference.savings.sum() - reference.savings) / (n - 1)  # (n,) means of the others
+    return [
+        _hidden(kept[[i]], {name: every.without(i) for name, every in layers.items()}, float(savings[i]), originals)
+        for i in range(n)
+    ]

@@ -7,7 +7,7 @@ global difference between the models has been taken out. Both are ebbing's own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,24 @@ if TYPE_CHECKING:
     from ebbing.measures.hidden import Hidden
 
 SD_FLOOR = 0.1
+CANCELLED = 1e-3  # share of the sum of squares: what little is left of one without a model is summed anew
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Of (N, n) margins the mean, by how much it was rounded, and the sum of the squared distances to it, each (n,)."""
+
+    mean: np.ndarray
+    rounding: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def of(cls, margins: np.ndarray) -> _Sums:
+        rest = margins.astype(np.float64)
+        mean = rest.mean(axis=0)
+        rest -= mean
+        rounding = rest.mean(axis=0)  # without it, far from 0, the distance of one model would lack digits
+        return cls(mean, rounding, np.square(rest, out=rest).sum(axis=0))
 
 
 @dataclass(frozen=True)
@@ -33,10 +51,11 @@ class Reference:
     observations: Observations
     concept: bool = False
 
-    def without(self, index: int) -> Reference:
+    _sums: dict[str, _Sums] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def without(self, index: int) -> Others:
         """The reference with one model left out."""
-        rest = [i for i in range(self.observations.n_models) if i != index]
-        return Reference(self.observations[rest], self.concept)
+        return Others(self, index)
 
     def moments(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """(n_examples,) mean and standard deviation (over N - 1) of the margins on a split.
@@ -44,9 +63,59 @@ class Reference:
         A standard deviation under a tenth of the split's median is raised to it: with few models some come out near
         zero by chance, and one example would rule the average.
         """
-        margins = getattr(self.observations, split).margin.astype(np.float64)
-        sd = margins.std(axis=0, ddof=1)
-        return margins.mean(axis=0), np.maximum(sd, max(SD_FLOOR * float(np.median(sd)), 1e-12))
+        sums = self.sums(split)
+        return sums.mean, _deviation(sums.squares, self.observations.n_models)
+
+    def sums(self, split: str) -> _Sums:
+        """What the moments on a split are made of; taken once."""
+        if split not in self._sums:
+            self._sums[split] = _Sums.of(getattr(self.observations, split).margin)
+        return self._sums[split]
+
+
+@dataclass(frozen=True)
+class Others:
+    """A reference without one of its models: its moments, from sums over all models that are taken once.
+
+    With N margins of mean mu, S the sum of their squared distances to it, and c the distance of the model left out, the others
+    have the mean mu - c / (N - 1) and the sum S - c^2 N / (N - 1). So all N models are left out in the time that a reading of
+    their margins takes.
+
+    Attributes:
+        reference: of all N >= 3 models.
+        index: position of the model left out.
+    """
+
+    reference: Reference
+    index: int
+
+    @property
+    def concept(self) -> bool:
+        """Whether whole classes were forgotten."""
+        return self.reference.concept
+
+    def moments(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """(n_examples,) mean and standard deviation (over N - 2) of the others, as `Reference.moments` gives them."""
+        margins, sums = getattr(self.reference.observations, split).margin, self.reference.sums(split)
+        n = len(margins)
+        own = margins[self.index] - sums.mean - sums.rounding
+        mean = sums.mean + (sums.rounding - own / (n - 1))
+        squares = np.maximum(sums.squares - own**2 * n / (n - 1), 0.0)
+        # Where the model left out makes up nearly all of the sum, the difference has lost its digits. On each example that can
+        # be so of one model at most, so that summing again does not take more than the first sums did.
+        lost = np.flatnonzero(squares < CANCELLED * sums.squares)
+        if len(lost):
+            rest = np.delete(margins[:, lost], self.index, axis=0).astype(np.float64)
+            mean[lost] = rest.mean(axis=0)
+            squares[lost] = np.square(rest - mean[lost]).sum(axis=0)
+        return mean, _deviation(squares, n - 1)
+
+
+def _deviation(squares: np.ndarray, n: int) -> np.ndarray:
+    """Standard deviations of N margins from their sums of squares, with a floor at a tenth of the median."""
+    sd = np.sqrt(squares / (n - 1))
+    raised: np.ndarray = np.maximum(sd, max(SD_FLOOR * float(np.median(sd)), 1e-12))
+    return raised
 
 
 @dataclass(frozen=True)
@@ -73,7 +142,7 @@ class Figures:
     hidden: Hidden | None = None
 
 
-def figures(judged: Observations, reference: Reference) -> Figures:
+def figures(judged: Observations, reference: Reference | Others) -> Figures:
     """The figures of one judged model against retrained ones.
 
     Memory: the affine map a * margin + b from the judged model's margins to the retrained models' mean, by least squares
@@ -115,7 +184,7 @@ def figures(judged: Observations, reference: Reference) -> Figures:
     return Figures(m, w, drift, float(judged.holdout.accuracy[0]), z_forget, z_matched)
 
 
-def matched_offset(judged: Observations, reference: Reference) -> float:
+def matched_offset(judged: Observations, reference: Reference | Others) -> float:
     """Mean z(matched) - mean z(holdout) of one model after the map: how it answers matched records beyond other unseen ones.
 
     Far from where retrained models have it, the matched records are not as new to the model as they should be, and M, which is
@@ -132,7 +201,7 @@ def matched_offset(judged: Observations, reference: Reference) -> float:
     return means[0] - means[1]
 
 
-def _global_map(judged: Observations, reference: Reference) -> tuple[float, float]:
+def _global_map(judged: Observations, reference: Reference | Others) -> tuple[float, float]:
     """Slope and offset of the least-squares map from the judged margins to the reference's mean margins."""
     splits = ["holdout"] if reference.concept or judged.matched is None else ["holdout", "matched"]
     x = np.concatenate([getattr(judged, s).margin[0] for s in splits]).astype(np.float64)
