@@ -478,7 +478,8 @@ def _big_data() -> str:
             _holds(f"peak resident memory under {aims['gib']:g} GiB ({peak:.2f} GiB)", peak < aims["gib"]),
             _holds(f"an epoch within {aims['ratio']:g} x of one from memory ({ratio:.2f})", ratio <= aims["ratio"]),
             "",
-            f"`{found['command']}`; medians of {len(found['epoch_ratios'])} pairs; {_machine(found)}, 1 thread.\n",
+            f"`{found['command']}`; medians of {len(found['epoch_ratios'])} pairs, whose epochs took "
+            f"{', '.join(f'{each:.2f}' for each in sorted(found['epoch_ratios']))} times as long; {_machine(found)}, 1 thread.\n",
         ]
     )
 

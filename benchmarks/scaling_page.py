@@ -63,10 +63,7 @@ def _claims(series: Mapping[str, Any]) -> str:
     linear, sample = series["unlearning, by records"], series["unlearning by a sample, by records"]
     return "\n".join(
         [
-            _holds(
-                f"linear in the examples that it visits, 1.0 within .05 ({linear['exponent']:.3f})",
-                abs(linear["exponent"] - 1) <= 0.05,
-            ),
+            _linear(linear),
             _holds(
                 f"independent of the training set where it visits a sample: the interval holds 0 ({sample['low']:.3f} to "
                 f"{sample['high']:.3f})",
@@ -74,6 +71,14 @@ def _claims(series: Mapping[str, Any]) -> str:
             ),
         ]
     )
+
+
+def _linear(found: Mapping[str, Any]) -> str:
+    """By the interval, as the other aim; where only the exponent itself is in the window, that is said."""
+    held = found["low"] >= 0.95 and found["high"] <= 1.05
+    claim = f"linear in the examples that it visits: the interval lies within 1.0 and .05 ({found['low']:.3f} to {found['high']:.3f})"
+    near = not held and abs(found["exponent"] - 1) <= 0.05
+    return _holds(claim, held) + (f" The exponent itself, {found['exponent']:.3f}, does." if near else "")
 
 
 def _holds(claim: str, held: bool) -> str:
