@@ -479,7 +479,8 @@ def _big_data() -> str:
             _holds(f"an epoch within {aims['ratio']:g} x of one from memory ({ratio:.2f})", ratio <= aims["ratio"]),
             "",
             f"`{found['command']}`; medians of {len(found['epoch_ratios'])} pairs, whose epochs took "
-            f"{', '.join(f'{each:.2f}' for each in sorted(found['epoch_ratios']))} times as long; {_machine(found)}, 1 thread.\n",
+            f"{', '.join(f'{each:.2f}' for each in sorted(found['epoch_ratios']))} times as long; {_machine(found)}, 1 "
+            "thread.\n",
         ]
     )
 

@@ -76,7 +76,8 @@ def _claims(series: Mapping[str, Any]) -> str:
 def _linear(found: Mapping[str, Any]) -> str:
     """By the interval, as the other aim; where only the exponent itself is in the window, that is said."""
     held = found["low"] >= 0.95 and found["high"] <= 1.05
-    claim = f"linear in the examples that it visits: the interval lies within 1.0 and .05 ({found['low']:.3f} to {found['high']:.3f})"
+    interval = f"{found['low']:.3f} to {found['high']:.3f}"
+    claim = f"linear in the examples that it visits: the interval lies within .05 of 1.0 ({interval})"
     near = not held and abs(found["exponent"] - 1) <= 0.05
     return _holds(claim, held) + (f" The exponent itself, {found['exponent']:.3f}, does." if near else "")
 
