@@ -71,7 +71,8 @@ class Ebb(Repairing):
             records, drawn alike where 100 are: see `ebbing.methods.validation.memory_was_lost`. A twentieth of the budget goes
             into reading them, but at least 36 records of each kind are read and at most 100. That cannot be told without
             validation records, of a whole class, of some six records or fewer, nor where reading would take half of the
-            budget: decay is kept there in any case.
+            budget: decay is kept there in any case. Where only a quarter of the records or fewer were memorised, that can be
+            missed: see docs/convolutions.md. False where it is known that there is something to forget.
         repair: see `Repairing`; `FineTune` and `RetrainEqualCompute` have the same.
         budget: likewise.
         training: likewise.
