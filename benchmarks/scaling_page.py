@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pages import write_or_check
-from scaling import SAMPLE
+from scaling import SAMPLE, WORKERS, exponent
+from scaling import series as every_series
 
 from ebbing.paper.tables import markdown
 
@@ -24,6 +25,7 @@ FIGURES, TEXT, PAGE = (
     ROOT / "docs" / "scaling.md",
 )
 FAR = {"records": 1e9, "references": 1e4, "parameters": 1e9}
+WITHIN = 0.05  # of the exponent that is aimed at
 UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
 
 
@@ -34,14 +36,14 @@ def main() -> None:
 
 def built(found: Mapping[str, Any]) -> str:
     """The page."""
-    series = {name: one for name, one in found["series"].items() if name != "workers"}
+    series = {one.what: found["series"][one.what] for one in every_series() if one.what in found["series"]}
     parts = {
         "table": _table(series),
         "claims": _claims(series),
-        "workers": _workers(found["series"]["workers"]["seconds"]),
+        "workers": _workers(found["series"][WORKERS]),
         "far": _far(series),
         "sample": f"{SAMPLE:,}",
-        "made": _made(found),
+        "made": _made(found, series),
     }
     text = TEXT.read_text(encoding="utf-8")
     for name, part in parts.items():
@@ -54,44 +56,60 @@ def _table(series: Mapping[str, Any]) -> str:
     for name, one in series.items():
         sizes = sorted(one["seconds"], key=int)
         first, last = (statistics.median(one["seconds"][size]) for size in (sizes[0], sizes[-1]))
-        slope = f"{one['exponent']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
-        rows.append([name, f"{int(sizes[0]):,} to {int(sizes[-1]):,}", f"{first:.2f}", f"{last:.2f}", slope])
-    return markdown([["what, by what", "sizes", "smallest, s", "largest, s", "exponent (95 %)"], *rows])
+        end = _at_the_end(one)
+        seconds = [f"{first:.2f}", f"{last:.2f}"]
+        rows.append([name, f"{int(sizes[0]):,} to {int(sizes[-1]):,}", *seconds, _slope(one), _slope(end)])
+    head = ["what, by what", "sizes", "smallest, s", "largest, s", "exponent (95 %)", "of the two largest (95 %)"]
+    return markdown([head, *rows])
+
+
+def _slope(one: Mapping[str, Any]) -> str:
+    return f"{one['exponent']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
+
+
+def _at_the_end(one: Mapping[str, Any]) -> dict[str, float]:
+    """The exponent between the two largest sizes: a part that does not grow weighs least there."""
+    return exponent({size: one["seconds"][size] for size in sorted(one["seconds"], key=int)[-2:]})
 
 
 def _claims(series: Mapping[str, Any]) -> str:
-    linear, sample = series["unlearning, by records"], series["unlearning by a sample, by records"]
-    return "\n".join(
-        [
-            _linear(linear),
-            _holds(
-                f"independent of the training set where it visits a sample: the interval holds 0 ({sample['low']:.3f} to "
-                f"{sample['high']:.3f})",
-                sample["low"] <= 0 <= sample["high"],
-            ),
-        ]
+    aims = [
+        ("linear in the examples that it visits", series["unlearning, by records"], (1 - WITHIN, 1 + WITHIN)),
+        (
+            "independent of the training set where it visits a sample",
+            series["unlearning by a sample, by records"],
+            (-WITHIN, WITHIN),
+        ),
+    ]
+    aims += [
+        (f"{name}: no more than linear between the two largest numbers", _at_the_end(one), (-math.inf, 1 + WITHIN))
+        for name, one in series.items()
+        if name.endswith("by references")
+    ]
+    return "\n".join(_claim(*aim) for aim in aims)
+
+
+def _claim(claim: str, found: Mapping[str, float], ends: tuple[float, float]) -> str:
+    """A claim holds where the whole interval lies between the ends."""
+    held = [ends[0] <= found[end] <= ends[1] for end in ("exponent", "low", "high")]
+    said = "holds" if all(held) else "the point does, the interval does not" if held[0] else "does not hold"
+    aim = f"{ends[0]:.2f} to {ends[1]:.2f}" if ends[0] > -math.inf else f"at most {ends[1]:.2f}"
+    return f"- {claim}, an exponent of {aim} ({found['exponent']:.3f}, {found['low']:.3f} to {found['high']:.3f}): **{said}**."
+
+
+def _workers(one: Mapping[str, Any]) -> str:
+    alone, *more = one["seconds"]
+    times = [f"{statistics.median(one['seconds'][alone]):.1f} s with one worker"]
+    for number in more:
+        seconds = one["seconds"][number]
+        ratio = statistics.median(a / b for a, b in zip(one["seconds"][alone], seconds, strict=True))
+        times.append(f"{statistics.median(seconds):.1f} s with {number}, {ratio:.2f} times as fast")
+    told = (
+        f"An exponent of {_slope(one)}." if "exponent" in one else "Of two points there is this ratio, and no exponent."
     )
-
-
-def _linear(found: Mapping[str, Any]) -> str:
-    """By the interval, as the other aim; where only the exponent itself is in the window, that is said."""
-    held = found["low"] >= 0.95 and found["high"] <= 1.05
-    interval = f"{found['low']:.3f} to {found['high']:.3f}"
-    claim = f"linear in the examples that it visits: the interval lies within .05 of 1.0 ({interval})"
-    near = not held and abs(found["exponent"] - 1) <= 0.05
-    return _holds(claim, held) + (f" The exponent itself, {found['exponent']:.3f}, does." if near else "")
-
-
-def _holds(claim: str, held: bool) -> str:
-    return f"- {claim}: **{'holds' if held else 'does not hold'}**."
-
-
-def _workers(seconds: Mapping[str, list[float]]) -> str:
-    ratios = [one / two for one, two in zip(seconds["1"], seconds["2"], strict=True)]
     return (
-        f"A bank of eight models: {statistics.median(seconds['1']):.1f} s with one worker, "
-        f"{statistics.median(seconds['2']):.1f} s with two, {statistics.median(ratios):.2f} times as fast, the start of the "
-        "processes included. This machine has two cores: more was not tried."
+        f"A bank of eight models: {'; '.join(times)}; the start of the processes included. More workers than the machine has "
+        f"cores were not tried. {told}"
     )
 
 
@@ -129,10 +147,19 @@ def _words(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
-def _made(found: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
-    hardware = f"{found['hardware']['cpu']}, {found['hardware']['cores']} cores"
-    return f"`{found['command']}`; {versions}; {hardware}, 1 thread; untrained weights, as only the time counts.\n"
+def _made(found: Mapping[str, Any], series: Mapping[str, Any]) -> str:
+    """What made which rows."""
+    groups: dict[str, list[str]] = {}
+    for name in (*series, WORKERS):
+        made = found["series"][name].get("made", found)
+        versions = ", ".join(f"{part} {number}" for part, number in made["versions"].items())
+        hardware = f"{made['hardware']['cpu']}, {made['hardware']['cores']} cores"
+        groups.setdefault(f"`{made['command']}`; {versions}; {hardware}, {made['threads']} thread", []).append(name)
+    if len(groups) == 1:
+        lines = [f"{next(iter(groups))}."]
+    else:
+        lines = [f"- {'; '.join(names)}: {made}." for made, names in groups.items()]
+    return "\n".join([*lines, "", "Weights are untrained, as only the time counts."])
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def run_twice(folder: Path, address: str) -> None:
             capture_output=True,
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.split() == ["2", "1"] * 2

@@ -299,9 +299,8 @@ def test_a_bank_on_disk_holds_no_model_in_memory(tmp_path) -> None:
         return most
 
     assert most(None) >= 8
-    assert (
-        most(tmp_path) <= 5
-    )  # the one that was trained or is looked at, what it is compared with, and copies that relearn
+    # the one that was trained or is looked at, what it is compared with, and copies that relearn
+    assert most(tmp_path) <= 5
 
 
 def test_a_model_that_is_gone_from_the_bank_is_said(tmp_path) -> None:

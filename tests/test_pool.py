@@ -122,7 +122,7 @@ def test_workers_that_cannot_start_are_said_at_once(way, code, tmp_path) -> None
 def test_a_script_without_a_guard_is_told_of_it(tmp_path) -> None:
     script = tmp_path / "script.py"
     script.write_text("from ebbing.pool import compute\nlist(compute(print, None, [1, 2], workers=1))\n")
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     assert 'put that under `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
     assert done.stderr.count("finished its bootstrapping phase") == 1, "it was tried again"
