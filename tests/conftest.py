@@ -1,5 +1,7 @@
 import importlib.util
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,23 @@ def ebbing_data(monkeypatch: pytest.MonkeyPatch) -> Path:
     pytest.skip(missing)
 
 
+# Ray reads them once in a process, with the first cluster that it meets: all tests of a process must agree on them
+RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),  # nobody else on this machine runs anything on a cluster of the tests
+    "RAY_health_check_period_ms": "500",  # a node that is gone is noticed sooner; one that is slow is waited for
+}
+
+
 @pytest.fixture(scope="session")
-def ray_there() -> None:
+def ray_there() -> Iterator[None]:
     """Ray can be imported; where it cannot the test is skipped, and in CI it fails."""
     if importlib.util.find_spec("ray") is not None:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in RAY.items():
+                patch.setenv(name, value)
+            yield
         return
     missing = "needs Ray: pip install 'ebbing[ray]'"
     if os.environ.get("CI") == "true":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -40,12 +39,6 @@ from processes import alive
 
 pytestmark = pytest.mark.ray
 
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "token",
-    "RAY_AUTH_TOKEN": secrets.token_hex(32),  # nobody else on this machine runs anything on it
-    "RAY_health_check_period_ms": "500",  # a node that is gone is noticed sooner; one that is slow is waited for
-}
 STORE_BYTES = 100_000_000
 PATIENCE = 120.0  # seconds: cores may be busy
 
@@ -71,9 +64,7 @@ class Node:
         command = [str(program), "start", "--block", "--num-cpus=1", "--node-ip-address=127.0.0.1", *words]
         command += [f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats"]
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                command, env=os.environ | ENVIRONMENT, stdout=output, stderr=output, start_new_session=True
-            )
+            process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         return cls(process, log)
 
     def wait_until_started(self) -> None:
@@ -106,23 +97,20 @@ def cluster(ray_there: None) -> Iterator[Cluster]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     nodes = []
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        try:
-            words = (f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}")
-            nodes.append(Node.start(folder, "head", "--head", *words))
-            nodes.append(Node.start(folder, "second", f"--address=127.0.0.1:{port}", "--num-gpus=1"))
-            for node in nodes:
-                node.wait_until_started()
-            yield Cluster(f"127.0.0.1:{port}", *nodes)
-        finally:
-            import ray
+    try:
+        words = (f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}")
+        nodes.append(Node.start(folder, "head", "--head", *words))
+        nodes.append(Node.start(folder, "second", f"--address=127.0.0.1:{port}", "--num-gpus=1"))
+        for node in nodes:
+            node.wait_until_started()
+        yield Cluster(f"127.0.0.1:{port}", *nodes)
+    finally:
+        import ray
 
-            ray.shutdown()
-            for node in reversed(nodes):
-                node.kill()
-            shutil.rmtree(folder, ignore_errors=True)
+        ray.shutdown()
+        for node in reversed(nodes):
+            node.kill()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
