@@ -9,6 +9,7 @@ result is judged by the retrained models, none of which saw any of the records. 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date, timedelta
@@ -41,6 +42,7 @@ from ebbing.verdict import CONSISTENT, NO_MEMORY, NO_TRACE, ORACLES_FOR_GOOD_NEW
 SCHEMA = "ebbing.qualification/1"
 STRATA = ("most memorised", "random", "least memorised")
 PASSED = (CONSISTENT, NO_MEMORY, NO_TRACE)
+FEWEST = 5  # records of a simulated request
 MOST_ASIDE = 0.1  # of the training set: models retrained without more would be models of other data
 GAP_ROOM = 3.0  # standard errors by which a result's gap may leave the range of the trials
 
@@ -313,9 +315,15 @@ def references(procedure: Procedure, *, sizes: Sequence[int], oracles: int, seed
         InputError: if the sizes do not fit the training set, or there are too few references.
     """
     aside, n = 3 * max(sizes), size(procedure.dataset)
-    if min(sizes) < 5 or aside > MOST_ASIDE * n:
+    most = int(MOST_ASIDE * n / 3)
+    if most < FEWEST:
         raise InputError(
-            f"sizes must lie in [5, {int(MOST_ASIDE * n / 3)}] for {n} records, as three requests of the largest are set "
+            f"qualifying needs at least {math.ceil(3 * FEWEST / MOST_ASIDE)} records to set three requests of {FEWEST} aside, "
+            f"at most a tenth of the training set, but there are {n}. Retraining takes little then: retrain."
+        )
+    if min(sizes) < FEWEST or aside > MOST_ASIDE * n:
+        raise InputError(
+            f"sizes must lie in [{FEWEST}, {most}] for {n} records, as three requests of the largest are set "
             f"aside, at most a tenth of the training set; but are {sorted(sizes)}."
         )
     if oracles < ORACLES_FOR_GOOD_NEWS:

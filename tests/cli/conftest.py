@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import linecache
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from project import Said, contents, listed, worded
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ebbing import LocalExecutor, RayExecutor
 from ebbing.cli import main, names
 
 
@@ -97,3 +100,33 @@ def refused(unlearn: Callable[..., Said], folder: Path) -> Callable[..., str]:
         return said.err
 
     return refused_
+
+
+@pytest.fixture
+def with_ray(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Whether Ray can be found; nothing here goes so far as to import it."""
+
+    def pretend(there: bool) -> None:
+        spec, real = ModuleSpec("ray", None) if there else None, importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, *of: spec if name == "ray" else real(name, *of))
+
+    return pretend
+
+
+@pytest.fixture
+def by_ray(
+    with_ray: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[RayExecutor, list[Any], list[Path]]]:
+    """What goes to Ray: executor, items and folders of each call; computed in a process of this machine instead."""
+    with_ray(True)
+    given: list[tuple[RayExecutor, list[Any], list[Path]]] = []
+
+    def compute(
+        self: RayExecutor, function: Any, payload: Any, items: Sequence[Any], *, folders: Sequence[Path] = ()
+    ) -> Iterator[tuple[Any, Any]]:
+        given.append((self, list(items), list(folders)))
+        return LocalExecutor(1).compute(function, payload, items, folders=folders)
+
+    monkeypatch.setattr(RayExecutor, "compute", compute)
+    monkeypatch.setattr(RayExecutor, "at_once", property(lambda self: 1))
+    return given

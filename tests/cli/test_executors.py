@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
-from importlib.machinery import ModuleSpec
 
 import pytest
 import torch
@@ -16,17 +14,6 @@ from ebbing.errors import InputError
 
 RUN = ("run", "--model", "digits-mlp", "--train-size", 200, "--oracles", 1)
 BANK = ("bank", "train", "--model", "digits-mlp", "--train-size", 200, "--oracles", 1)
-
-
-@pytest.fixture
-def with_ray(monkeypatch):
-    """Whether Ray can be found; nothing here goes so far as to import it."""
-
-    def pretend(there: bool) -> None:
-        spec, real = ModuleSpec("ray", None) if there else None, importlib.util.find_spec
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name, *of: spec if name == "ray" else real(name, *of))
-
-    return pretend
 
 
 @pytest.mark.parametrize(
@@ -156,6 +143,26 @@ def test_what_runs_on_processors_alone_has_no_option_for_gpus(call, tmp_path) ->
     said = call("reproduce", *ON_GPUS, "--dry-run", "--out", tmp_path / "out")
     assert said.code == 2
     assert "No such option" in said.err
+
+
+BY_RAY = ("--executor", "ray", "--address", "there:1", "--cpus-per-run", 2)
+
+
+def test_references_of_one_request_go_where_is_said(unlearn, by_ray) -> None:
+    said = unlearn(*BY_RAY, train_fn="project:train", oracles=2)
+    assert said.code == 0, said
+    (executor, items, folders), *other = by_ray
+    assert (executor, len(items)) == (RayExecutor(address="there:1", cpus_per_run=2.0), 2)
+    assert folders, "a folder that is not shared would be found out too late"
+    assert not other
+
+
+def test_the_grid_of_the_paper_goes_where_is_said(call, by_ray, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("ebbing.cli.reproduce._fetch", lambda *_: None)
+    made = []
+    monkeypatch.setattr("ebbing.cli.reproduce.make_cells", lambda *_, workers: made.append(workers) or [])
+    call("reproduce", "--quick", *BY_RAY, "--results", tmp_path / "results", "--out", tmp_path / "out")
+    assert made == [RayExecutor(address="there:1", cpus_per_run=2.0)]
 
 
 @pytest.mark.ray

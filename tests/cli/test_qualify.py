@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import ebbing
+from ebbing import RayExecutor
 from ebbing.checkpoints import WeightsRecord, digest_of, write_record
 from ebbing.errors import InputError
 from ebbing.fingerprint import as_plain, of_model
@@ -136,6 +137,24 @@ def test_retraining_is_suggested_first_and_costs_are_told_before_anything_is_tra
     said = qualify(call, "--dry-run", "--workers", "4")
     assert "(it takes about 100 s, as the record beside the weights says)" in said.out
     assert "This takes 16 retrainings, about 400 s, and 6 simulated requests" in said.out
+
+
+def test_references_are_retrained_where_is_said(call, wide, by_ray) -> None:
+    said = qualify(call, "--executor", "ray", "--address", "there:1", sizes="5")
+    assert said.code == 0, said
+    ((executor, items, folders),) = by_ray
+    assert (executor, len(items)) == (RayExecutor(address="there:1"), 16)
+    assert folders
+
+
+def test_too_few_records_to_set_any_aside_are_said(call, folder) -> None:
+    """The project has 120."""
+    words = [word if not word.startswith("wide") else word.replace("wide", "project") for word in WORDS]
+    words[words.index("project.safetensors")] = "model.safetensors"
+    said = call("qualify", *words, "--train-fn", "project:train", "--sizes", "5", "--out", "q.json")
+    assert said.code == 2
+    assert "qualifying needs at least 150 records to set three requests of 5 aside" in said.err
+    assert "but there are 120. Retraining takes little then: retrain." in said.err
 
 
 def test_a_dry_run_checks_the_sizes_too(call, wide) -> None:
