@@ -16,7 +16,7 @@ from layers import RESULTS, STUDIES
 from pages import write_or_check
 
 from ebbing.bench.plots import draw_board
-from ebbing.bench.tables import Board, read_boards
+from ebbing.bench.tables import Board, read_boards, remark
 from ebbing.paper.tables import markdown
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -100,7 +100,7 @@ def _row(board: Board, cell: Figures) -> list[str]:
     memory = f"{figures['memory']['mean']:.2f} ({figures['memory']['low']:.2f} to {figures['memory']['high']:.2f})"
     probes = figures.get("probes") or {}
     return [
-        f"`{cell['label']}`",
+        f"`{cell['label']}`{remark(cell)}",
         f"**{memory}**" if board.inside(cell) else memory,
         f"{figures['drift']['forget']['mean']:.2f}",
         *(f"{100 * figures['accuracy'][split]['mean']:.1f}" for split in ("forget", "retain", "holdout")),

@@ -18,6 +18,7 @@ class Journal:
         notes: sentences for the report, such as a failure that was met.
         history: one record per epoch of a bout (turn, bout, epoch, accuracies), for methods that have turns.
         rolled_back: why the run was undone, None if it was not.
+        left_alone: whether the method itself gave back the model as it was, because nothing seemed to be memorised.
         factors: for methods that decay, what was left of each unit after a bout, by group of units, the least first.
         on_advance: called with the number of examples each time some were processed.
     """
@@ -26,6 +27,7 @@ class Journal:
     notes: list[str] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     rolled_back: str | None = None
+    left_alone: bool = False
     factors: dict[str, list[float]] = field(default_factory=dict)
     on_advance: Callable[[int], None] | None = None
 

@@ -18,7 +18,7 @@ from ebbing.bench.tasks import TASKS, frozen, request_of
 from ebbing.checkpoints import write_weights
 from ebbing.errors import InputError
 from ebbing.journal import Journal
-from ebbing.methods import FineTune, Unlearner
+from ebbing.methods import DoNothing, FineTune, Unlearner
 from ebbing.training import Recipe
 
 NAME = "digits-mislabelled5-cnn/v1"
@@ -57,6 +57,24 @@ def test_adding_a_method_makes_only_that(made) -> None:
     places, _ = made
     added = list(make_cells([cell("do-nothing", None), cell("fine-tune")], places, workers=1))
     assert added == [cell("fine-tune")]
+
+
+class LeavesSomeAlone(DoNothing):
+    """Finds nothing to forget in the first three originals."""
+
+    def unlearn(self, model, request, *, task=None, seed=0, journal=None):
+        journal.left_alone = seed < 3
+        return super().unlearn(model, request, task=task, seed=seed, journal=journal)
+
+
+def test_a_cell_tells_how_many_models_were_left_as_they_were(made) -> None:
+    places, _ = made
+    (left,) = make_cells([Cell(SMALL, "leaves-some-alone", LeavesSomeAlone(), None)], places, workers=1)
+    reference = json.loads(places.reference(SMALL).read_text())
+    shown = table(Board(SMALL, reference, [figures(places, c) for c in (left, cell("do-nothing", None))]), None)
+    places.cell(left).unlink()
+    assert "| leaves-some-alone (3 left as they were) |" in shown
+    assert "| do-nothing |" in shown
 
 
 def test_the_original_remembers_and_a_fresh_network_does_not(made) -> None:

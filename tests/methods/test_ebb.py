@@ -144,6 +144,7 @@ def test_what_was_learned_by_heart_is_forgotten(learned_by_heart) -> None:
     assert of_tensors(found.state_dict()) == of_tensors(plain.state_dict())
     assert any("The loss of a forgotten record rose more" in note for note in journal.notes)
     assert journal.factors
+    assert not journal.left_alone
 
 
 def test_a_model_that_memorised_nothing_is_left_as_it_was() -> None:
@@ -153,6 +154,7 @@ def test_a_model_that_memorised_nothing_is_left_as_it_was() -> None:
     found, journal = unlearned(model, asked, by_memory=True)
     assert journal.rolled_back is None
     assert "Nothing was found to be memorised: the model is left as it was." in journal.notes
+    assert journal.left_alone
     assert of_tensors(found.state_dict()) == of_tensors(model.state_dict())
     assert of_tensors(unlearned(model, asked)[0].state_dict()) != of_tensors(model.state_dict())
     assert not journal.factors

@@ -312,6 +312,7 @@ def _figures(method: Unlearner, task: BenchTask, request: ForgetRequest, places:
             "seconds": statistics.median(run.seconds for run in runs),
         },
         "rolled_back": sum(run.undone for run in runs),
+        "left_alone": sum(run.left_alone for run in runs),
     }
 
 
@@ -324,6 +325,7 @@ class _Run:
     seconds: float
     retraining: float | None
     undone: bool
+    left_alone: bool
 
 
 def _unlearn(method: Unlearner, task: BenchTask, request: ForgetRequest, places: Places, number: int) -> _Run:
@@ -336,4 +338,5 @@ def _unlearn(method: Unlearner, task: BenchTask, request: ForgetRequest, places:
     seen = see([model], request, task=task.trainer.task, layers=layers)
     retraining = trained(task, places, "retrained", number).seconds
     guards = 2 * min(SAMPLE, len(request.retain))  # read around every method, whatever it is
-    return _Run(seen, journal.examples - guards, seconds, retraining, journal.rolled_back is not None)
+    undone = journal.rolled_back is not None
+    return _Run(seen, journal.examples - guards, seconds, retraining, undone, journal.left_alone)

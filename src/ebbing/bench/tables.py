@@ -147,8 +147,21 @@ def _row(board: Board, cell: Figures) -> list[str]:
         DASH if cost[f"{what}_ratio"] is None else f"{100 * cost[f'{what}_ratio']:.1f}"
         for what in ("examples", "seconds")
     )
-    undone = f" ({cell['rolled_back']} undone)" if cell["rolled_back"] else ""
-    return [f"{label}{undone}", *shown, examples, seconds]
+    return [label + remark(cell), *shown, examples, seconds]
+
+
+def remark(cell: Figures) -> str:
+    """How many runs were undone, and how many models their method left as they were; older files tell the first alone.
+
+    Example:
+        >>> remark({"rolled_back": 0, "left_alone": 3})
+        ' (3 left as they were)'
+        >>> remark({"rolled_back": 0})
+        ''
+    """
+    told = {"undone": cell["rolled_back"], "left as they were": cell.get("left_alone", 0)}
+    words = ", ".join(f"{number} {what}" for what, number in told.items() if number)
+    return f" ({words})" if words else ""
 
 
 def _figures(figures: Figures, verdicts: Mapping[str, int] | None) -> list[str]:

@@ -164,6 +164,7 @@ class Ebb(Repairing):
         if memory_was_lost(model, result, run, unseen, watched=self._watched(run.request)):
             return result
         run.journal.note("Nothing was found to be memorised: the model is left as it was.")
+        run.journal.left_alone = True
         run.journal.factors.clear()
         return deepcopy(model)
 
