@@ -24,7 +24,7 @@ from ebbing.inside import probed_layers
 from ebbing.journal import RunRecord
 from ebbing.observations import Observations
 from ebbing.pictures import pictures_of
-from ebbing.report import render, verdict_lines
+from ebbing.report import verdict_lines
 from ebbing.request import ForgetRequest
 from ebbing.seen import Seen, see
 from ebbing.task import Classification, Task
@@ -74,6 +74,8 @@ class AuditReport:
         Returns:
             The path of the JSON file.
         """
+        from ebbing.report import render  # here, because only who writes a page waits for matplotlib
+
         folder = Path(directory)
         path = folder / f"{name}.json"
         write_text(path, json.dumps(self.data, indent=1, allow_nan=False) + "\n")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.image import imsave
 from torch.utils.data import Subset
 
 from ebbing.batches import size
@@ -55,6 +54,8 @@ def _uri(x: torch.Tensor) -> str:
     low, high = planes.min(), planes.max()
     grey = ((planes - low) / (high - low if high > low else 1.0)).numpy()
     picture = np.repeat(grey, 3, axis=0) if len(grey) == 1 else grey  # (3, height, width)
+    from matplotlib.image import imsave  # here, because few reports show pictures
+
     buffer = BytesIO()
     imsave(buffer, np.ascontiguousarray(picture.transpose(1, 2, 0)), format="png")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

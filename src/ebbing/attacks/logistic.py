@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedShuffleSplit
 
 from ebbing.attacks.attack import MIN_NON_MEMBERS_FOR_TPR, Attack, AttackResult, auc, places, tpr_at_fpr
 
@@ -108,6 +106,10 @@ class LossLogistic(Attack):
 
     def _folds(self, members: np.ndarray, non_members: np.ndarray, rng: np.random.Generator) -> list[_Fold]:
         """Fit and hold out; both sides of length n, members first in the joint numbering."""
+        # here, because importing scikit-learn takes a second
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import StratifiedShuffleSplit
+
         n = len(members)
         feature = np.concatenate((members, non_members))[:, None]  # (2n, 1)
         label = np.repeat([1, 0], n)

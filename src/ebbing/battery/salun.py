@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from ebbing.battery.measurement import Estimate, Measurement, gathered
 from ebbing.battery.one_by_one import JUDGED_SPLITS, LEFT_OUT, RESAMPLES, accuracies, evenly, interval, shifted
@@ -72,7 +72,7 @@ def _attacked(models: Observations, *, seed: int) -> np.ndarray:
     """(n_models,) the attack's figure of each."""
     found = []
     for i in range(models.n_models):
-        forget, retain, test = (expit(getattr(models, split).margin[i]) for split in JUDGED_SPLITS)
+        forget, retain, test = (scipy.special.expit(getattr(models, split).margin[i]) for split in JUDGED_SPLITS)
         found.append(salun_mia(forget=forget, retain=retain, test=test, seed=seed, at_most=FITTED))
     return np.array(found)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from ebbing.errors import InputError
+
+if TYPE_CHECKING:
+    from sklearn.cluster import KMeans
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def sub_class(inputs: Tensor, labels: Tensor, label: int, *, clusters: int = 3, 
     places = (labels == label).nonzero().flatten().numpy()
     if len(places) < clusters:
         raise InputError(f"class {label} must have at least {clusters} records to be divided, but has {len(places)}.")
+    from sklearn.cluster import KMeans  # here, because importing scikit-learn takes a second
+
     machine = KMeans(clusters, n_init=10, random_state=seed).fit(_flat(inputs[places]))
     sizes = np.bincount(machine.labels_, minlength=clusters)
     smallest = int(sizes.argmin())

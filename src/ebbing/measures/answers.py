@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -124,7 +124,7 @@ def forget_quality(unlearned: np.ndarray, retrained: np.ndarray) -> ForgetQualit
     one, other = np.log(np.maximum(unlearned.ravel(), FLOOR)), np.log(np.maximum(retrained.ravel(), FLOOR))
     if min(len(one), len(other)) < 2:
         raise InputError(f"forget quality needs two ratios of each at least, but has {len(one)} and {len(other)}.")
-    test = stats.ks_2samp(one, other)
+    test = scipy.stats.ks_2samp(one, other)
     spread = max(float(other.std(ddof=1)), FLOOR)
     return ForgetQuality(float(test.pvalue), float(test.statistic), float(one.mean() - other.mean()) / spread)
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def prediction_band(values: np.ndarray, *, level: float, side: str = "both") -> 
         raise ValueError(f"a band needs at least 2 values, but there are {n}.")
     q = (1 + level) / 2 if side == "both" else level
     mean = float(values.mean())
-    reach = float(stats.t.ppf(q, n - 1)) * float(values.std(ddof=1)) * math.sqrt(1 + 1 / n)
+    reach = float(scipy.stats.t.ppf(q, n - 1)) * float(values.std(ddof=1)) * math.sqrt(1 + 1 / n)
     return Band(-math.inf if side == "high" else mean - reach, math.inf if side == "low" else mean + reach, mean)
 
 
@@ -70,5 +70,5 @@ def mean_interval(values: np.ndarray, *, level: float = 0.95) -> tuple[float, fl
     mean = float(values.mean())
     if n < 2:
         return mean, math.nan, math.nan
-    reach = float(stats.t.ppf((1 + level) / 2, n - 1)) * float(values.std(ddof=1)) / math.sqrt(n)
+    reach = float(scipy.stats.t.ppf((1 + level) / 2, n - 1)) * float(values.std(ddof=1)) / math.sqrt(n)
     return mean, mean - reach, mean + reach

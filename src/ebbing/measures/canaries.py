@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from ebbing.errors import InputError
@@ -189,8 +189,8 @@ def canary_test(scores: np.ndarray, *, level: float = 0.05) -> CanaryTest:
         raise InputError(f"`level` must lie in (0, 1), but is {level}. 0.05 is usual.")
     mean, root = float(kept.mean()), math.sqrt(len(kept))
     z = mean * root
-    reach = float(stats.norm.isf(level / 2) + stats.norm.ppf(POWER)) / root
-    return CanaryTest(mean, z, float(2 * stats.norm.sf(abs(z))), reach, len(kept))
+    reach = float(scipy.stats.norm.isf(level / 2) + scipy.stats.norm.ppf(POWER)) / root
+    return CanaryTest(mean, z, float(2 * scipy.stats.norm.sf(abs(z))), reach, len(kept))
 
 
 def canary_power(*, shift: float, n_examples: int, level: float = 0.05) -> float:
@@ -214,8 +214,8 @@ def canary_power(*, shift: float, n_examples: int, level: float = 0.05) -> float
             f"`n_examples` must be at least 1, `level` lie in (0, 1) and `shift` be finite, but they are {n_examples}, "
             f"{level} and {shift}. Plan with the shift that you want to see."
         )
-    q, centre = float(stats.norm.isf(level / 2)), abs(shift) * math.sqrt(n_examples)
-    return float(stats.norm.sf(q - centre) + stats.norm.cdf(-q - centre))
+    q, centre = float(scipy.stats.norm.isf(level / 2)), abs(shift) * math.sqrt(n_examples)
+    return float(scipy.stats.norm.sf(q - centre) + scipy.stats.norm.cdf(-q - centre))
 
 
 def _check_canaries(images: Tensor, noise: Tensor, labels: Tensor, *, noise_sd: float, batch_size: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from scipy.special import log_softmax
+import scipy
 
 from ebbing.errors import InputError
 
@@ -27,7 +27,7 @@ def jensen_shannon(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Raises:
         InputError: if the shapes differ or are others, or a row is no distribution.
     """
-    log_p, log_q = (log_softmax(logits, axis=1) for logits in logits_of_two(first, second))
+    log_p, log_q = (scipy.special.log_softmax(logits, axis=1) for logits in logits_of_two(first, second))
     log_m = np.logaddexp(log_p, log_q) - np.log(2)
     nats = (_relative_entropy(log_p, log_m) + _relative_entropy(log_q, log_m)) / 2
     bits: np.ndarray = np.clip(nats / np.log(2), 0.0, 1.0)  # rounding alone leaves the range
@@ -55,7 +55,7 @@ def activation_distance(first: np.ndarray, second: np.ndarray, *, norm: Literal[
         raise InputError(
             f'`norm` must be "l1" or "l2", but is {norm!r}. Name the one that the other figures were taken in.'
         )
-    p, q = (np.exp(log_softmax(logits, axis=1)) for logits in logits_of_two(first, second))
+    p, q = (np.exp(scipy.special.log_softmax(logits, axis=1)) for logits in logits_of_two(first, second))
     distances: np.ndarray = np.linalg.norm(p - q, ord=1 if norm == "l1" else 2, axis=1)
     return distances
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import rel_entr
+import scipy
 
 from ebbing.errors import InputError
 from ebbing.measures.margin_gap import MIN_SD, check_min_sd, checked_margins, chunks, moments
@@ -51,7 +51,7 @@ def klom(
     values = np.empty(unlearned.shape[1])
     for part in chunks(unlearned, retrained):
         p, q = _histograms(unlearned[:, part], retrained[:, part], bins=bins, clip=clip)
-        values[part] = rel_entr(p, np.maximum(q, floor)).sum(axis=1)
+        values[part] = scipy.special.rel_entr(p, np.maximum(q, floor)).sum(axis=1)
     return values
 
 

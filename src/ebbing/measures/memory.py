@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from ebbing.observations import Observations
 
@@ -180,7 +180,7 @@ def figures(judged: Observations, reference: Reference | Others) -> Figures:
     else:
         z_matched = mapped("matched")
         m = float(z_forget.mean() - z_matched.mean())
-        w = float(stats.wasserstein_distance(z_forget, z_matched))
+        w = float(scipy.stats.wasserstein_distance(z_forget, z_matched))
     return Figures(m, w, drift, float(judged.holdout.accuracy[0]), z_forget, z_matched)
 
 

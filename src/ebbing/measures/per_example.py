@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from ebbing.errors import InputError
 from ebbing.measures.margin_gap import MIN_SD, check_min_sd, checked_margins, chunks, moments
@@ -40,7 +40,7 @@ def per_example_auc(unlearned: np.ndarray, retrained: np.ndarray) -> np.ndarray:
     n_u, n_o = len(unlearned), len(retrained)
     areas = np.empty(unlearned.shape[1])
     for part in chunks(unlearned, retrained):
-        ranks = stats.rankdata(np.concatenate((unlearned[:, part], retrained[:, part])), axis=0)
+        ranks = scipy.stats.rankdata(np.concatenate((unlearned[:, part], retrained[:, part])), axis=0)
         areas[part] = (ranks[:n_u].sum(axis=0) - n_u * (n_u + 1) / 2) / (n_u * n_o)
     return areas
 
@@ -137,7 +137,7 @@ def share_riskier(
     check_min_sd(min_sd)
     if not 0 < level <= 0.5:
         raise InputError(f"`level` must lie in (0, 0.5], but is {level}. 0.05 is usual.")
-    quantile = float(stats.t.ppf(1 - level, len(retrained) - 1))
+    quantile = float(scipy.stats.t.ppf(1 - level, len(retrained) - 1))
     before = original.mean(axis=0, dtype=np.float64)
     mean, sd = moments(retrained, min_sd=min_sd)
 

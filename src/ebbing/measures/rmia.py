@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from ebbing.errors import InputError
 from ebbing.measures.margin_gap import checked_margins
@@ -78,7 +78,7 @@ def rmia(
 
 def _probability(margins: np.ndarray) -> np.ndarray:
     """Probability of the label, in float64: in single precision it would be 1 from a margin of 17 on."""
-    p: np.ndarray = expit(margins.astype(np.float64))
+    p: np.ndarray = scipy.special.expit(margins.astype(np.float64))
     return p
 
 

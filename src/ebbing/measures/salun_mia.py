@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.svm import SVC
 
 from ebbing.errors import InputError
 
@@ -52,6 +51,8 @@ def salun_mia(*, forget: np.ndarray, retain: np.ndarray, test: np.ndarray, seed:
     generator = np.random.default_rng(seed)
     members, others = (generator.choice(known[name], n, replace=False) for name in ("retain", "test"))
     feature = np.concatenate((members, others)).astype(np.float64)[:, None]
+    from sklearn.svm import SVC  # here, because importing scikit-learn takes a second
+
     machine = SVC(C=3, kernel="rbf", gamma=1.0).fit(feature, np.repeat([1, 0], n))
     called_member: np.ndarray = machine.predict(known["forget"].astype(np.float64)[:, None])
     return float(1 - called_member.mean())

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy import stats
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -28,7 +28,7 @@ def loss_auc(model: nn.Module, run: Run, unseen: Dataset[Any]) -> float:
     At most 1,000 evenly spaced records of each are read, and counted.
     """
     forgotten, never_seen = (_losses(model, run, dataset, at_most=SAMPLE) for dataset in (run.request.forget, unseen))
-    u = stats.mannwhitneyu(never_seen, forgotten).statistic
+    u = scipy.stats.mannwhitneyu(never_seen, forgotten).statistic
     return float(u / (len(forgotten) * len(never_seen)))
 
 
@@ -72,7 +72,7 @@ def memory_was_lost(original: nn.Module, result: nn.Module, run: Run, unseen: Da
         for part in (run.request.forget, unseen)
     )
     n, m = len(forgotten), len(others)
-    auc = float(stats.mannwhitneyu(forgotten, others).statistic) / (n * m)
+    auc = float(scipy.stats.mannwhitneyu(forgotten, others).statistic) / (n * m)
     least = threshold(n, m)
     run.journal.note(
         f"The loss of a forgotten record rose more than that of an unseen validation record with a probability of {auc:.2f}: "

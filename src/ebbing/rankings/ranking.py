@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -44,7 +44,7 @@ def ranks(scores: Tensor) -> Tensor:
         >>> ranks(torch.tensor([5.0, 1.0, 5.0, 9.0]))
         tensor([1.5000, 3.0000, 1.5000, 0.0000], dtype=torch.float64)
     """
-    return torch.from_numpy(stats.rankdata(-scores.detach().cpu().double().numpy(), method="average") - 1.0)
+    return torch.from_numpy(scipy.stats.rankdata(-scores.detach().cpu().double().numpy(), method="average") - 1.0)
 
 
 def mean_statistic(
