@@ -111,7 +111,12 @@ def _found(found: Mapping[str, Any]) -> str:
             f"{100 * found['retrained']['accuracy']['holdout']:.1f} %."
         )
     else:
-        said.append("Nobody is inside the band.")
+        single = [
+            f"{n} of `{label}`"
+            for label, cell in found["cells"].items()
+            if (n := sum(low <= memory <= high for memory in cell["memory"]))
+        ]
+        said.append(f"Nobody's mean is inside the band; of single models {' and '.join(single) or 'none'}.")
     return " ".join(said)
 
 
