@@ -29,6 +29,7 @@ COLUMNS = {
     "new": ("comparisons", "{:.1%}"),
 }
 UTILITY = 0.02  # of neighbours and of comparisons: what may be lost
+LIKELY = 0.01  # p of the Kolmogorov-Smirnov test
 
 
 def main() -> None:
@@ -44,6 +45,7 @@ def built() -> str:
     return TEXT.read_text(encoding="utf-8").format(
         problem=_problem(counts),
         pairs=f"{counts['forget'] * counts['originals']} and {counts['forget'] * counts['retrained']}",
+        likely=_likely(cells),
         table=_table(reference, cells),
         reading=_reading(reference, cells),
         made=_made(reference),
@@ -83,6 +85,12 @@ def _table(reference: dict[str, Any], cells: list[dict[str, Any]]) -> str:
 def _row(name: str, figures: dict[str, Any], verdicts: str, examples: str) -> str:
     values = [form.format(figures[key]) for key, form in COLUMNS.values()]
     return f"| {' | '.join([name, *values, verdicts, examples])} |"
+
+
+def _likely(cells: list[dict[str, Any]]) -> str:
+    """Who has a forget quality that chance could give."""
+    found = [f"`{cell['label']}`" for cell in cells if cell["figures"]["ks_p"] > LIKELY]
+    return " and ".join(found) or "nobody"
 
 
 def _usable(reference: dict[str, Any], cell: dict[str, Any]) -> bool:
