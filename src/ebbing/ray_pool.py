@@ -204,7 +204,12 @@ class RayExecutor:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere for us
         try:
             ray.init(address=self.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except ray.exceptions.AuthenticationError as error:
+            raise InputError(
+                f"the Ray cluster at {self.address or os.environ.get('RAY_ADDRESS') or 'this machine'} must let ebbing in, but "
+                f"says: {error.message.strip().rstrip('.')}. Set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on its nodes."
+            ) from error
+        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise InputError(
                 f"a Ray cluster must answer at {self.address or os.environ.get('RAY_ADDRESS') or 'this machine'}, but none "
                 f"does: {_last_line(error)} `ray status --address HOST:PORT` shows whether one does."

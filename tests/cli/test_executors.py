@@ -177,6 +177,20 @@ def test_a_cluster_that_does_not_answer_is_said(ray_there, monkeypatch) -> None:
         list(RayExecutor(address="there:1").compute(len, None, [1]))
 
 
+@pytest.mark.ray
+def test_a_cluster_that_asks_for_a_token_says_so(ray_there, monkeypatch) -> None:
+    import ray
+
+    def init(**_: object) -> None:
+        raise ray.exceptions.AuthenticationError("no authentication token was found.")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(
+        InputError, match=r"must let ebbing in, but says: no authentication token was found.*RAY_AUTH_TOKEN"
+    ):
+        list(RayExecutor(address="there:1").compute(len, None, [1]))
+
+
 def test_nothing_needs_ray_that_does_not_use_it() -> None:
     code = (
         "import sys, ebbing as eb, ebbing.cli.bank; eb.LocalExecutor(1), eb.RayExecutor; sys.exit('ray' in sys.modules)"
