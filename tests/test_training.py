@@ -432,6 +432,24 @@ def test_a_last_batch_of_one_does_not_stop_batch_normalisation() -> None:
         assert journal.examples == 18
 
 
+@pytest.mark.parametrize(("batch_size", "modes"), [(3, [True, False] * 2), (1, [False, False] * 6)])
+def test_a_share_of_one_record_rests_only_the_norms_that_see_no_more(batch_size, modes, monkeypatch) -> None:
+    """Processes whose shares of a batch are 1 and 2 records would otherwise wait for each other for ever."""
+
+    def first_of_each(order: Tensor, cuts: list[tuple[int, int]]) -> tuple[Tensor, list[tuple[int, int]], list[bool]]:
+        return order[[start for start, _ in cuts]], [(i, i + 1) for i in range(len(cuts))], [True] * len(cuts)
+
+    monkeypatch.setattr("ebbing.training.descent.share_of_batches", first_of_each)
+    model = nn.Sequential(nn.Conv1d(1, 2, 1), nn.SyncBatchNorm(2), nn.BatchNorm1d(2), nn.Flatten(), nn.Linear(8, 2))
+    found: list[bool] = []
+    for norm in model[1:3]:
+        norm.register_forward_hook(lambda module, *_: found.append(module.training))
+    data, recipe = TensorDataset(torch.randn(6, 1, 4), torch.arange(6) % 2), Recipe(epochs=1, batch_size=batch_size)
+    fit(model, data, recipe, task=Classification(), generator=torch.Generator())
+    assert found == modes
+    assert not any(norm.training for norm in model[1:3])
+
+
 def test_a_model_with_a_five_dimensional_tensor_keeps_its_layout() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 3))
     model.register_buffer("volume", torch.zeros(1, 1, 2, 2, 2))

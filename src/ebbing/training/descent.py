@@ -50,12 +50,26 @@ def fast_layout(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def lone_record(model: nn.Module, records: int) -> Iterator[None]:
-    """Batch normalisation by running statistics where there is one record, as of one no statistics can be taken."""
+def lone_record(model: nn.Module, records: int, *, of: int | None = None) -> Iterator[None]:
+    """Batch normalisation by running statistics where there is one record, as of one no statistics can be taken.
+
+    Args:
+        model: in training mode.
+        records: that are read here.
+        of: how many the batch has on all processes, which `torch.nn.SyncBatchNorm` sees: it must rest on all or on none, as
+            those where it does not wait for the others. ``records`` if None.
+    """
     if records > 1:
         yield
         return
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    together = 1 if of is None else of
+    norms = [
+        m
+        for m in model.modules()
+        if isinstance(m, nn.modules.batchnorm._BatchNorm)
+        and m.training
+        and (together == 1 or not isinstance(m, nn.SyncBatchNorm))
+    ]
     try:
         for norm in norms:
             norm.eval()
@@ -134,7 +148,7 @@ def descend(
                 places, parts, counts = share_of_batches(order, cuts)
                 batches = iterate(walk.dataset, batch_size=batch_size, order=places, cuts=parts, at=at)
                 for cut, part, counted, batch in zip(cuts, parts, counts, batches, strict=True):
-                    with lone_record(model, part[1] - part[0]):
+                    with lone_record(model, part[1] - part[0], of=cut[1] - cut[0]):
                         outputs = task.forward(whole, batch)
                     known = journal.examples
                     value = task.loss(outputs) if walk.loss is None else walk.loss(outputs, batch)
