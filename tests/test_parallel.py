@@ -7,6 +7,7 @@ import subprocess
 import sys
 from itertools import combinations, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -177,16 +178,27 @@ def test_workers_and_shared_models_are_not_mixed(tmp_path) -> None:
         _current.reset(token)
 
 
-@pytest.mark.parametrize("method", [eb.RMU(), eb.BadTeacher()])
+@pytest.mark.parametrize("method", [eb.RMU(), eb.BadTeacher(), eb.UNSIR()])
 def test_methods_whose_steps_would_be_others_are_refused(method) -> None:
     data = TensorDataset(torch.randn(12, 4), torch.arange(12) % 2)
-    request = eb.ForgetRequest.from_ids(data, [0, 1], holdout=TensorDataset(torch.randn(6, 4) + 9, torch.arange(6) % 2))
+    unseen = TensorDataset(torch.randn(6, 4) + 9, torch.arange(6) % 2)
+    request = eb.ForgetRequest.from_ids(data, range(0, 12, 2), holdout=unseen)  # a whole class
     token = _current.set(Ranks(0, 2, None))  # which cannot do anything
     try:
         with pytest.raises(InputError, match=f"those of one, but {type(method).__name__}"):
             method.unlearn(tiny(), request)
     finally:
         _current.reset(token)
+
+
+def test_a_whole_model_on_another_device_than_its_process_is_refused() -> None:
+    """What PyTorch says of it does not name the way out."""
+    ranks = Ranks(0, 2, SimpleNamespace(device=torch.device("cuda", 0)))  # which cannot do anything
+    with (
+        pytest.raises(InputError, match=r'lie on its device, cuda, but lies on cpu\. .*device="cuda"'),
+        ranks.wrapped(tiny()),
+    ):
+        pass
 
 
 def bank(folder: Path) -> object:

@@ -54,11 +54,21 @@ class Ranks:
         """A model whose backward pass averages gradients over all processes.
 
         Without a layout the parameters are the model's own. With one they are others inside, and the model itself is changed.
+
+        Raises:
+            InputError: if a model that stays whole does not lie where its process computes.
         """
         if self.layout is not None:
             with self.in_parts(model, trained=True):
                 yield model
             return
+        own = self.accelerator.device.type
+        elsewhere = next((p.device.type for p in model.parameters() if p.device.type != own), None)
+        if elsewhere is not None:
+            raise InputError(
+                f"a model that each process has whole must lie on its device, {own}, but lies on {elsewhere}. Make it there: "
+                f'Trainer(..., device="{own}") and model.to("{own}") take that of the process.'
+            )
         held: list[Any] = getattr(
             self.accelerator, "_models", []
         )  # accelerate keeps what it has prepared: they would add up
@@ -134,8 +144,9 @@ def data_parallel(accelerator: Any = None, *, sharded: bool = False) -> Iterator
     records beside each batch: every process reads them all, and they are counted as often.
 
     Every process must make the same calls, with the same data and seeds. Models and stores are those of one process: weights
-    that were written here are read there, and the other way round; a store must lie where all processes can read it. Batch
-    normalisation sees its own share alone: take `torch.nn.SyncBatchNorm` on GPUs, or a norm that does not look at batches.
+    that were written here are read there, and the other way round; a store must lie where all processes can read it. On GPUs
+    a whole model must lie on that of its process, which ``device="cuda"`` is. Batch normalisation sees its own share alone:
+    take `torch.nn.SyncBatchNorm` on GPUs, or a norm that does not look at batches.
 
     With ``sharded``, or under ``accelerate launch --use_fsdp --fsdp_version 2``, the parameters of a transformer lie in parts
     on the processes while it is trained, observed or read by a ranking, with their gradients and the states of the optimizer
