@@ -201,6 +201,42 @@ def test_a_whole_model_on_another_device_than_its_process_is_refused() -> None:
         pass
 
 
+@pytest.fixture
+def in_bfloat16():
+    """An accelerator of one process, as ``accelerate launch --mixed_precision bf16`` makes them."""
+    accelerate = pytest.importorskip("accelerate")
+    state = accelerate.state.AcceleratorState
+    state._reset_state(reset_partial_state=True)
+    yield accelerate.Accelerator(cpu=True, mixed_precision="bf16")
+    state._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize("forward", [None, lambda x: 2 * x])
+def test_precision_of_accelerate_ends_with_the_training(in_bfloat16, forward) -> None:
+    """What is measured afterwards would be in bfloat16 otherwise, in every copy of the model as well."""
+    model, seen = torch.nn.Sequential(tiny()), []
+    model[0].register_forward_hook(lambda module, given, said: seen.append(said.dtype))
+    if forward is not None:
+        model.forward = forward  # its own, which nobody may take away
+    before = set(vars(model))
+    for _ in range(2):
+        with Ranks(0, 2, in_bfloat16).wrapped(model) as whole:
+            whole(torch.randn(3, 4))
+    model(torch.randn(3, 4))
+    assert seen == ([] if forward else [torch.bfloat16, torch.bfloat16, torch.float32])
+    assert set(vars(model)) == before
+    assert forward is None or model.forward is forward
+
+
+def test_precision_that_needs_losses_to_be_scaled_is_refused() -> None:
+    half = SimpleNamespace(num_processes=2, process_index=0, mixed_precision="fp16", state=SimpleNamespace())
+    with (
+        pytest.raises(InputError, match=r"must be bf16 or none, but is fp16\. .*eb\.MixedPrecision"),
+        eb.data_parallel(half),
+    ):
+        pass
+
+
 def bank(folder: Path) -> object:
     """References of a tiny request, by two workers."""
     data = TensorDataset(torch.randn(12, 4), torch.arange(12) % 2)

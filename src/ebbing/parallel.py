@@ -32,6 +32,12 @@ from ebbing.fsdp import (
 
 Cuts = list[tuple[int, int]]
 
+PREPARED = (
+    "forward",
+    "_original_forward",
+    "_is_accelerate_prepared",
+)  # what Accelerate leaves on a model for its precision
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -73,11 +79,15 @@ class Ranks:
             self.accelerator, "_models", []
         )  # accelerate keeps what it has prepared: they would add up
         before = len(held)
+        own_forward = {name: vars(model)[name] for name in PREPARED if name in vars(model)}
         found: nn.Module = self.accelerator.prepare_model(model, device_placement=False)
         try:
             yield found
         finally:
             del held[before:]
+            for name in PREPARED:
+                vars(model).pop(name, None)
+            vars(model).update(own_forward)
 
     def settle(self, whole: nn.Module) -> None:
         """Finish the gradients of a wrapped model after a backward pass that did not reach all parameters.
@@ -157,14 +167,15 @@ def data_parallel(accelerator: Any = None, *, sharded: bool = False) -> Iterator
     `MSG`), and the teachers of methods that ask one. A model without blocks is gathered as one.
 
     Args:
-        accelerator: yours, where there is one, with its precision and its plugins; by default a plain one.
+        accelerator: yours, where there is one, with its precision and its plugins; by default a plain one. A precision of bf16
+            holds for a model that stays whole while it is trained, and not for what is measured.
         sharded: whether parameters lie in parts on the processes, also where Accelerate was not told.
 
     Yields:
         Whether this is the process that should print and write: True on exactly one.
 
     Raises:
-        InputError: if accelerate is not installed, or its FSDP plugin asks for what is not done here.
+        InputError: if accelerate is not installed, or its precision or its FSDP plugin asks for what is not done here.
 
     Example:
         >>> import ebbing as eb
@@ -187,6 +198,11 @@ def data_parallel(accelerator: Any = None, *, sharded: bool = False) -> Iterator
         accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     processes = accelerator.num_processes
     layout = layout_of(accelerator, sharded=sharded) if processes > 1 else None
+    if processes > 1 and layout is None and accelerator.mixed_precision not in ("no", "bf16"):
+        raise InputError(
+            "the precision in which several processes train a model that each has whole must be bf16 or none, but is "
+            f"{accelerator.mixed_precision}. Leave it out, and take the task eb.MixedPrecision() for bf16."
+        )
     ranks = Ranks(accelerator.process_index, processes, accelerator, layout) if processes > 1 else None
     token = _current.set(ranks)
     try:
