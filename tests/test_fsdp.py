@@ -161,6 +161,16 @@ def test_models_stay_whole_where_nobody_asks_for_parts(plugin) -> None:
     assert layout_of(accelerator(), sharded=False) is None
 
 
+def test_what_the_plugin_asks_for_is_heeded(plugin, monkeypatch) -> None:
+    monkeypatch.setattr("torch.distributed.device_mesh.init_device_mesh", lambda kind, shape: (kind, shape))
+    asked = plugin(fsdp_version=2, reshard_after_forward=False, transformer_cls_names_to_wrap=["Linear"])
+    found = layout_of(accelerator(half="bf16", fsdp_plugin=asked), sharded=False)
+    assert (found.mesh, found.reshard, found.kinds) == (("cpu", (2,)), False, ("Linear",))
+    assert found.precision.param_dtype == torch.bfloat16
+    plain = layout_of(accelerator(), sharded=True)
+    assert (plain.reshard, plain.precision, plain.kinds) == (True, None, ())
+
+
 def test_what_the_plugin_asks_for_and_is_not_done_is_refused(plugin, monkeypatch) -> None:
     asked = plugin(fsdp_version=2, cpu_offload=True, activation_checkpointing=True)
     with pytest.raises(InputError, match="parameters on the processor; activation checkpointing; fp16"):

@@ -98,6 +98,37 @@ def test_a_walk_asks_nothing_twice_and_repeats_leave_every_bit(tmp_path: Path, m
     assert walk.gone == set(OWN.stream[0].ids)
 
 
+def test_runs_go_where_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the executor that the options name, with the folders that all nodes must share; one process without a word."""
+    given = []
+
+    def compute(function: object, payload: object, items: list, *, workers: object, folders: list[Path]) -> list:
+        given.append((workers, len(items), folders))
+        return []
+
+    def named(name: str, **options: object) -> object:
+        return (name, options)
+
+    for part, other in (("compute", compute), ("executor_named", named)):
+        monkeypatch.setattr(stream, part, other)
+    for part in ("make_reference", "make_cell", "keep_freed_memory"):
+        monkeypatch.setattr(stream, part, lambda *_: None)
+    words = ["stream.py", "--label", "sisa", "--store", str(tmp_path / "store"), "--results", str(tmp_path / "results")]
+    for more, name, workers in (
+        (["--executor", "ray", "--address", "there:1", "--cpus-per-run", "2"], "ray", None),
+        ([], "local", 1),
+    ):
+        given.clear()
+        monkeypatch.setattr(sys, "argv", words + more)
+        stream.main()
+        wanted = {"workers": workers, "address": None, "cpus_per_run": None}
+        wanted |= {"address": "there:1", "cpus_per_run": 2.0} if more else {}
+        assert [(at, folders) for at, _, folders in given] == [
+            ((name, wanted), [tmp_path / "store" / "digits", tmp_path / "results" / "digits"])
+        ] * 3
+        assert all(items for _, items, _ in given)
+
+
 def test_memory_is_seen_where_it_is_and_not_where_it_is_not() -> None:
     """Retrained models that are drawn alike, and one that knows the first request."""
     generator, n = np.random.default_rng(0), OWN.n
