@@ -101,6 +101,27 @@ def weights(model: nn.Module) -> np.ndarray:
     return torch.cat([p.detach().flatten() for p in model.parameters()]).numpy()
 
 
+def audited(model: nn.Module, trainer: eb.Trainer, request: eb.ForgetRequest) -> np.ndarray:
+    """Every figure of a report but the time it took: readouts of layers and relearning are among them."""
+    after, *oracles = (trainer(request.retain, seed=seed) for seed in (10, 11, 12))
+    report = eb.audit(original=model, unlearned=after, oracles=oracles, request=request)
+    found: list[float] = []
+
+    def collect(value: object) -> None:
+        if isinstance(value, dict):
+            for name, part in value.items():
+                if "seconds" not in name:
+                    collect(part)
+        elif isinstance(value, list):
+            for part in value:
+                collect(part)
+        elif isinstance(value, float):
+            found.append(value)
+
+    collect(report.data)
+    return np.array(found)
+
+
 def figures(folder: Path) -> dict[str, np.ndarray]:
     """By name."""
     data, unseen, task = images(N, 0), images(60, 1), eb.Classification()
@@ -139,6 +160,7 @@ def figures(folder: Path) -> dict[str, np.ndarray]:
     seen = eb.observe([model], request, task=task)
     found |= {f"margins of {split}": getattr(seen, split).margin for split in ("forget", "retain", "holdout")}
     found["accuracy"] = np.array(accuracy(model, unseen, task=task))
+    found["audit"] = audited(model, eb.Trainer(network, replace(recipe, epochs=1)), request)
     dropping = eb.Trainer(Dropping, replace(recipe, epochs=1, batch_size=20))(images(20, 2), seed=0)
     found["dropout"], found["own"] = weights(dropping), dropping.kept.numpy()
     found["next draw"] = torch.rand(1).numpy()
@@ -212,6 +234,8 @@ def figures_in_parts(folder: Path, *, others: Path) -> dict[str, np.ndarray]:
         found[name] = torch.cat([scores[unit.name] for unit in units]).numpy()
     held_back = eb.Ebb(repair=repair, by_memory=False, conv_reach=0.5)
     found["attending, ebb"] = weights(held_back.unlearn(model, request, seed=1))
+    several = eb.ForgetRequest.from_ids(data, range(6), holdout=images(30, 5))
+    found["attending, audit"] = audited(model, eb.Trainer(Attending, replace(recipe, epochs=1)), several)
     return found
 
 
