@@ -32,11 +32,8 @@ from ebbing.fsdp import (
 
 Cuts = list[tuple[int, int]]
 
-PREPARED = (
-    "forward",
-    "_original_forward",
-    "_is_accelerate_prepared",
-)  # what Accelerate leaves on a model for its precision
+# what Accelerate leaves on a model for its precision
+PREPARED = ("forward", "_original_forward", "_is_accelerate_prepared")
 
 
 @dataclass(frozen=True)

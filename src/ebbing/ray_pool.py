@@ -158,7 +158,7 @@ class RayExecutor:
         run = ray.remote(
             num_cpus=self.cpus_per_run,
             num_gpus=self.gpus_per_run,
-            max_calls=0,  # a process stays for the next run, with GPUs as well
+            max_calls=1 if self._gpus_change(ray) else 0,  # 0: a process stays for the next run
             max_retries=self.retries,
         )(_run)
         room, kept = _Lately(lambda: self._window(ray), ROOM_FOR), _Lately(lambda: _touch(marks), MARKS_FOR)
@@ -224,6 +224,11 @@ class RayExecutor:
             for node in ray.nodes()
             if node["Alive"]
         )
+
+    def _gpus_change(self, ray: Any) -> bool:
+        """Whether a process may be given another GPU for its next run: CUDA stays on the first, which others may have then."""
+        counts = {node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]} - {0.0}
+        return self.gpus_per_run > 0 and counts != {1.0}
 
     def _say_if_none_fits(self, ray: Any) -> None:
         """Say so where no node has what a run needs: one may join, and otherwise it is waited for in vain."""
@@ -330,9 +335,14 @@ def _touch(marks: Sequence[Path]) -> None:
 
 def _look_again(folders: Sequence[Path]) -> None:
     """Make a network file system see what other machines have written: to open a folder is to ask the server."""
-    for folder in folders:
-        for _ in os.walk(folder):
-            pass
+    left = [str(folder) for folder in folders]
+    while left:
+        folder = left.pop()
+        with suppress(OSError), os.scandir(folder) as entries:
+            if (
+                os.stat(folder).st_nlink != 2
+            ):  # 2: no folder within, so that what is there, ever more files, is not read
+                left += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 # ---------------------------------------------------------------- of a worker
