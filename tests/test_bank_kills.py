@@ -26,11 +26,10 @@ if __name__ == "__main__":
     bank = eb.OracleBank(trainer, request, sys.argv[1]).train(int(sys.argv[3]), workers=2)
     print(len(bank))
 """
-MODELS = 40
 
 
-def start(script: Path, folder: Path) -> subprocess.Popen[bytes]:
-    words = [sys.executable, script, folder, "30", str(MODELS)]
+def start(script: Path, folder: Path, models: int) -> subprocess.Popen[bytes]:
+    words = [sys.executable, script, folder, "30", str(models)]
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
@@ -39,19 +38,19 @@ def finished(folder: Path) -> dict[str, int]:
     return {p.name: p.stat().st_mtime_ns for p in folder.glob("[!.]*.safetensors")}
 
 
-def killed_at_random(tmp_path: Path, *, trials: int) -> None:
+def killed_at_random(tmp_path: Path, *, trials: int, models: int) -> None:
     script = tmp_path / "bank.py"
     script.write_text(SCRIPT)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     began = time.monotonic()
-    assert start(script, whole).wait() == 0
+    assert start(script, whole, models).wait() == 0
     length = time.monotonic() - began
     kept: dict[str, int] = {}
     moments = np.random.default_rng(0).uniform(0.2, 1.0, size=trials) * length
     fresh = 0
     for number, moment in enumerate(moments):
         folder = broken / str(fresh)
-        process = start(script, folder)
+        process = start(script, folder, models)
         time.sleep(moment)
         process.kill()
         process.wait()
@@ -61,11 +60,11 @@ def killed_at_random(tmp_path: Path, *, trials: int) -> None:
         store = ModelStore(folder)
         assert all(store.is_sound(entry.key) for entry in store.entries()), f"trial {number}"
         kept = now
-        if len(now) == MODELS:  # done before it was killed: begin with an empty folder
+        if len(now) == models:  # done before it was killed: begin with an empty folder
             fresh, kept = fresh + 1, {}
     for number in range(fresh + 1):
         folder = broken / str(number)
-        assert start(script, folder).wait() == 0
+        assert start(script, folder, models).wait() == 0
         assert finished(folder).keys() == finished(whole).keys()
     for entry in ModelStore(whole).entries():
         digests = {ModelStore(f).facts(entry.key)["content"] for f in (whole, *(broken.iterdir()))}
@@ -73,9 +72,9 @@ def killed_at_random(tmp_path: Path, *, trials: int) -> None:
 
 
 def test_a_bank_that_is_killed_goes_on(tmp_path) -> None:
-    killed_at_random(tmp_path, trials=2)
+    killed_at_random(tmp_path, trials=2, models=12)
 
 
 @pytest.mark.slow
 def test_a_bank_that_is_killed_fifty_times_goes_on(tmp_path) -> None:
-    killed_at_random(tmp_path, trials=50)
+    killed_at_random(tmp_path, trials=50, models=40)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,10 +18,11 @@ PAGES = ["results", "leaderboard", "layers", "encoder", "authors", "reproduction
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_pages_are_built_from_the_files(page) -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / f"{page}_page.py"), "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_pages_are_built_from_the_files(page, monkeypatch) -> None:
+    """As `python benchmarks/..._page.py --check` says it, which ends with an exit code where one is stale."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.setattr(sys, "argv", [f"{page}_page.py", "--check"])
+    importlib.import_module(f"{page}_page").main()
 
 
 def test_baselines_do_what_their_authors_code_does() -> None:
