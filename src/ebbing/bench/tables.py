@@ -38,6 +38,11 @@ SHORT = {
     "over-forgotten": "over",
     "under-forgotten": "under",
 }
+# what was chosen on tasks that are for reporting: it is said beside their tables
+SEEN_BY = {
+    "digits-memorised3-cnn/v1": "the rule by which `ebb` tells whether anything was memorised",
+    "fashion10k-mislabelled5-cnn/v1": "those of the preset `ebb-gentle`",
+}
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,8 @@ def tables(boards: Sequence[Board]) -> str:
 def described(board: Board) -> str:
     """What the task is, in a sentence or two."""
     task, sizes = board.task, board.reference["request"]
-    chosen = "Settings may be chosen on it." if task.chosen_on else "No setting was chosen on it."
+    but = f" but {SEEN_BY[task.name]}" if task.name in SEEN_BY else ""
+    chosen = "Settings may be chosen on it." if task.chosen_on else f"No setting was chosen on it{but}."
     return (
         f"{task.dataset}, `{task.rule}`: {sizes['forget']:,} records go, {sizes['retain']:,} stay, {sizes['holdout']:,} are "
         f"held out; {task.network}, {task.recipe.epochs:g} epochs; {task.models} originals and as many retrained models. "
