@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 	$(BIN)/ebbing demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

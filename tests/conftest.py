@@ -17,6 +17,36 @@ settings.register_profile("ebbing", deadline=None)  # the time of an example say
 settings.load_profile("ebbing")
 
 
+# Files that take long, the longest first: begun first, so that no process is left with one of them at the end.
+LONG = (
+    *(
+        "test_ray",
+        "test_study",
+        "test_processing",
+        "test_interruption",
+        "test_pool",
+        "test_cells",
+        "test_unlearn",
+        "test_html",
+    ),
+    *(
+        "test_faults",
+        "test_sabotage",
+        "test_bench_command",
+        "test_parallel",
+        "test_precision",
+        "test_full_disk",
+        "test_bank",
+    ),
+    *("test_method_contract", "test_examples", "test_bank_commands", "test_folders", "test_making", "test_results"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first; the order within a file stays."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture
 def ebbing_data(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder with mnist/ and fashion-mnist/, in $EBBING_DATA for the test."""

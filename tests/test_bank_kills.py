@@ -71,8 +71,9 @@ def killed_at_random(tmp_path: Path, *, trials: int, models: int) -> None:
         assert len(digests) == 1, "an interrupted bank holds other weights than an undisturbed one"
 
 
+@pytest.mark.slow
 def test_a_bank_that_is_killed_goes_on(tmp_path) -> None:
-    killed_at_random(tmp_path, trials=2, models=12)
+    killed_at_random(tmp_path, trials=2, models=40)
 
 
 @pytest.mark.slow

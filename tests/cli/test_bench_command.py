@@ -93,7 +93,9 @@ def test_a_task_from_end_to_end(call, places, tmp_path, monkeypatch: pytest.Monk
     )
     assert back.code == 0, back.err
     shown = call("bench", "show", *places[:2])
-    assert all(f"| {name} |" in shown.out or f"| **{name}** |" in shown.out for name in ("fine-tune", "mine", "theirs"))
+    assert all(
+        re.search(rf"^\| \**{name}\**( \(.*\))? \|", shown.out, re.M) for name in ("fine-tune", "mine", "theirs")
+    )
     page = tmp_path / "board.html"
     assert call("bench", "show", *places[:2], "--html", page).code == 0
     text = page.read_text()
