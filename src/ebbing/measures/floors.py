@@ -9,6 +9,8 @@ import numpy as np
 
 from ebbing.errors import InputError
 
+AT_ONCE = 1_000_000  # values of bootstrap samples that are held
+
 
 @dataclass(frozen=True)
 class Floor:
@@ -111,9 +113,11 @@ def bootstrap_over_examples(values: np.ndarray, *, seed: int, resamples: int = 5
         )
     generator = np.random.default_rng(seed)
     drawn = np.empty((resamples, 2))
-    for i in range(resamples):
-        sample = values[generator.integers(len(values), size=len(values))]
-        drawn[i] = sample.mean(), np.quantile(sample, 0.95)
+    at_once = max(1, AT_ONCE // len(values))
+    for start in range(0, resamples, at_once):
+        rows = drawn[start : start + at_once]
+        samples = values[generator.integers(len(values), size=(len(rows), len(values)))]
+        rows[:] = np.stack((samples.mean(axis=1), np.quantile(samples, 0.95, axis=1)), axis=1)
     (mean_low, p95_low), (mean_high, p95_high) = np.quantile(drawn, [0.025, 0.975], axis=0)
     return ExampleInterval(
         float(values.mean()),
