@@ -21,7 +21,7 @@ from pages import write_or_check
 from standard_page import measures_speed, standard_section
 
 from ebbing.measures import mean_interval
-from ebbing.report import draw_plots
+from ebbing.report.plots import draw_plots
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"

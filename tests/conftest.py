@@ -19,26 +19,10 @@ settings.load_profile("ebbing")
 
 # Files that take long, the longest first: begun first, so that no process is left with one of them at the end.
 LONG = (
-    *(
-        "test_ray",
-        "test_study",
-        "test_processing",
-        "test_interruption",
-        "test_pool",
-        "test_cells",
-        "test_unlearn",
-        "test_html",
-    ),
-    *(
-        "test_faults",
-        "test_sabotage",
-        "test_bench_command",
-        "test_parallel",
-        "test_precision",
-        "test_full_disk",
-        "test_bank",
-    ),
-    *("test_method_contract", "test_examples", "test_bank_commands", "test_folders", "test_making", "test_results"),
+    *("test_ray", "test_study", "test_processing", "test_interruption", "test_pool", "test_cells"),
+    *("test_unlearn", "test_html", "test_faults", "test_sabotage", "test_bench_command", "test_parallel"),
+    *("test_precision", "test_full_disk", "test_bank", "test_method_contract", "test_examples"),
+    *("test_bank_commands", "test_folders", "test_making", "test_results"),
 )
 
 

@@ -74,7 +74,7 @@ class AuditReport:
         Returns:
             The path of the JSON file.
         """
-        from ebbing.report import render  # here, because only who writes a page waits for matplotlib
+        from ebbing.report.html import render  # here, because only who writes a page waits for matplotlib
 
         folder = Path(directory)
         path = folder / f"{name}.json"

@@ -10,7 +10,7 @@ from sample_report import bare_report, lone_report, sample_report, shown_example
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from ebbing.report import render
+from ebbing.report.html import render
 from ebbing.report.rows import comparison_rows
 
 pytestmark = pytest.mark.browser

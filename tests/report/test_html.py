@@ -7,7 +7,8 @@ import pytest
 from page import Page
 from sample_report import lone_report, method
 
-from ebbing.report import draw_plots, render
+from ebbing.report.html import render
+from ebbing.report.plots import draw_plots
 
 HOSTILE = '<script>alert(\'x\')</script>"><img src=x onerror=alert(1)>$\\frac{1}{0}$ & --> ]]> id="a"'
 

@@ -6,8 +6,9 @@ import pytest
 from page import Page
 from sample_report import PNG, lone_report, measure, shown_examples, technical
 
-from ebbing.report import draw_plots, render
+from ebbing.report.html import render
 from ebbing.report.measured import figure_cell, measures_view
+from ebbing.report.plots import draw_plots
 from ebbing.report.rows import Cell, Estimate
 from ebbing.report.sections import IMAGES_LIMIT, fingerprints
 from ebbing.report.technical import technical_view

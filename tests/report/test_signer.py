@@ -4,7 +4,7 @@ import pytest
 from page import Page
 from sample_report import OUTCOMES, bare_report, lone_report, method, shown_examples, spread
 
-from ebbing.report import render
+from ebbing.report.html import render
 from ebbing.report.sensitivity import rank_test_words
 from ebbing.report.signer import REMAINS, signer_view
 

@@ -7,7 +7,8 @@ import pytest
 from sample_report import OUTCOMES, bare_report, lone_report, method, sample_report, shown_examples
 
 import ebbing.report
-from ebbing.report import render, verdict_lines
+from ebbing.report import verdict_lines
+from ebbing.report.html import render
 
 PROMISES = ("erased", "deleted", "proven", "certified", "anonymous", "compliant")
 FOLDER = Path(ebbing.report.__file__).parent
