@@ -5,8 +5,8 @@
 
 100 authors with ten facts each, the facts of every other author in other words as well, and 2,000 comparisons that need no
 memory; .86 M parameters, 30 epochs. Five authors go: their facts were asked in one form alone, so that what is left of them
-can be seen in the other. Each cell unlearns four originals within a tenth of retraining's examples; cells have
-figures of rounded and retaught copies, older ones do without. Figures go to results/authors/, one file for each label.
+can be seen in the other. Each cell unlearns four originals within a tenth of retraining's examples, and has figures of
+rounded and retaught copies as well. Figures go to results/authors/, one file for each label.
 """
 
 from __future__ import annotations
@@ -347,6 +347,10 @@ def make_reference(places: Places) -> None:
     bands = judge.describe_bands()
     figures = {
         "retrained": summary(retrained, retrained) | {"effect_of_each": left_out},
+        "comparisons_of_each": {
+            role: stacked(places, role, n)["comparisons"].tolist()
+            for role, n in (("original", ORIGINALS), ("retrained", RETRAINED))
+        },
         "deployed": {
             role: {name: float(value.mean()) for name, value in stacked(places, role, n, copies=True).items()}
             for role, n in (("original", ORIGINALS), ("retrained", RETRAINED))

@@ -1,4 +1,4 @@
-"""Build docs/encoder.md from results/encoder.json and benchmarks/encoder_text.md.
+"""Build docs/encoder.md and its picture from results/encoder.json and benchmarks/encoder_text.md.
 
 python benchmarks/encoder_page.py [--check]
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pages import write_or_check
+from pictures import by_model
 
 from ebbing.paper.tables import markdown
 
@@ -21,6 +22,7 @@ FIGURES, TEXT, PAGE = (
     Path(__file__).parent / "encoder_text.md",
     ROOT / "docs" / "encoder.md",
 )
+PICTURE = PAGE.with_name("encoder-memory.svg")
 SPLITS = ("forget", "retain", "holdout")
 HEAD = (
     "method",
@@ -37,7 +39,8 @@ HEAD = (
 
 def main() -> None:
     """Write the page, or check it."""
-    write_or_check({PAGE: built(json.loads(FIGURES.read_text(encoding="utf-8")))})
+    found = json.loads(FIGURES.read_text(encoding="utf-8"))
+    write_or_check({PAGE: built(found), PICTURE: _picture(found)})
 
 
 def built(found: Mapping[str, Any]) -> str:
@@ -58,6 +61,17 @@ def _problem(found: Mapping[str, Any]) -> str:
     )
 
 
+def _picture(found: Mapping[str, Any]) -> str:
+    """Memory of every model, by method."""
+    memory = {label: cell["memory"] for label, cell in _by_memory(found)}
+    return by_model(PICTURE, "Memory M of every model", memory, named="M", band=_band(found))
+
+
+def _by_memory(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Labels and cells, the least memory first."""
+    return sorted(found["cells"].items(), key=lambda item: abs(statistics.fmean(item[1]["memory"])))
+
+
 def _table(found: Mapping[str, Any]) -> str:
     retrained, band = found["retrained"], _band(found)
     first = [
@@ -69,8 +83,7 @@ def _table(found: Mapping[str, Any]) -> str:
         "100",
         "100",
     ]
-    cells = sorted(found["cells"].items(), key=lambda item: abs(statistics.fmean(item[1]["memory"])))
-    return markdown([list(HEAD), first, *(_row(label, cell, band) for label, cell in cells)])
+    return markdown([list(HEAD), first, *(_row(label, cell, band) for label, cell in _by_memory(found))])
 
 
 def _band(found: Mapping[str, Any]) -> tuple[float, float]:
