@@ -11,6 +11,7 @@ LONG = (
     "own_images",
     "own_table",
     "own_texts",
+    "encoder",
     "language_model",
     "vision_transformer",
     "convolutions",

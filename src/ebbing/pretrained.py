@@ -88,7 +88,7 @@ class Pretrained:
         if like is not None:
             more = {"config": str(like / CONFIG), "ignore_mismatched_sizes": True}
         elif self.classes is not None:
-            more = {"num_labels": self.classes}
+            more = {"num_labels": self.classes, "ignore_mismatched_sizes": True}
         kind = (
             library.AutoModelForSequenceClassification
             if self.classes is not None
@@ -106,8 +106,8 @@ class Pretrained:
                 )
         except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError, AttributeError) as error:
             raise InputError(f"{folder} must hold a model that transformers can load, but: {error}") from error
-        if like is not None:
-            _refuse_other_base(model, told, folder, like)
+        if like is not None or self.classes is not None:
+            _refuse_other_base(model, told, folder, like or folder)
         made: nn.Module = model.eval()
         return made
 

@@ -220,6 +220,23 @@ def test_a_new_head_is_drawn_by_the_seed_and_the_encoder_is_that_of_the_folder(p
     assert all(torch.equal(value, one[f"bert.{name}"]) for name, value in held.items())
 
 
+def test_a_head_for_other_classes_is_drawn_anew(project: Path) -> None:
+    model = Pretrained(str(project / "tuned"), 7)()
+    held = load_file(project / "tuned" / "model.safetensors")
+    assert model.classifier.weight.shape[0] == 7 != held["classifier.weight"].shape[0]
+    own = model.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in held.items() if not name.startswith("classifier"))
+
+
+def test_a_new_head_does_not_stand_on_a_base_of_another_size(project: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(project / "tuned", other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"intermediate_size": config["intermediate_size"] + 1}))
+    with pytest.raises(InputError, match="have other shapes"):
+        Pretrained(str(other), 7)()
+
+
 def test_what_kind_of_model_a_folder_holds_is_read_from_its_configuration(project: Path, tmp_path: Path) -> None:
     assert not is_language_model(project / "tuned")
     config = transformers.GPT2Config(n_embd=8, n_layer=1, n_head=2, vocab_size=20, n_positions=8)
