@@ -22,7 +22,18 @@ from ebbing.paper.tables import markdown
 DOCS = Path(__file__).parent.parent / "docs"
 HERE = Path(__file__).parent
 Figures = Mapping[str, Any]
-HEAD = ("variant", "M", "drift of D_f", "forget, %", "retain, %", "holdout, %", "readouts' M by layer", "verdicts")
+HEAD = (
+    "variant",
+    "M",
+    "drift of D_f",
+    "KLoM of D_f",
+    "forget, %",
+    "retain, %",
+    "holdout, %",
+    "time, %",
+    "readouts' M by layer",
+    "verdicts",
+)
 
 
 def main() -> None:
@@ -89,7 +100,9 @@ def _retrained(board: Board) -> list[str]:
         "retrained models",
         f"{figures['memory']['mean']:.2f}{reach}",
         f"{figures['drift']['forget']['mean']:.2f}",
+        "",
         *(f"{100 * figures['accuracy'][split]['mean']:.1f}" for split in ("forget", "retain", "holdout")),
+        "100",
         "",
         "",
     ]
@@ -99,11 +112,14 @@ def _row(board: Board, cell: Figures) -> list[str]:
     figures = cell["figures"]
     memory = f"{figures['memory']['mean']:.2f} ({figures['memory']['low']:.2f} to {figures['memory']['high']:.2f})"
     probes = figures.get("probes") or {}
+    klom, time = figures.get("klom_gaussian"), cell["cost"]["seconds_ratio"]
     return [
         f"`{cell['label']}`{remark(cell)}",
         f"**{memory}**" if board.inside(cell) else memory,
         f"{figures['drift']['forget']['mean']:.2f}",
+        f"{klom['forget']['mean']:.1f}" if klom else "",
         *(f"{100 * figures['accuracy'][split]['mean']:.1f}" for split in ("forget", "retain", "holdout")),
+        f"{100 * time:.1f}" if time is not None else "",
         ", ".join(f"`{layer}` {m['mean']:.1f}" for layer, m in probes.items()),
         ", ".join(f"{name} {n}" for name, n in figures["verdicts"].items()),
     ]
@@ -123,7 +139,7 @@ def _made(boards: Sequence[Board]) -> str:
     return (
         "`python benchmarks/ablations.py` and `python benchmarks/layers.py`; originals of seeds 0 to 7, retrained "
         f"models of seeds 1000 to 1007; {versions}; {hardware['cpu']}, {hardware['cores']} cores, {facts['threads']} thread a "
-        f"process.{elsewhere}"
+        f"process.{elsewhere} Times were taken with another run beside."
     )
 
 
