@@ -117,6 +117,7 @@ def test_a_folder_goes_in_and_a_folder_comes_out(call, here: Path) -> None:
     said = call(*arguments(here, *start, "--method", "ebb", "--method", "do-nothing", "--method", "retrain"))
     assert said.code == 0, said.err
     assert "16 ids matched 16 of 160 records" in said.out
+    assert "name what that started from" not in " ".join(said.out.split())
     assert {p.name: p.read_bytes() for p in (here / "tuned").iterdir()} == before
     out = Path("forgotten")
     assert sorted(p.name for p in out.iterdir()) == [
@@ -143,6 +144,7 @@ def test_a_folder_goes_in_and_a_folder_comes_out(call, here: Path) -> None:
 def test_the_folder_that_came_out_goes_in_again(call, here: Path) -> None:
     said = call(*arguments(here, "--set", "repair.epochs=1"))
     assert said.code == 0, said.err
+    assert "name what that started from by --pretrained" in " ".join(said.out.split())
     (here / "more.txt").write_text("20\n21\n", encoding="utf-8")
     again = ["--hf", "forgotten", "--data", "mytexts:train_set", "--holdout", "mytexts:test_set", "--threads", "1"]
     again += ["--forget", str(here / "more.txt"), "--set", "repair.epochs=1"]

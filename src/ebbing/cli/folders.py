@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,24 @@ def going_on_from(start: Pretrained | None, recipe: Recipe | None, method: Unlea
     if isinstance(method, Ebb) and method.anchor == "fresh":
         return replace(method, anchor=start, peak=None)
     return replace(method, start=start) if isinstance(method, (Retrain, RetrainEqualCompute)) else method
+
+
+def toward_chance(folder: Path | None, start: Pretrained | None, methods: Iterable[Unlearner]) -> str | None:
+    """What to say where decay would take away what a fine-tuned model knew before; None where it would not.
+
+    Args:
+        folder: of --hf.
+        start: of --pretrained.
+        methods: that were asked for.
+    """
+    if folder is None or start is not None:
+        return None
+    if not any(isinstance(method, Ebb) and method.anchor == "fresh" for method in methods):
+        return None
+    return (
+        "Note: decay goes toward a fresh initialisation. If the model was fine-tuned, name what that started from by "
+        "--pretrained: decay then goes toward it, and keeps what it knew."
+    )
 
 
 def check_out_folder(out: Path, *read: Path | None) -> None:

@@ -19,7 +19,7 @@ from ebbing.bank import OracleBank
 from ebbing.batches import size
 from ebbing.checkpoints import WeightsRecord, digest_of, record_path, write_weights
 from ebbing.cli.checks import check_file, check_writable, files_of, noted
-from ebbing.cli.folders import check_out_folder, going_on_from, start_of
+from ebbing.cli.folders import check_out_folder, going_on_from, start_of, toward_chance
 from ebbing.cli.loading import FOLDER, training_function_of
 from ebbing.cli.measuring import tell_measures
 from ebbing.cli.methods import methods_of
@@ -185,6 +185,8 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
     original = own.load(options.weights, "--weights", console)
     record = check_record(options.weights, own.request, console)
     tell_request(own, original, console)
+    if hint := toward_chance(options.folder, start, methods.values()):
+        print_line(console, hint)
     study = Study(
         trainer=trainer,
         request=own.request,
