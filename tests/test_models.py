@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import peft
 import pytest
 import torch
 from torch import nn
 
+from architectures import ARCHITECTURES, adapted
 from ebbing.errors import InputError
 from ebbing.fresh import redraw, reinitialise
 from ebbing.language import CausalLM
@@ -112,3 +114,37 @@ def test_what_cannot_be_drawn_anew_is_refused() -> None:
 
     with pytest.raises(InputError, match=r"'' \(Bare\) must have reset_parameters"):
         redraw(Bare(), "")
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT asks for it
+@pytest.mark.parametrize("dora", [False, True], ids=["lora", "dora"])
+def test_an_adapter_that_is_drawn_anew_does_nothing_and_its_base_stays(dora) -> None:
+    model, (inputs, _) = adapted(use_dora=dora), ARCHITECTURES["bert"].batch()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    reinitialise(model)
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            assert torch.equal(parameter, before[name]), name
+        elif "lora_B" in name:
+            assert not parameter.any(), name
+        elif "lora_A" in name:
+            assert 0.1 < float(parameter.detach().std()) < 0.19, name  # uniform to 1 / sqrt(16 inputs)
+    head = model.base_model.model.classifier  # PEFT trains a copy of it as a whole
+    head.modules_to_save["default"].load_state_dict(head.original_module.state_dict())
+    with torch.no_grad():
+        found = model(**inputs).logits
+        with model.disable_adapter():
+            torch.testing.assert_close(found, model(**inputs).logits, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_an_adapter_of_an_embedding_does_nothing_when_drawn_anew() -> None:
+    model = nn.Sequential(nn.Embedding(30, 16), nn.Linear(16, 2))
+    model = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules=["0"]))
+    layer = model.base_model.model[0]
+    with torch.no_grad():
+        layer.lora_embedding_A["default"].normal_()
+        layer.lora_embedding_B["default"].zero_()
+    reinitialise(model)
+    assert not layer.lora_embedding_A["default"].any()
+    assert 0.7 < float(layer.lora_embedding_B["default"].detach().std()) < 1.3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,9 @@ FLAG = "_is_hf_initialized"  # the transformers library leaves alone what bears 
 def redraw(model: nn.Module, owner: str) -> None:
     """Draw the parameters that a module holds itself anew, in place, by torch's global generators.
 
-    The Hugging Face model that it is part of does that, if there is one, else its own ``reset_parameters``.
+    The Hugging Face model that it is part of does that, if there is one, else its own ``reset_parameters``. A low-rank adapter
+    of the PEFT library begins as one that does nothing: A is what its layer draws, B zero, a magnitude that of the base; with
+    embeddings, A is zero and B drawn (Hu et al., LoRA, 2021).
 
     Args:
         model: that the module is part of.
@@ -25,6 +28,8 @@ def redraw(model: nn.Module, owner: str) -> None:
         InputError: if there is neither.
     """
     module = model.get_submodule(owner)
+    if _draw_adapter(model, owner):
+        return
     for name in _upwards(owner):
         around = model.get_submodule(name)
         if hasattr(around, "config_class") and hasattr(around, "_init_weights"):
@@ -38,6 +43,41 @@ def redraw(model: nn.Module, owner: str) -> None:
             "or retrain with your own trainer."
         )
     reset()
+
+
+def _draw_adapter(model: nn.Module, owner: str) -> bool:
+    """Draw a part of a low-rank adapter as one that does nothing; False where the module is no such part."""
+    around, _, part = f".{owner}".rpartition(".lora_")
+    what, _, adapter = part.partition(".")
+    module = model.get_submodule(owner)
+    with torch.no_grad():
+        if what in ("B", "embedding_A"):
+            for parameter in module.parameters():
+                parameter.zero_()
+        elif what == "A":
+            module.reset_parameters()  # type: ignore[operator]
+        elif what == "embedding_B":
+            for parameter in module.parameters():
+                nn.init.normal_(parameter)
+        elif what == "magnitude_vector":
+            _measure_base(model.get_submodule(around[1:]), module, adapter)
+        else:
+            return False
+    return True
+
+
+def _measure_base(adapted: Any, magnitude: Any, adapter: str) -> None:
+    """Set the magnitudes of an adapter (DoRA) to those of the base, as the PEFT library does it while B is zero."""
+    own = magnitude.weight
+    if adapter in adapted.lora_A:
+        down, up = adapted.lora_A[adapter].weight, adapted.lora_B[adapter].weight
+    else:
+        down, up = adapted.lora_embedding_A[adapter], adapted.lora_embedding_B[adapter]
+    magnitude.update_layer(
+        base_layer=adapted.get_base_layer(), lora_A=down, lora_B=torch.zeros_like(up), scaling=adapted.scaling[adapter]
+    )
+    own.copy_(magnitude.weight)
+    magnitude.weight = own
 
 
 def _draw_within(model: nn.Module, owner: str, around: nn.Module) -> None:

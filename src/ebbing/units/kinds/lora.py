@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-import torch
 from torch import nn
 
 from ebbing.units.group import UnitGroup
@@ -15,8 +14,7 @@ class LoraComponents(Kind):
     """The components of a low-rank adapter B A of the PEFT library: row i of A and column i of B, i = 1 ... the rank.
 
     The gate acts between A and B. The base that is adapted stays as it is: an adapter that has decayed to nothing leaves it
-    alone. Drawn anew, A is what its layer draws and B is zero, which is how an adapter begins. Source: Hu et al., LoRA,
-    2021.
+    alone. Drawn anew, A is what its layer draws and B is zero, see `ebbing.fresh.redraw`. Source: Hu et al., LoRA, 2021.
     """
 
     name = "lora"
@@ -42,13 +40,3 @@ class LoraComponents(Kind):
                         runs=(a,),
                         claims=(a, b),
                     )
-
-    def refresh(self, model: nn.Module, owner: str) -> None:
-        """A as its layer draws it, B zero."""
-        if ".lora_B." not in owner:
-            draw: Callable[[], None] = model.get_submodule(owner).reset_parameters  # type: ignore[assignment]
-            draw()
-            return
-        with torch.no_grad():
-            for parameter in model.get_submodule(owner).parameters():
-                parameter.zero_()
