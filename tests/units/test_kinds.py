@@ -295,6 +295,51 @@ def test_a_linear_layer_before_a_normalisation_over_features_decays_behind_it(no
     assert [(g.name, g.site, g.axis) for g in found] == [("0", "1", -1), ("3", "3", -1)]
 
 
+PASSED = {
+    "adaptive average": lambda: (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.BatchNorm2d(4)),
+    "adaptive maximum": lambda: (nn.Conv2d(3, 4, 3), nn.AdaptiveMaxPool2d(2), nn.BatchNorm2d(4)),
+    "prelu": lambda: (nn.Conv2d(3, 4, 3), nn.PReLU(4), nn.BatchNorm2d(4)),
+    "one dimension": lambda: (nn.Conv1d(3, 4, 3), nn.MaxPool1d(2), nn.AvgPool1d(2), nn.BatchNorm1d(4)),
+    "three dimensions": lambda: (nn.Conv3d(3, 4, 3), nn.ReLU(), nn.MaxPool3d(2), nn.AvgPool3d(1), nn.BatchNorm3d(4)),
+}
+
+
+@pytest.mark.parametrize("what", PASSED)
+def test_pooling_and_activations_that_pass_factors_on_are_looked_through(what) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(*PASSED[what](), nn.Flatten(), nn.LazyLinear(3))
+    dimensions = len(model[0].kernel_size)
+    pixels = torch.randn(N, 3, *[8] * dimensions)
+    model.train()(pixels)
+    batch = pixels, torch.zeros(N, dtype=torch.int64)
+    (group,) = find_units(model.eval(), task=TASK, batch=batch, layers="conv")
+    assert group.site == str(len(model) - 3)
+
+
+def test_pooling_over_features_is_not_looked_through() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(16, 8), nn.AdaptiveMaxPool1d(8), nn.LayerNorm(8, eps=0.0), nn.Flatten(), nn.Linear(56, 3)
+    )
+    groups = find_units(model, task=TASK, batch=ARCHITECTURES["torch encoder"].batch())
+    assert "2" not in [group.site for group in groups]
+
+
+def test_a_function_between_a_layer_and_its_normalisation_is_named_as_the_reason(caplog) -> None:
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm, self.last = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4 * 36, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.norm(torch.relu(self.conv(x))).flatten(1))
+
+    torch.manual_seed(0)
+    batch = torch.randn(N, 3, 8, 8), torch.zeros(N, dtype=torch.int64)
+    assert [group.name for group in find_units(Functional(), task=TASK, batch=batch)] == ["last"]
+    assert "functions such as F.relu cannot be followed" in caplog.text
+
+
 def test_a_transposed_convolution_has_channels() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.ConvTranspose2d(3, 4, 2), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 81, 3))

@@ -17,16 +17,20 @@ from ebbing.units.kinds.kind import parameter_of
 from ebbing.units.passing import slow_path
 from ebbing.units.weights import bake, weights_of
 
-# a factor on one side of these is the same factor on the other, unit by unit
+# over positions, so that they keep channels apart, but not the features of the last axis
+POOLS = (
+    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d),
+    *(nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+    *(nn.LPPool1d, nn.LPPool2d, nn.LPPool3d),
+)
+# a factor >= 0 on one side of these is the same factor on the other, unit by unit; GELU or Hardtanh are not such
 TRANSPARENT = (
-    nn.ReLU,
-    nn.LeakyReLU,
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
+    *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU),
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
     nn.Identity,
-    nn.MaxPool2d,
-    nn.AvgPool2d,
+    *POOLS,
 )
 NORMS = (
     nn.modules.batchnorm._BatchNorm,
@@ -41,6 +45,10 @@ UNFAITHFUL = 1e-4  # of the outputs' spread, in single precision
 # of the distance from 1 to the next number: a factor is rounded into a weight, or into an activity, and what follows rounds
 # the difference on; faithful units of two blocks differ by up to 3 of them in bfloat16 as in float16
 ROUNDINGS = 8
+UNREACHED = (
+    "a normalisation undoes any factor on it, and none is reached from it through modules alone that pass factors on, such as "
+    "nn.ReLU or pooling (functions such as F.relu cannot be followed)"
+)
 NOTHING = 0.0  # units that mix with others before a normalisation: any change will do
 
 
@@ -87,7 +95,7 @@ class Fitness:
             if not self._changes(group, differing, more_than=NOTHING):
                 return "no factor on it changes what the model returns"
         elif not self._changes(group, one, more_than=UNDONE):
-            norm = self._norm_behind(group.name)
+            norm = self._norm_behind(group)
             if norm is not None:
                 scale = getattr(self.model.get_submodule(norm), "weight", None)
                 if not isinstance(scale, Tensor) or scale.shape != (group.size,):
@@ -96,7 +104,7 @@ class Fitness:
                 if not self._changes(group, differing, more_than=UNDONE):
                     return "normalisation undoes any factor on it, also on its scale and shift"
             elif not self._changes(group, differing, more_than=UNDONE):
-                return "a normalisation that is no module right behind it undoes any factor on it"
+                return UNREACHED
         if not self._is_faithful(group):
             return "a factor on its activity cannot be written into its weights exactly"
         return group
@@ -141,8 +149,9 @@ class Fitness:
                 stack.callback(handle.remove)
             self.task.forward(self.model, self.batch)
 
-    def _norm_behind(self, name: str) -> str | None:
+    def _norm_behind(self, group: UnitGroup) -> str | None:
         """The one normalisation that reads a layer, directly or through modules that pass a factor on."""
+        name = group.name
         while True:
             readers = self._readers.get(name, [])
             if len(readers) != 1:
@@ -151,7 +160,7 @@ class Fitness:
             module = self.model.get_submodule(name)
             if isinstance(module, NORMS) or type(module).__name__.endswith("RMSNorm"):
                 return name
-            if not isinstance(module, TRANSPARENT):
+            if not isinstance(module, TRANSPARENT) or (group.axis == -1 and isinstance(module, POOLS)):
                 return None
 
     def _outputs(self, *, training: bool) -> Tensor:
