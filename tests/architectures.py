@@ -149,6 +149,10 @@ ARCHITECTURES = {
     ),
     "vit": Architecture(_text("ViTForImageClassification", **_VIT), images, (4, 4), (24, 24), 7, 3),
     "gpt2": Architecture(_text("GPT2LMHeadModel", **_GPT2), texts, (4, 4), (24, 24), 7, 3),
+    "gpt-bigcode, one key": Architecture(_text("GPTBigCodeForCausalLM", **_GPT2), texts, (4, 4), (24, 24), 1, 3),
+    "gpt-bigcode": Architecture(
+        _text("GPTBigCodeForCausalLM", multi_query=False, **_GPT2), texts, (4, 4), (24, 24), 3, 3
+    ),
     "llama": Architecture(_text("LlamaForCausalLM"), texts, (4, 4), (24, 24), 4, 3),
     "llama, shared keys": Architecture(_text("LlamaForCausalLM", num_key_value_heads=2), texts, (4, 4), (24, 24), 2, 3),
     "qwen3": Architecture(_text("Qwen3ForCausalLM", num_key_value_heads=2, head_dim=4), texts, (4, 4), (24, 24), 2, 3),

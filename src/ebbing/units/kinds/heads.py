@@ -41,7 +41,7 @@ LAYOUTS = (
     AttentionLayout(("qkv_proj",), "o_proj"),  # Phi-3
     AttentionLayout(("q_lin", "k_lin", "v_lin"), "out_lin"),  # DistilBERT
     AttentionLayout(("q", "k", "v"), "o"),  # T5
-    AttentionLayout(("c_attn",), "c_proj"),  # GPT-2
+    AttentionLayout(("c_attn",), "c_proj"),  # GPT-2, GPT-BigCode
     AttentionLayout(("qkv",), "proj"),  # timm
     AttentionLayout(("query_key_value",), "dense", by_head=True),  # GPT-NeoX
 )
@@ -97,9 +97,11 @@ class Heads(Kind):
             for each, outputs in zip(inward, made, strict=True):
                 parts += rows(model, each, block=size) if outputs == width else ()
         elif made[0] == 3 * width:
-            starts = [0] if layout.by_head else [0, width, 2 * width]
-            for start in starts:
-                parts += rows(model, inward[0], start=start, block=3 * size if layout.by_head else size)
+            by_head = (
+                layout.by_head or getattr(module, "multi_query", None) is False
+            )  # GPT-BigCode with keys for each head
+            for start in [0] if by_head else [0, width, 2 * width]:
+                parts += rows(model, inward[0], start=start, block=3 * size if by_head else size)
         return inside_block(model, name, self.name, out, n, parts, claims=(*inward, out), runs=(out,), block=size)
 
 
