@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 
-from architectures import ARCHITECTURES, N, TextTask, adapted, built
+from architectures import ARCHITECTURES, SIZES, N, TextTask, adapted, built
 from ebbing.batches import NamedTensors
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_model
@@ -250,6 +251,40 @@ def test_everything_of_a_model_with_adapters_is_the_adapters_and_the_new_head(ca
     groups = find_units(adapted(), task=TASK, batch=ARCHITECTURES["bert"].batch())
     assert [g.kind for g in groups] == ["lora"] * 4 + ["linear"]
     assert "frozen" in caplog.text
+
+
+def modern() -> nn.Module:
+    """A model with an attention that no layout matches."""
+    kind = transformers.ModernBertForSequenceClassification
+    settings = {
+        "num_labels": 3,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "cls_token_id": 1,
+        "sep_token_id": 2,
+    }
+    torch.manual_seed(0)
+    model = kind(kind.config_class(**SIZES, **settings)).eval()
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=0.25)
+    return model
+
+
+def test_an_attention_of_no_known_layout_is_named_once_with_what_becomes_of_it(caplog) -> None:
+    groups = find_units(modern(), task=TASK, batch=ARCHITECTURES["bert"].batch())
+    assert any(group.name.endswith("attn.Wqkv") and group.kind == "linear" for group in groups)
+    said = [record.getMessage() for record in caplog.records if "no known layout" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith("ModernBertAttention: ")
+    assert "requires_grad_(False)" in said[0]
+
+
+def test_nothing_is_said_of_an_attention_that_is_known_or_whose_rows_were_asked_for(name, caplog) -> None:
+    units_of(name, "all")
+    find_units(modern(), task=TASK, batch=ARCHITECTURES["bert"].batch(), layers="linear")
+    assert "no known layout" not in caplog.text
 
 
 class ResidualBlock(nn.Module):

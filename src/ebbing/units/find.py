@@ -32,7 +32,8 @@ def find_units(model: nn.Module, *, task: Task, batch: Any, layers: Layers = "al
     output although a normalisation follows; where it does not, the gate moves to that normalisation's scale and shift.
     (One that follows further on may undo a factor that all units share, but not factors that differ from unit to unit.)
     Groups that fail either, run more than once, share a parameter with another module, or do not run at all are
-    skipped with a warning.
+    skipped with a warning. Where all are asked for, another one names attentions of no known layout, whose layers are taken
+    row by row.
 
     Kinds are those of `ebbing.units.kinds.KINDS`: components of adapters ("lora"), attention heads ("heads"), hidden units of
     the MLPs of transformers ("mlp"), channels ("conv") and rows of linear layers ("linear"). Where several are asked for, no
@@ -71,7 +72,33 @@ def find_units(model: nn.Module, *, task: Task, batch: Any, layers: Layers = "al
             f"at least one layer must be fit for decay, but of {wanted[:MANY] or 'no layer of a known kind'}{_more(wanted)} "
             f"none is: {'; '.join(skipped) or 'there are none'}. Name other layers."
         )
+    if layers == "all":
+        _warn_of_attentions(
+            model, groups, [group.name.rpartition(":")[0] for group in candidates if group.kind == "heads"]
+        )
     return groups
+
+
+def _warn_of_attentions(model: nn.Module, groups: Sequence[UnitGroup], known: Sequence[str]) -> None:
+    """Name the classes of attentions whose layers are taken row by row, as no layout of heads matches them.
+
+    Args:
+        model: that they are part of.
+        groups: that were found.
+        known: names of the attentions whose heads are known: what is around them or part of them is not named.
+    """
+    found = []
+    for name, module in model.named_modules():
+        below = any(group.kind == "linear" and group.name.startswith(f"{name}.") for group in groups)
+        related = any(f"{each}.".startswith(f"{name}.") or name.startswith(f"{each}.") for each in known)
+        if type(module).__name__.endswith("Attention") and below and not related:
+            found.append(type(module).__name__)
+    if found:
+        log.warning(
+            "%s: no known layout of attention, so that its linear layers are decayed row by row as fully connected ones, no "
+            "head as a whole. To leave them out, freeze them (requires_grad_(False)), or name `layers` where one may.",
+            ", ".join(dict.fromkeys(found)),
+        )
 
 
 def layers_in_order(model: nn.Module, *, task: Task, batch: Any) -> list[str]:
