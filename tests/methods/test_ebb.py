@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
+from ebbing import units
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_tensors
 from ebbing.journal import Journal
@@ -26,6 +27,7 @@ from ebbing.methods.validation import (
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification
 from ebbing.training import Recipe, Trainer, seeded
+from ebbing.units.kinds.linear import LinearRows
 
 CLASSES = 3
 PLAIN = Ebb.presets["plain"]
@@ -88,6 +90,20 @@ def test_the_layer_that_reads_the_input_is_spared_where_another_follows(learned_
         assert torch.equal(spared[layer].weight, whole[layer].weight)
     alone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, CLASSES))
     assert not torch.equal(decayed(alone, asked, spare_input=True)[0].weight, alone[0].weight)
+
+
+def test_a_kind_without_a_rate_of_its_own_decays_at_that_of_linear_layers(learned_by_heart, monkeypatch) -> None:
+    class Named(LinearRows):
+        name = "named"
+
+    monkeypatch.setattr("ebbing.units.find.KINDS", {"named": Named(), **units.KINDS})
+    monkeypatch.setattr("ebbing.methods.ebb.REGISTERED", {"named": Named(), **units.KINDS})
+    model, asked = learned_by_heart
+    journal = Journal()
+    found = decayed(model, asked, journal=journal)
+    assert any("'named' have no rate of their own" in note for note in journal.notes)
+    monkeypatch.undo()
+    assert of_tensors(found.state_dict()) == of_tensors(decayed(model, asked).state_dict())
 
 
 @pytest.mark.parametrize("reach", [0.0, 0.25])

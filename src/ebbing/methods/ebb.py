@@ -22,6 +22,7 @@ from ebbing.methods.validation import memory_was_lost, read_to_tell, unseen_that
 from ebbing.rates import FixedRate, Rate
 from ebbing.request import ForgetRequest
 from ebbing.training import Recipe, seeded
+from ebbing.units import KINDS as REGISTERED
 from ebbing.units import UnitGroup, find_units, fresh_anchor
 
 KINDS = ("linear", "conv", "mlp", "heads", "lora")  # of units that have a rate of their own
@@ -52,7 +53,7 @@ class Ebb(Repairing):
     forgets less.
 
     Attributes:
-        linear: decay times of fully connected layers.
+        linear: decay times of fully connected layers, and of units of kinds that have none here.
         conv: decay times of convolutions.
         mlp: decay times of the hidden units of transformers' MLPs.
         heads: decay times of attention heads.
@@ -118,7 +119,7 @@ class Ebb(Repairing):
 
     def statistics(self, request: ForgetRequest) -> int:
         """What the rankings read, at most, and validation records."""
-        ranked = sum(int(getattr(self, kind).ranking.reads(request)) for kind in KINDS)
+        ranked = sum(int(self._rate(kind).ranking.reads(request)) for kind in (*KINDS, *_without_rate()))
         return ranked + (0 if self._unseen(request) is None else read_to_tell(request, watched=self._watched(request)))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
@@ -126,15 +127,24 @@ class Ebb(Repairing):
         units = find_units(model, task=run.task, batch=run.a_batch())
         _note_untouched(model, units, run)
         anchor = self._anchor(model, units, run)
-        for kind in KINDS:
+        for kind in (*KINDS, *_without_rate()):
             group = self._decaying(units, kind)
             if group:
-                rate: Rate = getattr(self, kind)
+                rate = self._rate(kind)
+                if kind not in KINDS:
+                    run.journal.note(
+                        f"Units of the kind {kind!r} have no rate of their own: they decay at that of `linear`."
+                    )
                 law = DecayLaw(rate, self.curve, self.duration)
                 factors = law.apply(model, group, run.request, task=run.task, seed=run.seed, anchor=anchor)
                 run.journal.advance(rate.ranking.reads(run.request))
                 run.journal.keep_factors(factors)
         return self.mend(model, run, reach=self._reach(units))
+
+    def _rate(self, kind: str) -> Rate:
+        """The rate of a kind; that of fully connected layers where it has none of its own."""
+        rate: Rate = getattr(self, kind) if kind in KINDS else self.linear
+        return rate
 
     def _reach(self, units: list[UnitGroup]) -> Mapping[str, Tensor] | None:
         """The share of every step that convolutions make, by parameter name; None where all go all the way."""
@@ -188,6 +198,11 @@ class Ebb(Repairing):
         """The units of a kind that decay, in the order they run."""
         group = [u for u in units if u.kind == kind]
         return group[1:] if self.spare_input and kind == "conv" and len(group) > 1 else group
+
+
+def _without_rate() -> list[str]:
+    """The kinds of units that are registered but have no rate of their own."""
+    return [kind for kind in REGISTERED if kind not in KINDS]
 
 
 def _note_untouched(model: nn.Module, units: list[UnitGroup], run: Run) -> None:

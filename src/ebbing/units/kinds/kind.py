@@ -16,7 +16,8 @@ from ebbing.units.group import Slice, UnitGroup
 class Kind(ABC):
     """A kind of unit: where such units are in a model, and how their weights are drawn anew.
 
-    One file each. A new kind is put into `ebbing.units.kinds.KINDS`, before those whose layers it takes for its own.
+    One file each. A new kind is put into `ebbing.units.kinds.KINDS`, before those whose layers it takes for its own. `Ebb`
+    decays it at the rate of fully connected layers until it is given a field for it.
 
     Attributes:
         name: as `UnitGroup.kind` and `find_units` have it.
