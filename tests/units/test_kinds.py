@@ -383,6 +383,38 @@ def test_a_transposed_convolution_has_channels() -> None:
     assert (group.kind, group.size, group.slices[0].axis) == ("conv", 4, 1)
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("norm", [nn.Identity, lambda: nn.BatchNorm3d(8)], ids=["bare", "batch"])
+def test_a_convolution_in_three_dimensions_is_baked_as_it_is_gated(groups, norm) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Conv3d(4, 8, 3, groups=groups), norm(), nn.ReLU(), nn.MaxPool3d(2), nn.Flatten(), nn.LazyLinear(3))
+    )
+    pixels = torch.randn(N, 4, 6, 6, 6)
+    model.train()(pixels)
+    batch = pixels, torch.zeros(N, dtype=torch.int64)
+    found = find_units(model.eval(), task=TASK, batch=batch, layers="conv")
+    assert [(g.name, g.size) for g in found] == [("0", 8)]
+    factors = random_factors(found)
+    with torch.no_grad():
+        before = model(pixels)
+        with gated(model, found, factors):
+            gate = model(pixels)
+        bake(model, found, factors)
+        torch.testing.assert_close(model(pixels), gate, rtol=1e-4, atol=1e-5)
+    assert float((gate - before).abs().max()) > 1e-3
+
+
+def test_a_transposed_convolution_with_groups_is_left_out_and_it_is_said_why(caplog) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.ConvTranspose2d(4, 4, 2, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 81, 3))
+    batch = torch.randn(N, 4, 8, 8), torch.zeros(N, dtype=torch.int64)
+    assert [group.name for group in find_units(model, task=TASK, batch=batch)] == ["3"]
+    assert (
+        "'0' is not decayed: channels of a transposed convolution with groups do not lie along one axis" in caplog.text
+    )
+
+
 def test_padding_does_not_count_for_a_language_model_of_more_texts_than_run_together() -> None:
     model, groups = units_of("gpt2")
     inputs, _ = ARCHITECTURES["gpt2"].batch()

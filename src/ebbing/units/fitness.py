@@ -79,6 +79,8 @@ class Fitness:
 
     def of(self, group: UnitGroup) -> UnitGroup | str:
         """The group, gated where that is faithful and effective, or why there is none."""
+        if group.unfit:
+            return group.unfit
         for name in group.runs:
             if self._calls.get(name, 0) != 1:
                 return f"it runs {self._calls.get(name, 0)} times in one forward pass"

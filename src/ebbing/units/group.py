@@ -54,6 +54,7 @@ class UnitGroup:
         block: consecutive features of the activity that a unit owns.
         runs: names of the modules that must run exactly once in a forward pass; the first counts for the order of groups.
         claims: names of the modules that are spoken for by this group: no other group may take their rows.
+        unfit: why they cannot be decayed, where their structure alone says so; "" elsewhere.
     """
 
     name: str
@@ -67,6 +68,7 @@ class UnitGroup:
     block: int = 1
     runs: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()
+    unfit: str = ""
 
 
 Factors = Mapping[str, Tensor]

@@ -9,6 +9,8 @@ from torch import nn
 from ebbing.units.group import UnitGroup
 from ebbing.units.kinds.kind import Kind, rows
 
+ACROSS = "channels of a transposed convolution with groups do not lie along one axis of its weight"
+
 
 class Channels(Kind):
     """The output channels of convolutions in one to three dimensions, with groups too, and of transposed ones without."""
@@ -19,7 +21,9 @@ class Channels(Kind):
         """Every convolution."""
         for name, module in model.named_modules():
             if isinstance(module, nn.modules.conv._ConvNd):
-                if isinstance(module, nn.modules.conv._ConvTransposeNd) and module.groups > 1:
-                    continue  # its channels do not lie along one axis
-                own = rows(model, name)
-                yield UnitGroup(name, self.name, module.out_channels, name, 1, own, own, runs=(name,), claims=(name,))
+                split = isinstance(module, nn.modules.conv._ConvTransposeNd) and module.groups > 1
+                own = () if split else rows(model, name)
+                unfit = ACROSS if split else ""
+                yield UnitGroup(
+                    name, self.name, module.out_channels, name, 1, own, own, runs=(name,), claims=(name,), unfit=unfit
+                )
