@@ -97,9 +97,8 @@ class Heads(Kind):
             for each, outputs in zip(inward, made, strict=True):
                 parts += rows(model, each, block=size) if outputs == width else ()
         elif made[0] == 3 * width:
-            by_head = (
-                layout.by_head or getattr(module, "multi_query", None) is False
-            )  # GPT-BigCode with keys for each head
+            keys_for_each = getattr(module, "multi_query", None) is False  # GPT-BigCode
+            by_head = layout.by_head or keys_for_each
             for start in [0] if by_head else [0, width, 2 * width]:
                 parts += rows(model, inward[0], start=start, block=3 * size if by_head else size)
         return inside_block(model, name, self.name, out, n, parts, claims=(*inward, out), runs=(out,), block=size)
