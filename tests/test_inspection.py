@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from ebbing import inspection
+from ebbing.batches import NamedTensors
 from ebbing.errors import InputError
 from ebbing.inspection import Inspection, changing, inspect, require_finite, require_steady, shared
 
@@ -439,3 +440,30 @@ def test_draws_while_reading_do_not_change_the_callers() -> None:
             with pytest.raises(InputError):
                 read(raising(ValueError()))
             assert torch.equal(torch.rand(4), expected)
+
+
+def texts(width: int, **more: torch.Tensor) -> NamedTensors:
+    """Two texts of two tokens and one, filled up to a width by a token of their own."""
+    tokens = torch.full((2, width), width)
+    tokens[0, :2], tokens[1, 0] = torch.tensor([3, 4]), 5
+    mask = torch.zeros_like(tokens)
+    mask[0, :2], mask[1, 0] = 1, 1
+    return NamedTensors(input_ids=tokens, attention_mask=mask, labels=torch.tensor([0, 1]), **more)
+
+
+def test_a_text_is_the_same_however_far_it_is_filled_up() -> None:
+    short, long = inspect(texts(2)), inspect(texts(9))
+    assert short.digests == long.digests
+    assert len(set(short.digests)) == 2
+    alone = NamedTensors(input_ids=torch.tensor([[3, 4]]), labels=torch.tensor([0]))  # no mask: all are tokens
+    assert shared(inspect(alone), long) == (0,)
+    assert not shared(inspect(NamedTensors(input_ids=torch.tensor([[4, 3]]), labels=torch.tensor([0]))), long)
+
+
+def test_texts_differ_by_what_stands_beside_their_tokens() -> None:
+    ones = torch.ones(2, 3, dtype=torch.int64)
+    assert inspect(texts(3, token_type_ids=ones)).digests != inspect(texts(3, token_type_ids=0 * ones)).digests
+    assert (
+        inspect(texts(3, token_type_ids=ones)).digests
+        == inspect(texts(4, token_type_ids=torch.ones(2, 4).long())).digests
+    )

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ebbing.batches import Gathering, gathered, held, size
+from ebbing.batches import Gathering, gathered, held, names_of, size
 from ebbing.errors import InputError
 from ebbing.fingerprint import named
 
 BLOCK = 16 << 20  # bytes of tensors that are gathered and looked at together
 SAMPLE = 64  # records that are read twice
+TOKENS, MASK = "/input_ids", "/attention_mask"  # of texts, among their parts
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ class Inspection:
     Attributes:
         digests: (n,) 16 bytes each, the content of each record's inputs: names of their parts, dtypes, shapes and
             bytes, labels left out. 0.0 and -0.0 are equal numbers but different bytes, so they count as different;
-            so do equal numbers of another dtype. None where the data set is taken at its word (it has a
-            ``fingerprint``).
+            so do equal numbers of another dtype. Of texts, dicts with ``input_ids``, what their ``attention_mask`` leaves
+            out is left out, so that one text is one text however far it is filled up. None where the data set is taken at
+            its word (it has a ``fingerprint``).
         not_finite: ascending positions of the records whose inputs hold NaN or infinity.
     """
 
@@ -187,12 +189,15 @@ def _blocks(dataset: Dataset[Any], *, name: str) -> Iterator[tuple[int, _Parts]]
             yield 1, _read(dataset, position, name=name, labels=False)
         return
     tensors, positions = source
+    names = names_of(dataset)
     n = len(tensors[0]) if positions is None else len(positions)
     widest = max(tensor.nbytes // max(1, len(tensor)) for tensor in tensors)
     step = max(1, min(n, BLOCK // max(1, widest)))
     for start in range(0, n, step):
         rows = slice(start, start + step) if positions is None else positions[start : start + step]
-        yield min(step, n - start), list(_flat(_inputs(tuple(tensor[rows] for tensor in tensors))))
+        parts = tuple(tensor[rows] for tensor in tensors)
+        item = parts if names is None else dict(zip(names, parts, strict=True))
+        yield min(step, n - start), list(_flat(_inputs(item)))
 
 
 def _gathered_blocks(there: Gathering, positions: Tensor) -> Iterator[tuple[int, _Parts]]:
@@ -258,7 +263,28 @@ def _tensor(value: Any) -> Tensor:
 
 
 def _digests(parts: _Parts, n: int) -> list[bytes]:
-    """(n,) 16 bytes for each record: names, dtypes and shapes of its parts, then their bytes."""
+    """(n,) 16 bytes for each record: names, dtypes and shapes of its parts, then their bytes; of texts, without padding."""
+    if any(name == TOKENS and part.ndim == 2 for name, part in parts):
+        return [_digests_as_they_are(_unpadded(parts, record), 1)[0] for record in range(n)]
+    return _digests_as_they_are(parts, n)
+
+
+def _unpadded(parts: _Parts, record: int) -> _Parts:
+    """The parts of one text, (1, ...) each, without the places that its mask leaves out, and without the mask."""
+    named = dict(parts)
+    tokens = named[TOKENS][record]
+    mask = named.get(MASK)
+    if mask is None or mask.shape[1:] != tokens.shape:
+        mask = torch.ones_like(named[TOKENS])
+    kept = mask[record] != 0
+    return [
+        (name, (part[record][kept] if part.shape[1:2] == tokens.shape else part[record]).unsqueeze(0))
+        for name, part in parts
+        if name != MASK
+    ]
+
+
+def _digests_as_they_are(parts: _Parts, n: int) -> list[bytes]:
     header = repr([(name, str(part.dtype), tuple(part.shape[1:])) for name, part in parts])
     start = hashlib.blake2b(header.encode(), digest_size=16)
     rows = [part.contiguous().reshape(-1).view(torch.uint8).numpy().reshape(n, part.nbytes // n) for _, part in parts]

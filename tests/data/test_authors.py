@@ -133,8 +133,11 @@ def test_columns_of_numbers_become_tensors() -> None:
     data = tensors_of_columns(Columns(text=["x", "y"], input_ids=[[1, 2], [3]], label=torch.tensor([1, 0])))
     assert {name: tensor.tolist() for name, tensor in data.tensors.items()} == {
         "input_ids": [[1, 2], [3, 0]],
+        "attention_mask": [[1, 1], [1, 0]],
         "labels": [1, 0],
     }
+    alike = tensors_of_columns(Columns(input_ids=[[1, 2], [3, 4]], label=[1, 0]))
+    assert list(alike.tensors) == ["input_ids", "labels"]
     tokens = tensors_of_columns(Columns(input_ids=[[1, 2], [3]], labels=[[1, 2], [3]]))
     assert tokens.tensors["labels"].tolist() == [[1, 2], [3, IGNORED]]
     with pytest.raises(InputError, match="`labels` or `label`"):
@@ -147,3 +150,22 @@ def test_columns_of_numbers_become_tensors() -> None:
 def test_more_than_there_are_is_refused(call) -> None:
     with pytest.raises(InputError, match="asked for"):
         call()
+
+
+def test_a_column_of_single_numbers_is_no_input_of_a_text(caplog) -> None:
+    data = tensors_of_columns(Columns(idx=[7, 8], input_ids=[[1, 2], [3, 4]], label=[1, 0]))
+    assert list(data.tensors) == ["input_ids", "labels"]
+    assert "left out: idx" in caplog.text
+    assert list(tensors_of_columns(Columns(age=[7, 8], label=[1, 0])).tensors) == ["age", "labels"]
+
+
+@pytest.mark.parametrize("form", [None, "torch", "numpy"])
+def test_of_columns_that_were_chosen_only_those_are_read(form) -> None:
+    datasets = pytest.importorskip("datasets")
+    own = datasets.Dataset.from_dict({"idx": [1, 2], "input_ids": [[1, 2], [3]], "label": [0, 1]})
+    own.set_format(form, columns=["input_ids", "label"])
+    assert {name: tensor.tolist() for name, tensor in tensors_of_columns(own).tensors.items()} == {
+        "input_ids": [[1, 2], [3, 0]],
+        "attention_mask": [[1, 1], [1, 0]],
+        "labels": [0, 1],
+    }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,10 @@ from ebbing.batches import NamedTensors
 from ebbing.errors import InputError
 from ebbing.language import IGNORED
 
+log = logging.getLogger(__name__)
+
 LABELS = ("labels", "label")
+TOKENS, MASK = "input_ids", "attention_mask"
 LONGEST = 128
 
 
@@ -85,14 +89,19 @@ def answers(
 def tensors_of_columns(dataset: Any, *, pad: int = 0) -> NamedTensors:
     """A data set of the datasets library, tokenised already, as tensors: its columns of numbers, padded to one length.
 
+    Where texts differ in length and there is no ``attention_mask``, it is made: 1 for every token, 0 for what fills up. Beside
+    tokens, columns of single numbers, such as an index, are left out with a warning: they are no inputs of a text.
+
     Args:
-        dataset: with ``column_names``, and a column of labels, ``labels`` or ``label``.
+        dataset: with ``column_names``, and a column of labels, ``labels`` or ``label``. Of columns that ``set_format`` chose,
+            only those are read.
         pad: token that texts are filled up with.
 
     Raises:
         InputError: if there are no labels, or no other column holds numbers.
     """
-    names = list(dataset.column_names)
+    chosen = getattr(dataset, "format", None)
+    names = list(chosen["columns"] if isinstance(chosen, Mapping) and "columns" in chosen else dataset.column_names)
     label = next((name for name in LABELS if name in names), None)
     if label is None:
         raise InputError(f"a data set must have a column `labels` or `label`, but has {names}.")
@@ -101,15 +110,28 @@ def tensors_of_columns(dataset: Any, *, pad: int = 0) -> NamedTensors:
         values = dataset[name]
         values = values.tolist() if hasattr(values, "tolist") else list(values)
         if name != label and values and _holds_numbers(values[0]):
-            columns[name] = _padded(name, values, pad=pad)
-    if not columns:
+            columns[name] = values
+    if TOKENS in columns and not _is_single(columns[TOKENS][0]):
+        single = [name for name, values in columns.items() if _is_single(values[0])]
+        if single:
+            log.warning("columns of single numbers are no inputs of a text, and are left out: %s.", ", ".join(single))
+        columns = {name: values for name, values in columns.items() if name not in single}
+        if len({len(row) for row in columns[TOKENS]}) > 1:
+            columns.setdefault(MASK, [[1] * len(row) for row in columns[TOKENS]])
+    if not any(columns.values()):
         raise InputError(
             f"a data set must have columns of numbers beside its labels, such as `input_ids`, but has {names}. Tokenise the "
             "texts first, or use ebbing.data.tokenised."
         )
     labels = dataset[label]
     labels = labels.tolist() if hasattr(labels, "tolist") else list(labels)
-    return NamedTensors(**columns, labels=_padded("labels", labels))
+    made = {name: _padded(name, values, pad=pad) for name, values in columns.items()}
+    return NamedTensors(**made, labels=_padded("labels", labels))
+
+
+def _is_single(value: Any) -> bool:
+    """Whether a value is one number, not a list or array of them."""
+    return getattr(value, "ndim", None) == 0 or not hasattr(value, "__len__")
 
 
 def _holds_numbers(value: Any) -> bool:
