@@ -118,7 +118,7 @@ def tensors_of_columns(dataset: Any, *, pad: int = 0) -> NamedTensors:
         columns = {name: values for name, values in columns.items() if name not in single}
         if len({len(row) for row in columns[TOKENS]}) > 1:
             columns.setdefault(MASK, [[1] * len(row) for row in columns[TOKENS]])
-    if not any(columns.values()):
+    if not columns:
         raise InputError(
             f"a data set must have columns of numbers beside its labels, such as `input_ids`, but has {names}. Tokenise the "
             "texts first, or use ebbing.data.tokenised."
