@@ -1,11 +1,10 @@
 """What decay does elsewhere than in a small network of convolutions: residual networks, and a vision transformer.
 
     python benchmarks/layers.py --workers 2               # make what is missing
-    python benchmarks/layers.py --task resnet --variant ebb
+    python benchmarks/layers.py --task mnist10k-mislabelled5-plain/v1 --variant ebb
 
-5 % of 10,000 images of Fashion-MNIST have wrong labels, and these records must go: the same as in
-`fashion10k-mislabelled5-cnn/v1`, whose layers `benchmarks/ablations.py` tells apart. A cell is a small file under
-results/layers; a run that was interrupted goes on.
+5 % of 10,000 images have wrong labels, and these records must go: the same as of the paper's network, whose layers
+`benchmarks/ablations.py` tells apart. A cell is a small file under results/layers; a run that was interrupted goes on.
 """
 
 from __future__ import annotations
@@ -44,7 +43,6 @@ from ebbing.units import UnitGroup
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "layers"
-NAME = "fashion10k-mislabelled5-{}/v1"
 NEVER = FixedRate(float("inf"))
 RESET = FixedRate(0.5)
 
@@ -141,9 +139,11 @@ ALIKE: Mapping[str, Unlearner] = {
     "conv-only-alike": Ebb(by_memory=False, linear=NEVER),
 }
 STUDIES: Mapping[str, Mapping[str, Unlearner]] = {
-    "resnet": CONVOLUTIONS,
-    "plain": {**CONVOLUTIONS, **ALIKE},
-    "vit": TRANSFORMER,
+    "mnist10k-mislabelled5-resnet/v1": CONVOLUTIONS,
+    "fashion10k-mislabelled5-resnet/v1": CONVOLUTIONS,
+    "mnist10k-mislabelled5-plain/v1": {**CONVOLUTIONS, **ALIKE},
+    "fashion10k-mislabelled5-plain/v1": {**CONVOLUTIONS, **ALIKE},
+    "fashion10k-mislabelled5-vit/v1": TRANSFORMER,
 }
 
 
@@ -154,7 +154,7 @@ def study_cells(
     return [
         cell
         for study in studies
-        for cell in cells_of([TASKS[NAME.format(study)]], STUDIES[study], (budget,))
+        for cell in cells_of([TASKS[study]], STUDIES[study], (budget,))
         if not variants or cell.label in variants
     ]
 

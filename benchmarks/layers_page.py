@@ -21,6 +21,7 @@ from ebbing.paper.tables import markdown
 
 DOCS = Path(__file__).parent.parent / "docs"
 HERE = Path(__file__).parent
+VIT = "fashion10k-mislabelled5-vit/v1"
 Figures = Mapping[str, Any]
 HEAD = (
     "variant",
@@ -44,23 +45,21 @@ def main() -> None:
 def built() -> dict[Path, str]:
     """Every page and picture."""
     images = [board for board in read_boards(ABLATIONS) if board.task.name in ON_IMAGES]
-    studies = {_study(board): board for board in read_boards(RESULTS)} if RESULTS.is_dir() else {}
-    cnn = "\n".join(_tables(board, DEPTHS) for board in images)
-    residual = "\n".join(_tables(studies[name], STUDIES[name]) for name in ("resnet", "plain") if name in studies)
-    boards = [*images, *(studies[name] for name in ("resnet", "plain") if name in studies)]
-    convolutions = {"cnn": cnn, "residual": residual, "made": _made(boards)}
+    studies = {board.task.name: board for board in read_boards(RESULTS)} if RESULTS.is_dir() else {}
+    residual = [studies[name] for name in STUDIES if name in studies and name != VIT]
+    boards = [*images, *residual]
+    convolutions = {
+        "cnn": "\n".join(_tables(board, DEPTHS) for board in images),
+        "residual": "\n".join(_tables(board, STUDIES[board.task.name]) for board in residual),
+        "made": _made(boards),
+    }
     pages = {DOCS / "convolutions.md": _filled("convolutions_text.md", convolutions)}
-    if "vit" in studies:
-        board = studies["vit"]
-        parts = {"table": _tables(board, STUDIES["vit"]), "made": _made([board])}
+    if VIT in studies:
+        board = studies[VIT]
+        parts = {"table": _tables(board, STUDIES[VIT]), "made": _made([board])}
         pages[DOCS / "vit.md"] = _filled("vit_text.md", parts)
         boards.append(board)
     return pages | {_picture(board): plot.svg + "\n" for board in boards for plot in draw_board(board)[1:]}
-
-
-def _study(board: Board) -> str:
-    """The network, as it stands in the name of a task."""
-    return board.task.name.partition("/")[0].rpartition("-")[2]
 
 
 def _picture(board: Board) -> Path:

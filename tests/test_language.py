@@ -129,6 +129,47 @@ def test_what_does_not_fit_is_refused() -> None:
         task.loss(others)
 
 
+def test_labels_on_padding_are_refused() -> None:
+    net, task = model(), CausalLM()
+    batch = dict(texts()[:])
+    batch["attention_mask"][0, -2:] = 0
+    with pytest.raises(InputError, match="2 of 2 have another"):
+        task.forward(net, batch)
+    batch["labels"][batch["attention_mask"] == 0] = IGNORED
+    task.forward(net, batch)
+
+
+def test_padding_at_the_beginning_is_warned_of_where_positions_are_not_given(recwarn) -> None:
+    class Placed(Bigrams):
+        def forward(self, input_ids, attention_mask, position_ids=None):
+            return super().forward(input_ids, attention_mask)
+
+    net, task = Placed(), CausalLM()
+    batch = dict(texts()[:])
+    batch["attention_mask"][0, 0] = 0
+    task.forward(net, {**batch, "position_ids": batch["attention_mask"].cumsum(1) - 1})
+    task.forward(net, dict(texts()[:]))
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="filled up at their beginning"):
+        task.forward(net, batch)
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        ([{"input_ids": [1, 2], "labels": 0}, {"input_ids": [3, 4], "labels": 1}], "a list"),
+        ([{"input_ids": torch.arange(2), "labels": 0}, {"input_ids": torch.arange(3), "labels": 1}], "equal size"),
+        ([(torch.zeros(2), 0), (torch.zeros(3), 1)], "equal size"),
+        ([(object(), 0), (object(), 1)], "found <class 'object'>"),
+    ],
+    ids=["lists", "lengths", "shapes", "objects"],
+)
+def test_records_that_do_not_fit_together_are_refused_with_a_way_out(records, reason) -> None:
+    with pytest.raises(InputError, match=reason) as caught:
+        list(iterate(records, batch_size=2))
+    assert "tensors_of_columns" in str(caught.value)
+
+
 def lambda_model() -> nn.Module:
     class Short(Bigrams):
         def forward(self, input_ids, attention_mask):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, default_collate
 
 from ebbing.errors import InputError
 from ebbing.resident import kept_at
@@ -183,6 +183,9 @@ def iterate(
     Yields:
         A tuple of tensors where the data set is held as tensors, a dict of them where they have names, what its `gather`
         gives where it has one, else what torch's default collation makes.
+
+    Raises:
+        InputError: if records cannot be put together.
     """
     source = held(dataset)
     elsewhere = gathered(dataset) if source is None else None
@@ -196,7 +199,7 @@ def iterate(
         records = dataset if order is None else Subset(dataset, order.tolist())
         # a generator of its own: without one the loader draws from the global one
         batches = [range(start, stop) for start, stop in cuts or spans(size(records), batch_size)]
-        yield from DataLoader(records, batch_sampler=batches, generator=torch.Generator())  # type: ignore[arg-type]
+        yield from DataLoader(records, batch_sampler=batches, collate_fn=_collated, generator=torch.Generator())  # type: ignore[arg-type]
         return
     tensors, positions = source
     tensors = kept_at(tensors, at)
@@ -216,6 +219,21 @@ def iterate(
         rows = [t.index_select(0, index.to(t.device)) for t in tensors]
         for start, stop in some:
             yield _batch(names, [t[start - base : stop - base] for t in rows])
+
+
+def _collated(records: list[Any]) -> Any:
+    """Records as a batch, by torch's default collation; what that cannot or would not put together is refused."""
+    texts = isinstance(records[0], Mapping) and isinstance(records[0].get("input_ids"), (list, tuple))
+    reason = "the tokens of a text are a list" if texts else ""
+    if not texts:
+        try:
+            return default_collate(records)
+        except (RuntimeError, TypeError) as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
+    raise InputError(
+        f"the parts of records must be numbers, or tensors or arrays of one shape, to be put into a batch, but: {reason}. Fill "
+        "texts up to one length; ebbing.data.tensors_of_columns does it for a data set of the datasets library."
+    )
 
 
 def _batch(names: tuple[str, ...] | None, parts: list[Tensor]) -> tuple[Tensor, ...] | dict[str, Tensor]:

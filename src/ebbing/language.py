@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,10 @@ class CausalLM(Task):
     and whatever else the model takes, such as ``attention_mask``: what the transformers library calls causal language
     modelling. The model returns logits (n, length, vocabulary); the token at a position is predicted by the one before.
 
+    What the mask leaves out is padding and no answer: its labels must be -100. Texts are best filled up at their end. Models
+    with positions of their own, such as GPT-2, count padding at the beginning as well, unless the batch has ``position_ids``;
+    that is warned of.
+
     Examples have one class, that of being answered: rules by class, and methods that give wrong labels, do not apply.
 
     Attributes:
@@ -62,10 +67,11 @@ class CausalLM(Task):
         """Run the model on the texts of a batch.
 
         Raises:
-            InputError: if the batch has no labels of the tokens, a text has no answer, or the model's output is not
-                (n, length, vocabulary).
+            InputError: if the batch has no labels of the tokens, labels padding, a text has no answer, or the model's output
+                is not (n, length, vocabulary).
         """
         _refuse_no_texts(batch)
+        _check_padding(batch)
         likelihood, lengths = self._answers(model, batch)
         mean = likelihood / lengths
         # log(1 - p) from log p; p so near to 1 that nothing is left counts as one rounding below
@@ -150,3 +156,25 @@ def _refuse_no_texts(batch: Any) -> None:
     if not isinstance(labels, Tensor) or labels.ndim != 2:
         found = f"has {sorted(batch)}" if isinstance(batch, Mapping) else f"is a {type(batch).__name__}"
         raise InputError(f"a batch of texts must be a dict with `labels` (n, length), one for each token, but {found}.")
+
+
+def _check_padding(batch: Mapping[str, Any]) -> None:
+    """Padding, where the mask is 0, must have no labels, and had better be behind the text."""
+    labels, mask = batch["labels"], batch.get("attention_mask")
+    if not isinstance(mask, Tensor) or mask.shape != labels.shape:
+        return
+    padding = mask == 0
+    labelled = padding & (labels != IGNORED)
+    if bool(labelled.any()):
+        raise InputError(
+            f"tokens that `attention_mask` leaves out must have the label {IGNORED}, but {int(labelled.sum())} of "
+            f"{int(padding.sum())} have another, so that padding would count as an answer. Set "
+            f"labels[attention_mask == 0] = {IGNORED}."
+        )
+    if "position_ids" not in batch and bool(padding[:, 0].any()):
+        warnings.warn(
+            "texts are filled up at their beginning, and the batch has no `position_ids`: a model with positions of its own, "
+            "such as GPT-2, then counts the padding, and says something else than of the text alone. Fill up at the end, or "
+            "give `position_ids`.",
+            stacklevel=4,
+        )

@@ -20,6 +20,7 @@ from ebbing.fingerprint import of_settings
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 INDEX = "model.safetensors.index.json"
+ADAPTER = "adapter_config.json"  # of the peft library
 LEFT_BEHIND = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".index.json", f"{WEIGHTS}.json")
 
 
@@ -171,6 +172,13 @@ def check_folder(folder: Path) -> None:
     Raises:
         InputError: saying which file is missing, or what is wrong with an index, and what to do.
     """
+    if not is_folder(folder) and (folder / ADAPTER).is_file():
+        raise InputError(
+            f"a model is a folder with {CONFIG}, but {folder} holds an adapter alone ({ADAPTER}), which lies on another model. "
+            "To unlearn in the adapter, put it on that model in Python, peft.PeftModel.from_pretrained(model, FOLDER, "
+            "is_trainable=True), and hand it to ebbing.Ebb or another method; to have one model, write "
+            "model.merge_and_unload().save_pretrained(FOLDER)."
+        )
     if not is_folder(folder):
         raise InputError(
             f"a model of the transformers library is a folder with {CONFIG}, but {folder} has none. Write one by "

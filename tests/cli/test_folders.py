@@ -203,6 +203,19 @@ def test_a_folder_without_safetensors_is_refused(call, here: Path, tmp_path: Pat
     assert "Pickles are not opened" in said.err
 
 
+def test_an_adapter_alone_is_refused_with_the_way_to_unlearn_in_it(call, here: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}", encoding="utf-8")
+    (adapter / "adapter_model.safetensors").write_bytes(b"")
+    words = arguments(here)
+    words[2] = str(adapter)
+    said = call(*words)
+    assert said.code == 2, said.err
+    assert "holds an adapter alone" in said.err
+    assert "merge_and_unload" in said.err
+
+
 def test_a_folder_that_holds_something_else_is_not_written_over(call, here: Path) -> None:
     Path("forgotten").mkdir()
     Path("forgotten/letters.txt").write_text("dear", encoding="utf-8")

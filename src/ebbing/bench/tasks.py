@@ -82,16 +82,19 @@ def _of(data: str, dataset: str, network: str, recipe: Recipe, models: int, size
     ]
 
 
+RESIDUAL = Recipe(epochs=30, learning_rate=2e-3)
 _ALL = [
     *_of("digits", "digits", "digits-cnn", Recipe(epochs=80, learning_rate=2e-3), 64),
     *_of("mnist10k", "mnist", "paper-cnn", Recipe(epochs=30), 8, 10_000),
     *_of("fashion10k", "fashion-mnist", "paper-cnn", Recipe(epochs=40), 8, 10_000),
     *(
-        BenchTask(f"fashion10k-mislabelled5-{end}/v1", "fashion-mnist", "mislabelled:0.05", network, recipe, 8, 10_000)
-        for end, network, recipe in (
-            ("resnet", "small-resnet", Recipe(epochs=30, learning_rate=2e-3)),
-            ("plain", "small-resnet-plain", Recipe(epochs=30, learning_rate=2e-3)),
-            ("vit", "small-vit", Recipe(epochs=40)),
+        BenchTask(f"{data}-mislabelled5-{end}/v1", dataset, "mislabelled:0.05", network, recipe, 8, 10_000)
+        for data, dataset, end, network, recipe in (
+            ("fashion10k", "fashion-mnist", "resnet", "small-resnet", RESIDUAL),
+            ("fashion10k", "fashion-mnist", "plain", "small-resnet-plain", RESIDUAL),
+            ("fashion10k", "fashion-mnist", "vit", "small-vit", Recipe(epochs=40)),
+            ("mnist10k", "mnist", "resnet", "small-resnet", RESIDUAL),
+            ("mnist10k", "mnist", "plain", "small-resnet-plain", RESIDUAL),
         )
     ),
 ]

@@ -6,7 +6,7 @@ from ebbing.data.download import download
 from ebbing.data.idx import read_idx
 from ebbing.data.mapped import MappedArrays, TableRecords
 from ebbing.data.sources import NAMES, DataBundle, cifar10, digits, fashion_mnist, load, mnist
-from ebbing.data.text import answers, tokenised
+from ebbing.data.text import answers, tensors_of_columns, tokenised
 
 __all__ = [
     "NAMES",
@@ -24,5 +24,6 @@ __all__ = [
     "mislabel",
     "mnist",
     "read_idx",
+    "tensors_of_columns",
     "tokenised",
 ]
