@@ -26,7 +26,6 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file, save_model
 from torch import Tensor, nn
 
-import ebbing.checkpoints as checkpoints
 from ebbing.checkpoints import (
     SCHEMA,
     WeightsRecord,
@@ -798,13 +797,13 @@ def full(first: object, second: str, **kwargs: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("where", ["save_file", "write_text"])
+@pytest.mark.parametrize("where", ["writing.save_file", "record.write_text"])
 @pytest.mark.parametrize("first", [True, False])
 def test_a_full_disk_leaves_the_old_pair_and_no_partial(path, monkeypatch, where, first) -> None:
     if not first:
         write_weights(path, small(), **FACTS)
     before = contents(path.parent)
-    monkeypatch.setattr(checkpoints, where, full)
+    monkeypatch.setattr(f"ebbing.checkpoints.{where}", full)
     with pytest.raises(OSError, match="No space left on device"):
         write_weights(path, small(1))
     assert contents(path.parent) == before
