@@ -127,6 +127,8 @@ TRANSFORMER: Mapping[str, Unlearner] = {
     "salun-hot": SalUn(repair=hot(5e-3)),
     "ssd": SSD(),
     "ssd-more": SSD(selection=3.0, dampening=0.3),
+    "ssd-less": SSD(selection=30.0),
+    "ssd-least": SSD(selection=100.0),
     "selective-pruning": SelectivePruning(),
     "selective-pruning-more": SelectivePruning(share=0.2),
     "fine-tune-hot": FineTune(repair=hot(5e-3)),

@@ -25,10 +25,7 @@ def draw_board(board: Board) -> list[Plot]:
         return []
     name = board.task.folder.replace("/", "-")
     reach = _reach(board)
-    told = (
-        """One method's point; named in the shade, and where one must find it: all names would hide each other."""
-        + _marks(cells)
-    )
+    told = f"Named are ours (orange), the yardsticks, and what lies inside the band (shaded). {_marks(cells)}"
     return [
         draw(
             f"{name}-cost",
@@ -110,9 +107,10 @@ def _reach(board: Board) -> float:
 
 
 def _marks(cells: Sequence[Figures]) -> str:
+    """Which mark stands for which budget."""
     words = {"v": "triangles", "s": "squares", "o": "circles"}
     budgets = sorted({cell["budget"] for cell in cells if cell["budget"] in MARKS})
-    return ", ".join(f"{words[MARKS[budget]]} at {100 * budget:g} %" for budget in budgets) + "."
+    return ", ".join(f"{words[MARKS[budget]]} at {100 * budget:g} %" for budget in budgets).capitalize() + "."
 
 
 def _memory(cell: Figures) -> float:
@@ -120,7 +118,7 @@ def _memory(cell: Figures) -> float:
 
 
 def _paint(axes: Axes, cell: Figures, x: float, reach: float) -> None:
-    """One method's point; named where retrained models could be, or one must find it: the rest would hide each other."""
+    """One method's point; its name where retrained models could be, or one must find it: all names would hide each other."""
     colour = ORANGE if str(cell["label"]).startswith(OURS) else BLUE
     free = cell["budget"] is None
     axes.plot(
