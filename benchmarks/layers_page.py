@@ -129,16 +129,16 @@ def _made(boards: Sequence[Board]) -> str:
     facts = boards[0].reference["provenance"]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     hardware = facts["hardware"]
-    others = {
-        board.task.name: cpu
-        for board in boards
-        if (cpu := board.reference["provenance"]["hardware"]["cpu"]) != hardware["cpu"]
-    }
-    elsewhere = "".join(f" All of `{name}` on {cpu}." for name, cpu in others.items())
+    elsewhere: dict[str, list[str]] = {}
+    for board in boards:
+        cpu = board.reference["provenance"]["hardware"]["cpu"]
+        if cpu != hardware["cpu"]:
+            elsewhere.setdefault(cpu, []).append(f"`{board.task.name}`")
+    others = "".join(f" All of {', '.join(names)} on {cpu}." for cpu, names in elsewhere.items())
     return (
         "`python benchmarks/ablations.py` and `python benchmarks/layers.py`; originals of seeds 0 to 7, retrained "
         f"models of seeds 1000 to 1007; {versions}; {hardware['cpu']}, {hardware['cores']} cores, {facts['threads']} thread a "
-        f"process.{elsewhere} Times were taken with another run beside."
+        f"process.{others} Times were taken with another run beside."
     )
 
 
