@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -156,6 +156,47 @@ def test_nested_requests_of_one_batch_are_forgotten_together_and_overlaps_only_o
     assert done is not None
     assert done.why == "1 record ids are to be forgotten"
     assert read_record(current(ledger)).forgotten == (0, 1, 2)  # type: ignore[union-attr]
+
+
+def audits_find(ledger: Ledger, outcome: str) -> Callable[[str], None]:
+    """Have the audits of a ledger find something, whatever they found."""
+
+    def on_step(step: str) -> None:
+        if step == "audited":
+            with ledger.database.writing() as session:
+                session.query(Audit).order_by(Audit.batch_id.desc()).limit(1).one().outcome = outcome
+
+    return on_step
+
+
+def test_what_was_badly_forgotten_before_keeps_a_request_that_names_it_too_from_being_closed(make) -> None:
+    ledger = make(accept=("no-memory-found",))
+    bad, good = audits_find(ledger, "under-forgotten"), audits_find(ledger, "no-memory-found")
+    ledger.add([erasure("r0", "r1")])
+    process(ledger, project(), on_step=bad)
+    ledger.add([erasure("r1", "r2"), erasure("r3")])  # this audit looks at r2 and r3
+    process(ledger, project(), on_step=good)
+    assert states(ledger, 1, 2, 3) == ["needs-decision", "needs-decision", "closed"]
+    told = "1 of its 2 record ids were forgotten before, for requests 1, and the audits found under-forgotten then"
+    assert told in shown(ledger, 2)["why"]
+    decide(ledger, 1, "retrain", by="Ada", reason="too little")
+    process(ledger, project(), on_step=good)
+    ledger.add([erasure("r1", "r4")])
+    process(ledger, project(), on_step=good)
+    assert states(ledger, 1, 4) == ["closed", "needs-decision"]
+    assert "for requests 1, 2, and requests 2 still need a decision" in shown(ledger, 4)["why"]
+
+
+def test_a_duplicate_of_what_still_needs_a_decision_needs_one(make) -> None:
+    ledger = make(accept=("no-memory-found",))
+    ledger.add([erasure("r0")])
+    process(ledger, project(), on_step=audits_find(ledger, "under-forgotten"))
+    ledger.add([erasure("r0"), erasure("r1")])  # the audit of their batch looks at r1 alone
+    process(ledger, project(), on_step=audits_find(ledger, "no-memory-found"))
+    decide(ledger, 1, "retry", by="Ada", reason="once more")
+    process(ledger, project())
+    assert states(ledger, 1, 2, 3) == ["needs-decision", "needs-decision", "closed"]
+    assert "still to be decided: requests 2" in shown(ledger, 1)["why"]
 
 
 class Watched(Dataset[tuple[torch.Tensor, torch.Tensor]]):

@@ -197,19 +197,27 @@ def _duplicate(
 ) -> str:
     """Finish a request whose records were all forgotten before: by what the audits of that time found."""
     others = sorted({number for mark in marks for number in earlier[mark]})
-    found = session.scalars(
-        select(Audit.outcome).join(Request, Request.batch_id == Audit.batch_id).where(Request.id.in_(others))
-    ).all()
-    outcome = min(found, key=OUTCOMES.index, default="inconclusive")
+    outcome, open_ = found_before(session, others)
     told = (
-        f"all {len(marks)} record ids were forgotten before, for requests {_few(others)}: nothing was done, at no cost"
+        f"all {len(marks)} record ids were forgotten before, for requests {few(others)}: nothing was done, at no cost"
     )
-    state = CLOSED if outcome in settings.accept else NEEDS_DECISION
-    end(session, chain, batch, request, state, f"{told}; found then: {outcome}", outcome=outcome)
+    state = CLOSED if outcome in settings.accept and not open_ else NEEDS_DECISION
+    doubt = f"; still to be decided: requests {few(open_)}" if open_ else ""
+    end(session, chain, batch, request, state, f"{told}; found then: {outcome}{doubt}", outcome=outcome)
     return f"Request {request.id}: {told}."
 
 
-def _few(numbers: Sequence[int]) -> str:
+def found_before(session: Session, numbers: Sequence[int]) -> tuple[str, list[int]]:
+    """The worst that the audits of earlier requests found, and which of these requests still need a decision."""
+    found = session.scalars(
+        select(Audit.outcome).join(Request, Request.batch_id == Audit.batch_id).where(Request.id.in_(numbers))
+    ).all()
+    still = select(Request.id).where(Request.id.in_(numbers), Request.state == NEEDS_DECISION).order_by(Request.id)
+    return min(found, key=OUTCOMES.index, default="inconclusive"), list(session.scalars(still))
+
+
+def few(numbers: Sequence[int]) -> str:
+    """The first five numbers of requests, and how many more there are."""
     return ", ".join(map(str, numbers[:5])) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
 
 

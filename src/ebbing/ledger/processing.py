@@ -6,7 +6,7 @@ step comes next; what was computed is found again by content, so that nothing is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -19,10 +19,11 @@ from ebbing.ledger.judging import judge
 from ebbing.ledger.landing import RolledBackError, begin, unlearn
 from ebbing.ledger.leases import hold, kept, release, take
 from ebbing.ledger.ledger import Ledger
-from ebbing.ledger.planning import end
+from ebbing.ledger.planning import covered_by, end, few, found_before
 from ebbing.ledger.preparing import prepare
 from ebbing.ledger.project import Project
-from ebbing.ledger.schema import Audit, Batch, Offer, Request, Version
+from ebbing.ledger.schema import Audit, Batch, Offer, Record, Request, Version
+from ebbing.ledger.settings import Settings
 from ebbing.ledger.work import Step, Work, in_work, unwatched
 from ebbing.pool import Workers
 from ebbing.study import Progress, silent
@@ -156,7 +157,9 @@ def _finish(work: Work) -> None:
         batch = hold(work.ledger, session, work.lease)
         audit = session.get(Audit, batch.id)
         version = session.scalars(select(Version).where(Version.batch_id == batch.id)).one_or_none()
-        for row in in_work(session, batch.id):
+        rows = in_work(session, batch.id)
+        earlier = covered_by(session, exclude=[row.id for row in rows])
+        for row in rows:
             outcome = "inconclusive" if audit is None else audit.outcome
             accepted = outcome in settings.accept
             told = (
@@ -164,6 +167,9 @@ def _finish(work: Work) -> None:
                 if accepted
                 else f"which the policy does not accept ({', '.join(settings.accept)})"
             )
+            doubt = None if batch.kind == "retrain" else _doubt(session, row, earlier, settings)
+            if accepted and doubt is not None:
+                accepted, told = False, f"{told}; but {doubt}"
             state = CLOSED if accepted else NEEDS_DECISION
             end(
                 session,
@@ -176,6 +182,20 @@ def _finish(work: Work) -> None:
                 after=None if version is None else version.id,
             )
         batch.open, batch.owner, batch.until, batch.finished = None, None, None, chain.time
+
+
+def _doubt(session: Session, request: Request, earlier: Mapping[str, set[int]], settings: Settings) -> str | None:
+    """Why the records of a request that were forgotten before keep it from being closed, as this audit looked at none."""
+    marks = session.scalars(select(Record.mark).where(Record.request_id == request.id)).all()
+    before = [mark for mark in marks if mark in earlier]
+    if not before:
+        return None
+    others = sorted({number for mark in before for number in earlier[mark]})
+    outcome, still = found_before(session, others)
+    told = f"{len(before)} of its {len(marks)} record ids were forgotten before, for requests {few(others)}"
+    if outcome not in settings.accept:
+        return f"{told}, and the audits found {outcome} then"
+    return f"{told}, and requests {few(still)} still need a decision" if still else None
 
 
 def _fail(work: Work, why: str) -> None:
