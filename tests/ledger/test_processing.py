@@ -318,6 +318,18 @@ def test_a_redaction_takes_the_keys_out_of_offers_wherever_they_stand(make) -> N
         assert [o.key.startswith("redacted ") for o in session.query(Offer)] == [True]
 
 
+def test_a_record_of_a_redacted_request_is_not_offered_as_one_that_stays(make) -> None:
+    ledger = make(accept=ALL)
+    ledger.add([erasure("r2")])
+    process(ledger, project())
+    redact(ledger, 1, by="Ada")
+    ledger.add([erasure("r100")])  # the same record
+    process(ledger, project())
+    assert shown(ledger, 2)["alike"] == []
+    assert '"r2"' not in json.dumps(exported(ledger, personal=True))
+    assert verify(ledger).problems == []
+
+
 def test_an_offer_whose_key_nobody_redacted_is_told(make) -> None:
     ledger = make(accept=ALL)
     ledger.add([erasure("r2")])

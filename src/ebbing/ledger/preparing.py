@@ -13,7 +13,7 @@ from ebbing.ledger.chain import marked
 from ebbing.ledger.drift import spent
 from ebbing.ledger.leases import hold
 from ebbing.ledger.neighbours import Offered, alike
-from ebbing.ledger.planning import Known, Plan, UnresolvedError, all_keys, covered_by, plan, resolve
+from ebbing.ledger.planning import Known, Plan, UnresolvedError, all_marks, covered_by, plan, resolve
 from ebbing.ledger.schema import Batch, Fact, Personal, Request
 from ebbing.ledger.work import Work, described
 
@@ -29,7 +29,9 @@ def prepare(work: Work) -> Plan:
         known.described = {k: described(m) for k, m in work.methods().items() if m is not None}
         known.spent = spent(session, work.ledger.settings.budget, work.ledger.settings.accept)
         named = _named(session, requests, known)
-        gone = all_keys(session)
+        marks = all_marks(session)
+    places = work.project.marks(salt)
+    gone = {work.project.names[places[mark][0]] for mark in marks & places.keys()}  # of redacted requests as well
     known.contents = _remembered(work.project.contents(salt, [k for k in named if k in known.keys]))
     offers = _alike(work, named, gone) if named else []
     known.alike = lambda keys, gone: [o for o in offers if o[0] not in gone and o[1] in set(keys)]
