@@ -271,6 +271,21 @@ def test_what_cannot_be_finished_can_be_given_up(ledger) -> None:
     assert verify(ledger).problems == []
 
 
+def test_what_was_given_up_before_it_was_planned_is_no_tampering(ledger) -> None:
+    def stop(step: str) -> None:
+        raise KeyboardInterrupt
+
+    ledger.add([erasure("r0")])
+    with pytest.raises(KeyboardInterrupt):
+        process(ledger, project(), on_step=stop)
+    assert abandon(ledger, by="Ada", reason="not now") == [1]
+    assert verify(ledger).problems == []
+    decide(ledger, 1, "retry", by="Ada", reason="now")
+    process(ledger, project())
+    assert states(ledger, 1) == ["needs-decision"]
+    assert verify(ledger).problems == []
+
+
 def test_a_worker_that_is_stopped_lets_go_of_its_batch(ledger) -> None:
     ledger.add([erasure("r0")])
 

@@ -111,6 +111,8 @@ def abandon(ledger: Ledger, *, by: str, reason: str) -> list[int]:
         for row in given_up:
             move(row, FAILED)
             row.by, row.why, row.finished, row.retrain = by, reason, chain.time, False
+            if batch.kind == "taken":  # and never planned, so that the chain knows nothing of it
+                row.batch_id = None
             body = {"request": chain.name(row.id), "decision": "fail", "by": by, "reason": reason, "state": FAILED}
             chain.append("decided", body)
         batch.open, batch.owner, batch.until, batch.finished = None, None, None, chain.time
