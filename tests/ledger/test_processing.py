@@ -21,7 +21,7 @@ from ebbing.errors import InputError
 from ebbing.inspection import inspect
 from ebbing.ledger import Budget, Ledger
 from ebbing.ledger.chain import marked
-from ebbing.ledger.deciding import abandon, decide, redact
+from ebbing.ledger.deciding import Decision, abandon, decide, redact
 from ebbing.ledger.digests import file_digest
 from ebbing.ledger.drift import measured, spent
 from ebbing.ledger.exporting import excluded, exported, present
@@ -284,6 +284,18 @@ def test_what_was_given_up_before_it_was_planned_is_no_tampering(ledger) -> None
     process(ledger, project())
     assert states(ledger, 1) == ["needs-decision"]
     assert verify(ledger).problems == []
+
+
+def test_what_failed_and_was_redacted_cannot_be_taken_up(ledger) -> None:
+    ledger.add([erasure("nobody"), erasure("r1")])
+    process(ledger, project())
+    redact(ledger, 1, by="Ada")
+    decisions: tuple[Decision, ...] = ("retry", "retrain")
+    for decision in decisions:
+        with pytest.raises(InputError, match="but that was redacted"):
+            decide(ledger, 1, decision, by="Ada", reason="once more")
+    assert states(ledger, 1) == ["failed"]
+    assert process(ledger, project()) is None
 
 
 def test_a_worker_that_is_stopped_lets_go_of_its_batch(ledger) -> None:

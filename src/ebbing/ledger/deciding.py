@@ -52,6 +52,11 @@ def decide(ledger: Ledger, number: int, decision: Decision, *, by: str, reason: 
         if decision in ("close", "fail", "retrain") and request.state not in (NEEDS_DECISION, FAILED):
             raise InputError(f"request {number} must need a decision, or have failed, but is {request.state}.")
         move(request, LEADS_TO[decision])
+        if LEADS_TO[decision] == RECEIVED and session.get(Personal, number) is None:
+            raise InputError(
+                f"request {number} must say whose records it is about to be processed, but that was redacted. Take it in anew "
+                "by `ebbing ledger request add`, under another reference."
+            )
         request.by, request.why = by, reason
         request.finished = chain.time if request.state in (CLOSED, FAILED) else None
         if request.state == RECEIVED:
