@@ -98,6 +98,14 @@ def test_strict_takes_none_where_a_row_is_wrong(ledger) -> None:
     assert listed(ledger) == []
 
 
+def test_strict_takes_none_where_a_reference_says_something_else(ledger) -> None:
+    ledger.add([erasure("r1", reference="T1")])
+    found = imported(ledger, GOOD, strict=True)
+    assert (found.added, list(found.problems)) == ([], [2])
+    assert len(listed(ledger)) == 1
+    assert verify(ledger).problems == []
+
+
 def test_lines_of_json_do_as_well(ledger) -> None:
     rows = [{"basis": "GDPR", "records": ["a;b", "c"]}, [1], {"basis": "GDPR", "subject": 7}]
     text = "\n".join(json.dumps(row) for row in rows) + "\n{\n"

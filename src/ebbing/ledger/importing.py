@@ -56,12 +56,12 @@ def import_table(ledger: Ledger, path: Path, *, today: date, strict: bool = Fals
             found.problems[line] = str(error).rstrip(".")
     if not good or (strict and found.problems):
         return found
-    for (line, _), added in zip(good, ledger.add([request for _, request in good]), strict=True):
+    for (line, _), added in zip(good, ledger.add([request for _, request in good], strict=strict), strict=True):
         if added.problem is not None:
             found.problems[line] = added.problem
         elif added.new and added.id is not None:
             found.added.append(added.id)
-        else:
+        elif added.id is not None:
             found.again += 1
     return found
 

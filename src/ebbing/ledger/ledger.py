@@ -138,11 +138,15 @@ class Ledger:
 
     # ---------------------------------------------------------------- requests come in
 
-    def add(self, requests: Sequence[ErasureRequest]) -> list[Added]:
+    def add(self, requests: Sequence[ErasureRequest], *, strict: bool = False) -> list[Added]:
         """Take requests in, all in one transaction.
 
         One with a reference that is there already, and says the same, is not taken twice; one that says something else is
         refused.
+
+        Args:
+            requests: to take in.
+            strict: whether none is taken where any is refused; those have neither number nor problem then.
 
         Returns:
             What became of each, in their order.
@@ -177,6 +181,8 @@ class Ledger:
                     known[mark] = number, _said(request)
                 found.append(Added(number, new=True))
                 number += 1
+            if strict and any(added.problem is not None for added in found):
+                return [Added(None) if added.new else added for added in found]
             if rows:
                 session.execute(insert(TABLES[0]), rows)  # the tables, as objects would cost as much again
                 session.execute(insert(TABLES[1]), personal)
