@@ -26,10 +26,10 @@ from ebbing.ledger.verifying import verify
 GOOD = "reference,subject,records,basis,received\nT1,Ada,,GDPR,2026-02-01\nT2,,r1;r2,GDPR,\n"
 
 
-def imported(ledger: Ledger, text: str | bytes, name: str = "table.csv", *, strict: bool = False):
+def imported(ledger: Ledger, text: str | bytes, name: str = "table.csv", *, strict: bool = False, today: date = TODAY):
     path = ledger.folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return import_table(ledger, path, today=TODAY, strict=strict)
+    return import_table(ledger, path, today=today, strict=strict)
 
 
 def test_the_outcomes_written_down_are_those_of_the_judge() -> None:
@@ -75,6 +75,16 @@ def test_a_table_is_taken_in_once(ledger) -> None:
     again = imported(ledger, GOOD)
     assert (again.added, again.again, again.problems) == ([], 2, {})
     assert verify(ledger).problems == []
+
+
+def test_a_table_that_is_imported_again_on_another_day_is_the_same(ledger) -> None:
+    imported(ledger, GOOD)
+    later = date(2026, 3, 4)
+    again = imported(ledger, GOOD, today=later)
+    assert (again.added, again.again, again.problems) == ([], 2, {})
+    assert shown(ledger, 2)["received"] == TODAY.isoformat()
+    other = imported(ledger, GOOD.replace("GDPR,\n", f"GDPR,{later}\n"), today=later)
+    assert "request 2, which says something else" in other.problems[3]
 
 
 def test_rows_that_are_wrong_are_told_by_line_and_the_others_are_kept(ledger) -> None:

@@ -28,6 +28,7 @@ NEXT: Mapping[str, frozenset[str]] = {
 
 LONGEST = {"reference": 200, "subject": 500, "basis": 200, "reason": 2000}  # characters: a ledger holds no data
 LONGEST_ID = 500
+DAYS = frozenset({"received", "due"})
 FIELDS = ("reference", "subject", "records", "basis", "reason", "received", "due", "gone")
 
 
@@ -44,6 +45,8 @@ class ErasureRequest:
         due: the day by which it must be done, not before ``received``.
         reference: the sender's own number for it: the same one twice is the same request.
         gone: whether the records are gone at the source already, so that no method may read them.
+        assumed: of ``received`` and ``due``, those that nobody said: where the same reference comes again on another day, they
+            make it no other request.
     """
 
     basis: str
@@ -54,6 +57,7 @@ class ErasureRequest:
     reason: str | None = None
     reference: str | None = None
     gone: bool = False
+    assumed: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a request, all problems at once."""
@@ -122,6 +126,7 @@ def request_of(row: Mapping[str, Any], *, today: date, days: int) -> ErasureRequ
         due=_day(said["due"], "due") if "due" in said else received + timedelta(days=days),
         records=_ids(said.get("records", ())),
         gone=_truth(said.get("gone", False)),
+        assumed=frozenset(DAYS - said.keys()),
         **texts,
     )
 

@@ -28,6 +28,7 @@ from ebbing.ledger.settings import FILE, Settings, read_settings
 
 CHUNK = 500  # values in one IN (...)
 NONCE = 16  # bytes
+PUBLIC = ("basis", "received", "due", "gone")  # fields that redaction leaves
 TABLES = Base.metadata.tables["requests"], Base.metadata.tables["personal"]
 
 
@@ -163,17 +164,12 @@ class Ledger:
             for i, request in enumerate(requests):
                 mark = marks[i]
                 if mark is not None and mark in known:
-                    other, same = known[mark]
-                    found.append(_again(other, same=same is None or same == _said(request)))
+                    other, before = known[mark]
+                    found.append(_again(other, same=before is None or _says_the_same(request, before)))
                     continue
                 nonce = nonces[i * 2 * NONCE : (i + 1) * 2 * NONCE]
                 binding = commitment(nonce, request.personal)
-                public: dict[str, Any] = {
-                    "basis": request.basis,
-                    "received": request.received,
-                    "due": request.due,
-                    "gone": request.gone,
-                }
+                public: dict[str, Any] = {name: getattr(request, name) for name in PUBLIC}
                 rows.append({"id": number, "mark": mark, "commitment": binding, **public})
                 personal.append({"request_id": number, "nonce": nonce, "fields": canonical(request.personal)})
                 receipts.append(receipt(number, binding=binding, **public))
@@ -189,22 +185,27 @@ class Ledger:
                 chain.append("received", {"first": first, "count": len(rows), "digest": digest(receipts)})
         return found
 
-    def _known(self, session: Session, marks: Sequence[str]) -> dict[str, tuple[int, tuple[Any, ...] | None]]:
+    def _known(self, session: Session, marks: Sequence[str]) -> dict[str, tuple[int, dict[str, Any] | None]]:
         """Requests that are there, by the mark of their reference: number and what they said, None if that is redacted."""
-        known: dict[str, tuple[int, tuple[Any, ...] | None]] = {}
+        known: dict[str, tuple[int, dict[str, Any] | None]] = {}
         for start in range(0, len(marks), CHUNK):
             some = marks[start : start + CHUNK]
             query = select(Request, Personal).outerjoin(Personal, Personal.request_id == Request.id)
             for row, personal in session.execute(query.where(Request.mark.in_(some))):
                 said = None
                 if personal is not None:
-                    said = (json.loads(personal.fields), row.basis, row.received, row.due, row.gone)
+                    said = {"personal": json.loads(personal.fields)} | {name: getattr(row, name) for name in PUBLIC}
                 known[str(row.mark)] = row.id, said
         return known
 
 
-def _said(request: ErasureRequest) -> tuple[Any, ...]:
-    return request.personal, request.basis, request.received, request.due, request.gone
+def _said(request: ErasureRequest) -> dict[str, Any]:
+    return {"personal": request.personal} | {name: getattr(request, name) for name in PUBLIC}
+
+
+def _says_the_same(request: ErasureRequest, before: dict[str, Any]) -> bool:
+    """Whether a request says what an earlier one said, days aside that it does not say."""
+    return all(before[name] == value for name, value in _said(request).items() if name not in request.assumed)
 
 
 def _again(number: int, *, same: bool) -> Added:
