@@ -101,6 +101,20 @@ def test_rows_that_are_wrong_are_told_by_line_and_the_others_are_kept(ledger) ->
     assert "says something else" in found.problems[7]
 
 
+def test_a_quote_that_is_not_closed_costs_no_line_but_its_own(ledger) -> None:
+    text = GOOD + 'T3,"Bob,,GDPR,\nT4,Eve,,GDPR,\n' + 'T5,"Zoe,,GDPR,\nT6,"Max",,GDPR,\nT7,Kim,,GDPR,\n'
+    found = imported(ledger, text)
+    assert sorted(found.problems) == [4, 6]
+    assert found.added == [1, 2, 3, 4, 5]
+
+
+def test_lines_are_counted_as_editors_count_them(ledger) -> None:
+    found = imported(ledger, GOOD + "T3,a\u2028b\x0c\x85,,GDPR,\nT4,Bob,,,\r\nT5,Eve,,GDPR,\n")
+    assert sorted(found.problems) == [4, 5]
+    assert "`subject` must be printable" in found.problems[4]
+    assert found.added == [1, 2, 3]
+
+
 def test_strict_takes_none_where_a_row_is_wrong(ledger) -> None:
     found = imported(ledger, GOOD + "T3,Bob,,,\n", strict=True)
     assert list(found.problems) == [4]
@@ -132,6 +146,7 @@ def test_lines_of_json_do_as_well(ledger) -> None:
         ("t.csv", "", "must name columns"),
         ("t.csv", "subject,records\n", "`basis` among them"),
         ("t.csv", "basis,image\n", "must name columns"),
+        ("t.csv", '"basis,subject\nGDPR,Ada\n', r"must name columns.*unexpected end of data"),
     ],
 )
 def test_what_is_no_table_is_refused_whole(ledger, name, text, told) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -96,21 +97,28 @@ def _writable(text: str) -> bool:
 
 
 def _csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
-    header = [name.strip().lower() for name in next(reader, [])]
+    lines = list(io.StringIO(text, newline=""))  # as editors count them, which do not end a line at a form feed
+    reader = csv.reader(lines, strict=True)
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+    except csv.Error as error:
+        raise InputError(f"{path}: the first line must name columns, but is no line of a table ({error}).") from None
     unknown = [name for name in header if name not in FIELDS]
     if not header or unknown or len(set(header)) != len(header) or "basis" not in header:
         raise InputError(
             f"{path}: the first line must name columns, each once, of {', '.join(FIELDS)}, `basis` among them, but is {header}."
         )
+    before = 0  # lines that the reader was not given
     while True:
-        line = reader.line_num + 1
+        line = before + reader.line_num + 1
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
             yield line, f"it is no line of a table ({error})"
+            before = line  # a quote that is not closed may have taken in any number of good lines: go on after its own
+            reader = csv.reader(map(lines.__getitem__, range(before, len(lines))), strict=True)
             continue
         if not row:
             continue
