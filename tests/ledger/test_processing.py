@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import clinic
+import numpy as np
 import pytest
 import torch
 from clinic import BOTH, QUICK, TODAY, erasure, number_of, project
@@ -71,6 +72,32 @@ def test_a_batch_goes_through_every_state(make) -> None:
     assert record.forgotten == (0, 1, 4, 5, 6, 7)
     assert verify(ledger).problems == []
     assert process(ledger, project()) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (None, "not in the map"),
+        ([], "not in the map"),
+        (iter(()), "not in the map"),
+        (np.array([]), "not in the map"),
+        ("0", "must give a list of ids, but gave text"),
+        (7, "raised TypeError"),
+    ],
+)
+def test_a_map_that_names_no_records_fails_and_never_counts_as_done(make, found, told) -> None:
+    ledger = make(accept=ALL)
+    ledger.add([erasure(subject="Ada")])
+    process(ledger, project(keys=None, subjects=lambda subject: found))
+    assert states(ledger, 1) == ["failed"]
+    assert told in shown(ledger, 1)["why"]
+
+
+def test_a_map_may_give_an_array(make) -> None:
+    ledger = make(accept=ALL)
+    ledger.add([erasure(subject="Ada")])
+    process(ledger, project(keys=None, subjects=lambda subject: np.array([3, 5])))
+    assert read_record(current(ledger)).forgotten == (3, 5)  # type: ignore[union-attr]
 
 
 @pytest.fixture

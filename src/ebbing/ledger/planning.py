@@ -101,12 +101,15 @@ def resolve(fields: Mapping[str, object], known: Known) -> list[str]:
     if known.subjects is None:
         raise UnresolvedError("it names a subject, and ledger.json has no map of subjects (`subjects`)")
     try:
-        keys = known.subjects(str(subject))
+        found = known.subjects(str(subject))
+        keys = list(dict.fromkeys(str(key) for key in (() if found is None else found)))
     except Exception as error:  # of the user's own function; its text may name the person
         raise UnresolvedError(f"the map of subjects raised {type(error).__name__}") from None
+    if isinstance(found, str):  # each of its characters may be an id
+        raise UnresolvedError("the map of subjects must give a list of ids, but gave text")
     if not keys:
         raise UnresolvedError("its subject is not in the map of subjects")
-    return list(dict.fromkeys(str(key) for key in keys))
+    return keys
 
 
 def plan(session: Session, chain: Chain, batch: Batch, known: Known, settings: Settings) -> Plan:
