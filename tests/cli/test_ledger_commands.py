@@ -57,6 +57,8 @@ def test_from_a_request_to_its_evidence(typed, folder) -> None:
     typed("export", "--out", "ledger-export.json")
     assert "Ada" not in Path("ledger-export.json").read_text()
     assert typed("where", "1").out.count("version ") >= 1
+    assert "files were trained on the records of request 1." in typed("where", "1").out
+    assert "The records of request 3 are not known" in typed("where", "3").out
     assert typed("purge", "--days", "0").out.endswith("1 files were purged.\n")
     said = typed("redact", "1", "--by", "DPO")
     assert "2 record ids are gone" in said.out

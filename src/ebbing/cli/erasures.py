@@ -194,10 +194,16 @@ def tell_present(found: Sequence[Present]) -> int:
 
 def show_where(folder: Path, number: int) -> None:
     """``where``."""
-    found = where(Ledger.open(folder), number)
+    ledger = Ledger.open(folder)
+    found = where(ledger, number)
     for place in found:
         typer.echo(f"{place.what:<10} {place.path}  {place.told}" + (f" ({place.kept})" if place.kept else ""))
-    typer.echo(f"{len(found)} files were trained on the records of request {number}.")
+    if shown(ledger, number)["records"]:
+        typer.echo(f"{len(found)} files were trained on the records of request {number}.")
+    else:
+        typer.echo(
+            f"The records of request {number} are not known, as it was not planned or failed: these are all files."
+        )
     typer.echo(
         "Files outside the ledger's folder, such as the weights that version 1 was copied from, are yours to delete."
     )

@@ -45,10 +45,11 @@ def where(ledger: Ledger, number: int) -> list[Place]:
 
     That is every version and every retrained reference from before the request was done: references of earlier requests
     were retrained without those requests' records, but with these. Of an ensemble it is also every checkpoint of a stage that
-    had seen the records; where a record's shard and slice are not known, every one that no later version has.
+    had seen the records; where a record's shard and slice are not known, every one that no later version has. Of a request
+    whose records are not known, as it was not planned, it is everything there is.
 
     Raises:
-        InputError: if there is no such request, or it names no records yet.
+        InputError: if there is no such request.
     """
     with ledger.database.reading() as session:
         request = session.get(Request, number)
