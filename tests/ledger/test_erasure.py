@@ -49,6 +49,12 @@ def test_what_cannot_be_a_request_is_refused(said, told) -> None:
         of(**said)
 
 
+def test_a_day_past_the_calendar_is_refused() -> None:
+    for days in (10**7, 10**10):
+        with pytest.raises(InputError, match="`due` must be a day of the calendar"):
+            request_of(ROW, today=TODAY, days=days)
+
+
 def test_all_problems_are_said_at_once() -> None:
     with pytest.raises(InputError, match=r"`basis` must not be empty.*neither.*`due`"):
         erasure(basis=" ", due=date(2020, 1, 1))

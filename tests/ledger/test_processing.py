@@ -442,6 +442,7 @@ def test_references_of_earlier_requests_are_named_and_purged_when_it_is_time(twi
     assert (kinds.count("version"), kinds.count("reference"), kinds.count("cache")) == (2, 2, 1)
     assert all(p.path.exists() for p in second)
     assert purge(twice, today=TODAY).gone == []  # too soon
+    assert purge(twice, today=TODAY, days=10**10).gone == []  # never
     today = date.fromisoformat(str(shown(twice, 2)["finished"])[:10])
     late = date.fromordinal(today.toordinal() + twice.settings.retention_days)
     assert len(purge(twice, today=late, dry_run=True).gone) == 5

@@ -123,7 +123,7 @@ def request_of(row: Mapping[str, Any], *, today: date, days: int) -> ErasureRequ
         raise InputError("`basis` must say the legal basis or reason, but is missing.")
     return ErasureRequest(
         received=received,
-        due=_day(said["due"], "due") if "due" in said else received + timedelta(days=days),
+        due=_day(said["due"], "due") if "due" in said else _later(received, days),
         records=_ids(said.get("records", ())),
         gone=_truth(said.get("gone", False)),
         assumed=frozenset(DAYS - said.keys()),
@@ -155,6 +155,16 @@ def _day(value: Any, name: str) -> date:
         return date.fromisoformat(value)
     except (TypeError, ValueError):
         raise InputError(f"`{name}` must be a day as YYYY-MM-DD, but is {value!r}.") from None
+
+
+def _later(day: date, days: int) -> date:
+    try:
+        return day + timedelta(days=days)
+    except OverflowError:
+        raise InputError(
+            f"`due` must be a day of the calendar, but is {days} days (`due_days` in ledger.json) after {day}. Say it, or "
+            "lower that."
+        ) from None
 
 
 def _truth(value: Any) -> bool:

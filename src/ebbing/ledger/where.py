@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -181,6 +181,11 @@ class Purged:
     kept: list[Place]
 
 
+def _days(since: str, today: date) -> int:
+    """From a time to a day; no date is made, which could lie past the calendar's end."""
+    return (today - datetime.fromisoformat(since).date()).days
+
+
 def purge(ledger: Ledger, *, today: date, days: int | None = None, dry_run: bool = False) -> Purged:
     """Take away what was trained on records of closed requests, once their retention is over.
 
@@ -193,10 +198,10 @@ def purge(ledger: Ledger, *, today: date, days: int | None = None, dry_run: bool
         days: of retention; None takes ledger.json's.
         dry_run: whether only to say what would go.
     """
-    retention = timedelta(days=ledger.settings.retention_days if days is None else days)
+    retention = ledger.settings.retention_days if days is None else days
     with ledger.database.reading() as session:
         closed = session.scalars(select(Request).where(Request.state == CLOSED)).all()
-        over = [r for r in closed if r.finished and datetime.fromisoformat(r.finished).date() + retention <= today]
+        over = [r for r in closed if r.finished and _days(r.finished, today) >= retention]
         done = [since for request in over if (since := _since(session, request)) is not None]
         places = _places(ledger, session, max(done)) if done else []
         again = [
