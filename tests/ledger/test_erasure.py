@@ -36,7 +36,7 @@ def test_what_is_not_said_is_filled_in() -> None:
         ({"subject": "", "records": ["r1", "r1"]}, "each id once"),
         ({"subject": "", "records": ["a\nb"]}, "printable"),
         ({"subject": {"a": 1}}, "`subject` must be text, but is a dict"),
-        ({"received": "2026-03-02"}, "a day that has come"),
+        ({"received": "2026-03-02"}, "is 2026-03-02, and in UTC it is 2026-03-01"),
         ({"received": "01.03.2026"}, "YYYY-MM-DD"),
         ({"due": "2026-02-28"}, "`due` must not be before"),
         ({"reason": "x" * 2001}, "a ledger holds no data"),

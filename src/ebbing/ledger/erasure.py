@@ -117,7 +117,7 @@ def request_of(row: Mapping[str, Any], *, today: date, days: int) -> ErasureRequ
     said = {name: value for name, value in row.items() if value is not None and value != "" and value != []}
     received = _day(said["received"], "received") if "received" in said else today
     if received > today:
-        raise InputError(f"`received` must be a day that has come, but is {received}.")
+        raise InputError(f"`received` must be a day that has come, but is {received}, and in UTC it is {today}.")
     texts = {name: _text(said[name], name) for name in LONGEST if name in said}
     if "basis" not in texts:
         raise InputError("`basis` must say the legal basis or reason, but is missing.")
