@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,29 @@ def test_from_a_request_to_its_evidence(typed, folder) -> None:
     assert "2 record ids are gone" in said.out
     said = typed("verify")
     assert (said.code, "redacted: request 1" in said.out) == (0, True)
+
+
+def test_a_dry_run_names_what_would_be_taken_and_nothing_else(typed, monkeypatch) -> None:
+    for record, due in (("r1", "2099-02-01"), ("r2", "2099-01-01"), ("r3", "2099-03-01")):
+        typed("request", "add", "--basis", "GDPR", "--record", record, "--due", due)
+    typed("request", "add", "--basis", "GDPR", "--record", "r4", "--due", "2099-01-02", "--gone")
+
+    def named(*words: str) -> list[str]:
+        return re.findall(r"Request (\d+), due", typed("process", "--dry-run", *words).out)
+
+    assert named() == ["2", "1", "3"]  # what is gone at the source is never taken with others
+    assert named("--limit", "2") == ["2", "1"]
+    assert named("--request", "3") == ["3"]
+    assert "but 9 is not" in typed("process", "--dry-run", "--request", "9").err
+    monkeypatch.setattr("ebbing.ledger.processing.prepare", interrupted)
+    assert typed("process", "--limit", "1").code == 130
+    said = typed("process", "--dry-run").out
+    assert "What is in work would be gone on with, and no other request taken: batch 1" in said
+    assert "would be processed" not in said
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_what_was_forgotten_ends_a_check_with_code_3(typed) -> None:

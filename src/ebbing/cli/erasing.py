@@ -37,9 +37,9 @@ from ebbing.ledger.exporting import present
 from ebbing.ledger.folders import Folders
 from ebbing.ledger.manifest import SHARDS
 from ebbing.ledger.planning import Subjects, subjects_of
-from ebbing.ledger.processing import process
+from ebbing.ledger.processing import next_requests, process
 from ebbing.ledger.project import Project
-from ebbing.ledger.reading import listed, status
+from ebbing.ledger.reading import status
 from ebbing.ledger.shards import Shards
 from ebbing.ledger.where import purge as purge_old
 from ebbing.methods import Unlearner
@@ -48,6 +48,8 @@ from ebbing.pretrained import Pretrained
 from ebbing.task import Classification, Task
 from ebbing.training import OwnTrainer, Recipe, Trainer
 from ebbing.unseen import Overlap
+
+SHOWN = 50  # requests that a dry run names
 
 
 def project_of(settings: Settings, folder: Path, *, workers: Workers | None = None) -> Project:
@@ -196,8 +198,15 @@ def run_process(
         f"{size(project.dataset)} training records, {len(project.places)} keys.",
     )
     if dry_run:
-        for row in listed(ledger, states=("received",)):
+        if waiting.working is not None:
+            print_line(
+                console, f"What is in work would be gone on with, and no other request taken: {waiting.working}."
+            )
+        chosen = [] if waiting.working is not None else next_requests(ledger, numbers=numbers, limit=limit)
+        for row in chosen[:SHOWN]:
             print_line(console, f"Request {row.id}, due {row.due}, would be processed.")
+        if len(chosen) > SHOWN:
+            print_line(console, f"{len(chosen) - SHOWN} more would be processed with them.")
         print_line(console, "Nothing was done: --dry-run.")
         return
     started = time.perf_counter()

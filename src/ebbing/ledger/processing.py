@@ -111,6 +111,17 @@ def process(
     return _outcome(work)
 
 
+def next_requests(ledger: Ledger, *, numbers: Sequence[int] | None = None, limit: int | None = None) -> list[Request]:
+    """The requests that `process` would take together, those that are due first, where no batch is open; nothing is changed.
+
+    Raises:
+        InputError: if one of ``numbers`` is not received, or was begun.
+    """
+    with ledger.database.reading() as session:
+        chosen = _received(session, numbers, limit)
+        return [session.get_one(Request, number) for number in chosen]
+
+
 def _received(session: Session, numbers: Sequence[int] | None, limit: int | None) -> list[int]:
     """Requests to take, due first; those whose records are gone at the source are never taken with others."""
     query = select(Request.id, Request.gone).where(Request.state == RECEIVED).order_by(Request.due, Request.id)
