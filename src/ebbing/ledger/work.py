@@ -113,18 +113,18 @@ class Work:
         with self.ledger.database.reading() as session:
             salt = session.get_one(Fact, "salt").value
             batch = session.get_one(Batch, self.lease.batch)
-            own = in_work(session, batch.id)
+            own = {row.id for row in in_work(session, batch.id)}
             rows = session.execute(
                 select(Record.mark, Request.batch_id, Request.id, Request.retrain).join(
                     Request, Request.id == Record.request_id
                 )
             )
-            earlier = covered_by(session, exclude=[r.id for r in own])
+            earlier = covered_by(session, exclude=own)
             everything = all_marks(session)
             by_batch: dict[int, set[str]] = {}
             now: set[str] = set()
             for mark, number, request_id, again in rows:
-                if request_id in {r.id for r in own}:
+                if request_id in own:
                     if mark not in earlier or again:
                         now.add(mark)
                 elif number is not None and mark in earlier:
