@@ -239,3 +239,40 @@ def test_signatures_are_of_one_key_and_one_message(tmp_path) -> None:
     assert not public.verifies(key.sign(b"one"), b"two")
     assert not public.verifies("zz", b"one")
     assert not PublicKey(make_key(tmp_path / "b.key").public).verifies(key.sign(b"one"), b"one")
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("audits", "figures = '{'"),
+        ("requests", "received = 'x'"),
+        ("facts", "value = 'zz' WHERE name = 'salt'"),
+        ("facts", "value = 'zz' WHERE name = 'public-key'"),
+        ("facts", "value = x'ff' WHERE name = 'salt'"),
+        ("requests", "commitment = x'ff'"),
+        ("personal", "fields = '[]'"),
+        ("personal", "fields = 'null'"),
+        ("personal", "nonce = x'ff'"),
+        ("records", "contents = x'ff'"),
+        ("records", "key = x'ff'"),
+        ("batches", "started = x'ff'"),
+        ("batches", "before_id = 'x'"),
+        ("entries", "body = x'ff'"),
+        ("entries", "body = '[]'"),
+        ("entries", "body = '{}'"),
+        ("entries", "hash = x'ff'"),
+        ("entries", "signature = 'zz'"),
+        ("entries", "kind = 'purged'"),
+        ("entries", "kind = 'received'"),
+        ("offers", "distance = 'x'"),
+        ("versions", "file = '../../etc'"),
+        ("versions", "file = '/etc'"),
+        ("versions", "file = 'models/v0000.json'"),
+        ("audits", "report = '/'"),
+    ],
+)
+def test_what_cannot_be_read_is_told_as_well(copy, table, change) -> None:
+    ledger, connection = copy
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute(f"UPDATE {table} SET {change}")
+    assert verify(ledger).problems

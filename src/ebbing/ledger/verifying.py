@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,8 @@ def verify(ledger: Ledger, *, public_key: str | None = None, head: str | None = 
         head: a hash that an earlier check gave: an entry must have it, or the end was cut off.
     """
     found = Verified()
+    if public_key is not None:
+        PublicKey(public_key)  # a slip of the pen is no tampering
     with ledger.database.reading() as session:
         facts = {fact.name: fact.value for fact in session.scalars(select(Fact))}
         lacking = {"salt", "public-key", HEAD} - facts.keys()
@@ -110,16 +113,31 @@ def verify(ledger: Ledger, *, public_key: str | None = None, head: str | None = 
             )
             return found
         expected = Expected()
-        hashes = _check_chain(session, facts, expected, found, key=public_key)
+        hashes: set[str] = set()
+        with _readable("the chain", found):
+            hashes = _check_chain(session, facts, expected, found, key=public_key)
         if head is not None and head not in hashes:
             found.problems.append(
                 f"no entry has the hash {head}: entries were cut off the end, or the chain was replaced"
             )
-        _check_requests(session, facts["salt"], expected, found)
-        _check_records(session, facts["salt"], expected, found)
-        _check_rows(session, facts["salt"], expected, found)
-        _check_files(session, ledger.folder, found)
+        with _readable("requests", found):
+            _check_requests(session, facts["salt"], expected, found)
+        with _readable("records", found):
+            _check_records(session, facts["salt"], expected, found)
+        with _readable("batches, versions and audits", found):
+            _check_rows(session, facts["salt"], expected, found)
+        with _readable("the names of files", found):
+            _check_files(session, ledger.folder, found)
     return found
+
+
+@contextmanager
+def _readable(what: str, found: Verified) -> Iterator[None]:
+    """Tell of what is so unlike anything that a ledger writes that its check cannot go on."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        found.problems.append(f"{what} cannot be read as a ledger writes them ({type(error).__name__})")
 
 
 def _check_chain(
