@@ -113,7 +113,7 @@ def references_and_figures(ledger: Ledger) -> tuple[list[str], dict[str, Any]]:
     store = ModelStore(ledger.folder / "work" / "batch-0001" / "models")
     with ledger.database.reading() as session:
         figures = json.loads(session.get_one(Audit, 1).figures)
-    del figures["cost"]  # in seconds
+    del figures["cost"], figures["page"]  # in seconds
     return sorted(entry.facts["content"] for entry in store.entries() if entry.facts), figures
 
 
@@ -453,6 +453,12 @@ def test_references_of_earlier_requests_are_named_and_purged_when_it_is_time(twi
     assert current(twice).exists()
     found = verify(twice)
     assert (found.problems, found.weights) == ([], 1)
+
+
+def test_a_page_that_was_changed_shows(twice) -> None:
+    page = twice.folder / "reports" / "batch-0002.html"
+    page.write_text(page.read_text().replace("under-forgotten", "no-memory-found") + " ")
+    assert verify(twice).problems == [f"the report on batch 2: {page} is not what was written"]
 
 
 def test_an_earlier_request_that_came_back_is_seen_beside_retrained_models() -> None:

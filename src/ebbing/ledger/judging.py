@@ -12,7 +12,7 @@ from ebbing.ledger.drift import measured
 from ebbing.ledger.erasure import AUDITED
 from ebbing.ledger.leases import hold
 from ebbing.ledger.schema import Audit
-from ebbing.ledger.verifying import audit_body
+from ebbing.ledger.verifying import audit_body, page_of
 from ebbing.ledger.work import Work, in_work
 from ebbing.verdict import INCONCLUSIVE
 
@@ -35,6 +35,7 @@ def judge(work: Work) -> None:
         figures = _figures(report)
         name = f"reports/batch-{batch.id:04d}.json"
         digest = file_digest(work.ledger.folder / name)
+        figures["page"] = {"digest": file_digest(page_of(work.ledger.folder / name))}
     else:
         outcome = INCONCLUSIVE
         reason = "The records are gone at the source: no test could look for what the model keeps of them."

@@ -358,7 +358,24 @@ def _check_files(session: Session, folder: Path, found: Verified) -> None:
         if _is_whole(folder, version, found, seen):
             found.weights += 1
     for audit in session.scalars(select(Audit).where(Audit.report.is_not(None)).order_by(Audit.batch_id)):
-        _sound(folder / str(audit.report), audit.digest, f"the report on batch {audit.batch_id}", found)
+        report, what = folder / str(audit.report), f"the report on batch {audit.batch_id}"
+        _sound(report, audit.digest, what, found)
+        page = _page_digest(audit)
+        if page is not None:
+            _sound(page_of(report), page, what, found)
+
+
+def page_of(report: Path) -> Path:
+    """The page that people read, beside a report."""
+    return report.with_suffix(".html")
+
+
+def _page_digest(audit: Audit) -> str | None:
+    """What the figures say of the page's bytes; None where they say nothing, as those of earlier ledgers."""
+    try:
+        return str(json.loads(audit.figures)["page"]["digest"])
+    except (KeyError, TypeError, ValueError):  # changed figures are told elsewhere
+        return None
 
 
 def _is_whole(folder: Path, version: Version, found: Verified, seen: dict[str, bool]) -> bool:
