@@ -104,6 +104,26 @@ def test_what_was_forgotten_ends_a_check_with_code_3(typed) -> None:
     assert typed("check", "next.txt").code == 0
 
 
+def test_a_check_says_what_it_could_not_compare(call, folder, write) -> None:
+    write(
+        "class Named(TensorDataset):\n    fingerprint = 'my data'\n\n"
+        "def named():\n    return Named(*train_set().tensors)\n\n"
+        "def double():\n    x, y = train_set().tensors\n    return TensorDataset(x.double(), y)\n\n"
+        "def keys():\n    return [f'r{i}' for i in range(120)]\n"
+    )
+    how = [word for word in HOW.split() if word not in ("--keys", "mine:keys", "--subjects", "subjects.csv")]
+    assert call("ledger", "init", *PROJECT.split(), *how).code == 0
+    call("ledger", "request", "add", "--basis", "GDPR", "--record", "3")
+    assert call("ledger", "process").code == 0
+    said = call("ledger", "check", "mine:named")
+    assert (said.code, "nothing could be compared" in said.err) == (2, True), said
+    said = call("ledger", "check", "mine:named", "--keys", "mine:keys")
+    assert (said.code, "Contents were not compared" in said.out) == (0, True), said
+    said = call("ledger", "check", "mine:double")
+    assert (said.code, "in another type, scale or shape they are not found" in said.out) == (0, True), said
+    assert "Only contents were compared" in said.out
+
+
 def test_a_change_ends_verify_with_code_3(typed, folder) -> None:
     with open("ledger/models/v0000.safetensors", "ab") as file:
         file.write(b"x")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import typer
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -246,5 +247,19 @@ def check_dataset(folder: Path, name: str, keys: str | None) -> int:
         raise InputError("the ledger's records go by keys: name those of this data set by --keys pkg.mod:keys.")
     named = keys_of(keys, records=size(dataset)) if keys is not None else [str(i) for i in range(size(dataset))]
     digests = inspect(dataset).digests
+    by_key = keys is not None or name == ledger.settings.data
+    if digests is None and not by_key:
+        raise InputError(
+            f"{name} must have keys (--keys) or inputs that can be read, but it has a `fingerprint`, by which it is taken at "
+            "its word: nothing could be compared."
+        )
     contents = {f"{named[i]} (record {i})": d.hex() for i, d in enumerate(digests)} if digests is not None else None
-    return tell_present(present(ledger, named if keys is not None or name == ledger.settings.data else (), contents))
+    code = tell_present(present(ledger, named if by_key else (), contents))
+    if not by_key:
+        typer.echo("Only contents were compared, not keys: --keys names those.")
+    typer.echo(
+        "Contents were not compared: the data set is taken at its word (`fingerprint`)."
+        if digests is None
+        else "Contents are the same only with the same bytes: in another type, scale or shape they are not found."
+    )
+    return code
