@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -248,6 +249,18 @@ def test_a_ledger_is_made_once_and_opened_only_where_there_is_one(ledger, weight
     (tmp_path / "w.pt").write_bytes(b"PK")
     with pytest.raises(InputError, match="must be a file of safetensors"):
         Ledger.create(tmp_path / "other", ledger.settings, weights=tmp_path / "w.pt")
+
+
+def test_a_ledger_is_not_begun_in_the_database_of_another(ledger, weights, tmp_path) -> None:
+    (ledger.folder / "ledger.json").unlink()
+    Ledger.create(ledger.folder, ledger.settings, weights=weights)  # as after an interruption
+    (ledger.folder / "ledger.json").unlink()
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(weights.read_bytes() + b" ")
+    for settings, model in ((ledger.settings, other), (replace(ledger.settings, key="other.key"), weights)):
+        with pytest.raises(InputError, match="began with another model or key"):
+            Ledger.create(ledger.folder, settings, weights=model)
+        assert not (ledger.folder / "ledger.json").exists()
 
 
 def test_a_database_of_another_version_is_refused(ledger) -> None:

@@ -105,6 +105,13 @@ class Ledger:
             if session.get(Fact, HEAD) is not None:
                 if session.scalar(select(func.count()).select_from(Request)):
                     raise InputError(f"{self.database.shown} must hold no ledger yet, but holds one with requests.")
+                first = session.scalars(select(Version.weights).order_by(Version.id).limit(1)).one_or_none()
+                same = first == (None if file is None else file_digest(self.folder / file))
+                if not same or session.get_one(Fact, "public-key").value != key.public:
+                    raise InputError(
+                        f"{self.database.shown} must hold no ledger yet, but holds one that began with another model or key. "
+                        "Choose another --database."
+                    )
                 return
             salt = os.urandom(32).hex()
             session.add_all(
