@@ -20,7 +20,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 from ebbing.checkpoints import read_record
 from ebbing.errors import InputError
 from ebbing.inspection import inspect
-from ebbing.ledger import Budget, Ledger
+from ebbing.ledger import Budget, Ledger, processing
 from ebbing.ledger.chain import marked
 from ebbing.ledger.deciding import Decision, abandon, decide, redact
 from ebbing.ledger.digests import file_digest
@@ -224,6 +224,14 @@ def test_a_duplicate_of_what_still_needs_a_decision_needs_one(make) -> None:
     process(ledger, project())
     assert states(ledger, 1, 2, 3) == ["needs-decision", "needs-decision", "closed"]
     assert "still to be decided: requests 2" in shown(ledger, 1)["why"]
+
+
+def test_more_requests_than_a_statement_takes_are_processed_in_parts(make, monkeypatch) -> None:
+    monkeypatch.setattr(processing, "TOGETHER", 2)
+    ledger = make(accept=ALL)
+    ledger.add([erasure("r0"), erasure("r1"), erasure("r2")])
+    assert list(process(ledger, project(), limit=5).requests) == [1, 2]  # type: ignore[union-attr]
+    assert list(process(ledger, project()).requests) == [3]  # type: ignore[union-attr]
 
 
 class Watched(Dataset[tuple[torch.Tensor, torch.Tensor]]):

@@ -30,6 +30,8 @@ from ebbing.study import Progress, silent
 
 STEPS = ("taken", "planned", "weights", "unlearned", "judged", "audited", "finished")
 
+TOGETHER = 10_000  # requests in a batch: databases take so many values in one statement, and not many more
+
 
 @dataclass(frozen=True)
 class Processed:
@@ -74,7 +76,7 @@ def process(
         ledger: whose.
         project: the user's network, data and training.
         numbers: only these requests; None for all that were received.
-        limit: at most so many, those that are due first.
+        limit: at most so many, those that are due first; never more than `TOGETHER`.
         on_step: called after each of `STEPS`.
         progress: see `ebbing.study.Study.run`.
         workers: where references are retrained, a number of processes or an executor; None for what ``ledger.json`` says.
@@ -132,7 +134,7 @@ def _received(session: Session, numbers: Sequence[int] | None, limit: int | None
             raise InputError(f"requests to process must be received and not begun, but {min(strange)} is not.")
     rows = list(session.execute(query))
     of_one_kind = [number for number, gone in rows if gone == rows[0][1]]
-    return of_one_kind[:limit]
+    return of_one_kind[: TOGETHER if limit is None else min(limit, TOGETHER)]
 
 
 def _run(work: Work) -> None:
