@@ -96,6 +96,7 @@ def test_what_was_forgotten_ends_a_check_with_code_3(typed) -> None:
     typed("process")
     said = typed("check", "project:train_set")
     assert (said.code, "r70: to be forgotten by request 1, found by its key" in said.out) == (3, True)
+    assert "1 records that were to be forgotten." in said.out  # by key and by content, but it is one
     assert typed("check", "mine:fresh", "--keys", "mine:fresh_keys").code == 3
     assert typed("check", "mine:fresh").code == 2
     Path("next.txt").write_text("r1\nr70\n")

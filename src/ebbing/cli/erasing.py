@@ -253,8 +253,10 @@ def check_dataset(folder: Path, name: str, keys: str | None) -> int:
             f"{name} must have keys (--keys) or inputs that can be read, but it has a `fingerprint`, by which it is taken at "
             "its word: nothing could be compared."
         )
-    contents = {f"{named[i]} (record {i})": d.hex() for i, d in enumerate(digests)} if digests is not None else None
-    code = tell_present(present(ledger, named if by_key else (), contents))
+    found = present(ledger, named if by_key else ())
+    told = {one.name for one in found}
+    contents = {f"{named[i]} (record {i})": d.hex() for i, d in enumerate(digests or ()) if named[i] not in told}
+    code = tell_present([*found, *present(ledger, (), contents)])
     if not by_key:
         typer.echo("Only contents were compared, not keys: --keys names those.")
     typer.echo(
