@@ -101,6 +101,18 @@ def test_a_change_of_any_column_shows(copy, column) -> None:
     assert verify(ledger).problems
 
 
+def test_a_change_of_what_is_written_beside_weights_shows(copy) -> None:
+    ledger, _ = copy
+    record = max((ledger.folder / "models").glob("*.safetensors.json"))
+    before = json.loads(record.read_text())
+    assert before["forgotten"]
+    record.write_text(json.dumps(before | {"forgotten": []}))
+    (problem,) = verify(ledger).problems
+    assert problem.startswith("the record of version 3")
+    record.unlink()
+    assert "cannot be read" in verify(ledger).problems[0]
+
+
 @pytest.mark.parametrize("table", sorted(Base.metadata.tables))
 def test_a_row_that_is_removed_shows(copy, table) -> None:
     ledger, connection = copy

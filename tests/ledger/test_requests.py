@@ -12,17 +12,21 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from clinic import TODAY, erasure, number_of
+from clinic import TODAY, erasure, number_of, project
 
+from ebbing.cli.erasures import bring_up_to_date
 from ebbing.errors import InputError
 from ebbing.ledger import Ledger
 from ebbing.ledger.database import Database, DatabaseError
 from ebbing.ledger.importing import import_table
 from ebbing.ledger.keys import make_key
+from ebbing.ledger.processing import process
 from ebbing.ledger.reading import listed, shown, status
 from ebbing.ledger.schema import Base
 from ebbing.ledger.settings import OUTCOMES, read_settings
 from ebbing.ledger.verifying import verify
+from ebbing.methods import FineTune
+from ebbing.training import Recipe
 
 GOOD = "reference,subject,records,basis,received\nT1,Ada,,GDPR,2026-02-01\nT2,,r1;r2,GDPR,\n"
 
@@ -43,6 +47,20 @@ def test_the_migrations_make_what_the_models_say(ledger) -> None:
     with ledger.database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_name": own_tables})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_a_ledger_of_the_first_tables_is_brought_up_to_date_and_goes_on(ledger) -> None:
+    with ledger.database.engine.execution_options(writing=True).begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE versions DROP COLUMN record")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(InputError, match="ebbing ledger upgrade"):
+        Ledger.open(ledger.folder)
+    bring_up_to_date(ledger.folder)
+    later = Ledger.open(ledger.folder)
+    assert verify(later).problems == []
+    later.add([erasure("r1")])
+    process(later, project(method=FineTune(repair=Recipe(epochs=0.2)), trainer=None))
+    assert verify(later).problems == []
 
 
 def own_tables(name: str | None, kind: str, parents: object) -> bool:

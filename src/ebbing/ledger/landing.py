@@ -21,10 +21,9 @@ from ebbing.journal import Journal
 from ebbing.ledger.chain import Chain
 from ebbing.ledger.database import next_number
 from ebbing.ledger.deciding import move
-from ebbing.ledger.digests import file_digest
 from ebbing.ledger.erasure import UNLEARNED
 from ebbing.ledger.leases import hold
-from ebbing.ledger.manifest import Manifest, digests_of, read_manifest, weights_of
+from ebbing.ledger.manifest import Manifest, digests_of, digests_of_version, read_manifest, weights_of
 from ebbing.ledger.schema import Batch, Version
 from ebbing.ledger.shards import Shards
 from ebbing.ledger.verifying import version_body
@@ -152,8 +151,9 @@ def _version(
     batch: int | None = None,
 ) -> Version:
     """Write a version down whose files are in place."""
-    weights = file_digest(work.ledger.folder / file)
-    about = {"parent_id": parent, "batch_id": batch, "kind": kind, "file": file, "weights": weights}
+    about = {"parent_id": parent, "batch_id": batch, "kind": kind, "file": file} | digests_of_version(
+        work.ledger.folder, file
+    )
     version = Version(id=next_number(session, Version.id), **about, made=chain.time)
     session.add(version)
     session.flush()

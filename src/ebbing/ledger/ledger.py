@@ -22,7 +22,7 @@ from ebbing.ledger.database import HEAD, Database
 from ebbing.ledger.digests import file_digest
 from ebbing.ledger.erasure import ErasureRequest
 from ebbing.ledger.keys import SigningKey, make_key, read_key
-from ebbing.ledger.manifest import SHARDS, Manifest, cell_of, digests_of
+from ebbing.ledger.manifest import SHARDS, Manifest, cell_of, digests_of, digests_of_version, record_beside
 from ebbing.ledger.schema import Base, Fact, Personal, Request, Version
 from ebbing.ledger.settings import FILE, Settings, read_settings
 
@@ -126,12 +126,11 @@ class Ledger:
             chain.append("began", {"public-key": key.public, "salt": digest(salt)})
             if file is None:
                 return
-            weights = file_digest(self.folder / file)
-            version = Version(id=1, kind="original", file=file, weights=weights, made=chain.time)
-            session.add(version)
+            digests = digests_of_version(self.folder, file)
+            session.add(Version(id=1, kind="original", file=file, made=chain.time, **digests))
             session.flush()
-            body = {"parent": None, "batch": None, "kind": "original", "file": file, "weights": weights}
-            chain.append("version", {"version": version.id, **body})
+            body = {"version": 1, "parent": None, "batch": None, "kind": "original", "file": file}
+            chain.append("version", body | {name: found for name, found in digests.items() if found is not None})
 
     def key(self) -> SigningKey:
         """The key that evidence is signed with."""
@@ -242,9 +241,9 @@ def _taken_in(folder: Path, settings: Settings, weights: Path, checkpoints: Path
         return take_in(folder, weights, "v0000")
     file = "models/v0000.safetensors"
     write_whole(folder / file, lambda name: _copied(weights, name))
-    beside = weights.with_name(f"{weights.name}.json")
-    if beside.is_file():
-        write_whole(folder / f"{file}.json", lambda name: _copied(beside, name))
+    record = record_beside(weights)
+    if record.is_file():
+        write_whole(record_beside(folder / file), lambda name: _copied(record, name))
     if checkpoints is None or settings.sharding is None:
         return file
     names = [file]

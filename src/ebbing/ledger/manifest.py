@@ -11,7 +11,7 @@ from typing import Any
 
 from ebbing.errors import InputError
 from ebbing.files import write_text
-from ebbing.ledger.digests import weights_digest
+from ebbing.ledger.digests import file_digest, weights_digest
 
 SCHEMA = "ebbing.version/1"
 SHARDS = "shards"  # the folder of the checkpoints, in the ledger's
@@ -76,6 +76,22 @@ class Manifest:
             return []
         known = {ledger / name for name in self.files}
         return sorted(path for path in (ledger / self.place).glob("*") if path not in known)
+
+
+def record_beside(weights: Path) -> Path:
+    """The record of a file of weights, see `ebbing.checkpoints.WeightsRecord`."""
+    return weights.with_name(f"{weights.name}.json")
+
+
+def digests_of_version(folder: Path, file: str) -> dict[str, str | None]:
+    """SHA-256 of the file that stands for a version, and of the record beside its weights, None where there is none.
+
+    Args:
+        folder: the ledger's.
+        file: of the version, as the database names it.
+    """
+    record = record_beside(weights_of(folder, file))
+    return {"weights": file_digest(folder / file), "record": file_digest(record) if record.is_file() else None}
 
 
 def is_manifest(file: str) -> bool:

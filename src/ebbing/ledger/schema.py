@@ -7,7 +7,7 @@ from datetime import date
 from sqlalchemy import Boolean, Date, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISION = "0001"  # of the migrations in `migrations/versions`, the newest
+REVISION = "0002"  # of the migrations in `migrations/versions`, the newest
 
 
 REDACTED = "redacted "
@@ -101,6 +101,9 @@ class Version(Base):
     kind: Mapped[str] = mapped_column(String(16))  # original, unlearned or retrained
     file: Mapped[str] = mapped_column(Text)
     weights: Mapped[str] = mapped_column(String(64))
+    record: Mapped[str | None] = mapped_column(
+        String(64)
+    )  # of the bytes of what is written beside weights, where there is any
     made: Mapped[str] = mapped_column(String(32))
     purged: Mapped[str | None] = mapped_column(String(32))
 

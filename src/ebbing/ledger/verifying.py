@@ -18,7 +18,7 @@ from ebbing.ledger.digests import file_digest, weights_digest
 from ebbing.ledger.erasure import AUDITED, CLOSED, FAILED, PLANNED, RECEIVED, UNLEARNED
 from ebbing.ledger.keys import PublicKey
 from ebbing.ledger.ledger import Ledger
-from ebbing.ledger.manifest import is_manifest, read_manifest
+from ebbing.ledger.manifest import is_manifest, read_manifest, record_beside, weights_of
 from ebbing.ledger.schema import REDACTED, Audit, Batch, Entry, Fact, Offer, Personal, Record, Request, Version
 
 
@@ -291,7 +291,7 @@ def version_body(version: Version) -> dict[str, Any]:
         "kind": version.kind,
         "file": version.file,
         "weights": version.weights,
-    }
+    } | ({} if version.record is None else {"record": version.record})
 
 
 def audit_body(audit: Audit) -> dict[str, Any]:
@@ -383,6 +383,10 @@ def _is_whole(folder: Path, version: Version, found: Verified, seen: dict[str, b
     what = f"the weights of version {version.id}"
     if not _sound(folder / version.file, version.weights, what, found):
         return False
+    if version.record is not None:
+        record = record_beside(weights_of(folder, version.file))
+        if not _sound(record, version.record, f"the record of version {version.id}", found):
+            return False
     if not is_manifest(version.file):
         return True
     manifest = read_manifest(folder / version.file)

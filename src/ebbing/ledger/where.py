@@ -16,7 +16,17 @@ from ebbing.errors import InputError
 from ebbing.ledger.digests import LARGEST_HEADER
 from ebbing.ledger.erasure import CLOSED
 from ebbing.ledger.ledger import Ledger
-from ebbing.ledger.manifest import SHARDS, Cell, Manifest, cell_of, has_seen, is_manifest, place_of, read_manifest
+from ebbing.ledger.manifest import (
+    SHARDS,
+    Cell,
+    Manifest,
+    cell_of,
+    has_seen,
+    is_manifest,
+    place_of,
+    read_manifest,
+    record_beside,
+)
 from ebbing.ledger.planning import covered_by
 from ebbing.ledger.schema import Batch, Record, Request, Version
 
@@ -222,8 +232,8 @@ def purge(ledger: Ledger, *, today: date, days: int | None = None, dry_run: bool
         if path.is_dir():
             shutil.rmtree(path)
             continue
-        for beside in (path, path.with_name(f"{path.name}.json")):
-            beside.unlink(missing_ok=True)
+        for file in (path, record_beside(path)):
+            file.unlink(missing_ok=True)
     for folder in (ledger.folder / "work").glob("batch-*"):
         if not any(folder.rglob("*.safetensors")):
             shutil.rmtree(folder, ignore_errors=True)
