@@ -28,6 +28,14 @@ def test_what_is_not_said_is_filled_in() -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["Zahr\u00e1", "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627", "Ada\u00a0Lovelace", "\u0915\u094d\u200d\u0937"],
+)
+def test_people_have_the_names_that_they_have(name) -> None:
+    assert of(subject=name).subject == name
+
+
+@pytest.mark.parametrize(
     ("said", "told"),
     [
         ({"basis": ""}, "`basis` must say"),
@@ -35,6 +43,7 @@ def test_what_is_not_said_is_filled_in() -> None:
         ({"records": "r1"}, "both did"),
         ({"subject": "", "records": ["r1", "r1"]}, "each id once"),
         ({"subject": "", "records": ["a\nb"]}, "printable"),
+        ({"subject": "Ada\u202eecalevoL"}, "printable"),  # would be shown backwards
         ({"subject": {"a": 1}}, "`subject` must be text, but is a dict"),
         ({"received": "2026-03-02"}, "is 2026-03-02, and in UTC it is 2026-03-01"),
         ({"received": "01.03.2026"}, "YYYY-MM-DD"),

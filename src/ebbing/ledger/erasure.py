@@ -28,6 +28,9 @@ NEXT: Mapping[str, frozenset[str]] = {
 
 LONGEST = {"reference": 200, "subject": 500, "basis": 200, "reason": 2000}  # characters: a ledger holds no data
 LONGEST_ID = 500
+IN_NAMES = (
+    "\u00a0\u202f\u200c\u200d"  # spaces that do not break, and what joins letters or keeps them apart, as in Persian
+)
 DAYS = frozenset({"received", "due"})
 FIELDS = ("reference", "subject", "records", "basis", "reason", "received", "due", "gone")
 
@@ -97,7 +100,7 @@ class ErasureRequest:
 
 
 def _unwritable(text: str) -> bool:
-    return not text.isprintable()
+    return not all(character.isprintable() or character in IN_NAMES for character in text)
 
 
 def request_of(row: Mapping[str, Any], *, today: date, days: int) -> ErasureRequest:
