@@ -334,16 +334,20 @@ def _shards(names: Sequence[str]) -> str:
 def _made(references: Mapping[str, Figures]) -> str:
     facts = next(iter(references.values()))["provenance"]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    hardware = facts["hardware"]
+    short = {name: TASKS[name].partition(",")[0] for name in references}
     took = ", ".join(
-        f"{statistics.median(s['seconds'] for s in r['steps']):.0f} s ({TASKS[name].partition(',')[0]})"
-        for name, r in references.items()
+        f"{statistics.median(s['seconds'] for s in r['steps']):.0f} s ({short[name]})" for name, r in references.items()
     )
+    machines = {name: r["provenance"]["hardware"] for name, r in references.items()}
+    where = ", ".join(f"{m['cpu']} ({short[name]})" for name, m in machines.items())
+    hardware = machines[next(iter(machines))]
+    where = hardware["cpu"] if len({m["cpu"] for m in machines.values()}) == 1 else where
     missing = [TASKS[name] for name in TASKS if name not in references]
     rest = f" Not made yet: {' and '.join(missing)}." if missing else ""
+    commands = ", ".join(f"`{facts['command']} --task {name}`" for name in references)
     return (
-        f"`{facts['command']} --task digits`; originals with seeds 0 to 4, retrained models with 1000 to 1004; {versions}; "
-        f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['platform']}, processes of one thread. One retraining took "
+        f"{commands}; originals with seeds 0 to 4, retrained models with 1000 to 1004; {versions}; "
+        f"{where}, {hardware['cores']} cores, {hardware['platform']}, processes of one thread. One retraining took "
         f"{took} beside other work. Rows are added as they are made; those that are missing were not made yet.{rest}"
     )
 
