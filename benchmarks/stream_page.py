@@ -238,7 +238,9 @@ def _by_kind(told: Sequence[Told]) -> str:
             own = [i for i, r in enumerate(stream) if r["kind"] == kind and r["new"]]
             cells.append(f"{np.nanmean(first[:, own]):+.2f}, {np.nanmean(last[:, own]):+.2f}")
         rows.append([f"`{one.label}`", *cells])
-    text = "M of the records of each kind of request, at once and at the end; 0 is where retraining leaves them:"
+    everywhere = len(told[0].reference["steps"]) == sum(bool(r["new"]) for r in stream)
+    when = "at once" if everywhere else "at the first of these requests that is not before its own"
+    text = f"M of the records of each kind of request, {when} and at the end; 0 is where retraining leaves them:"
     return text + "\n\n" + _table(["method", *kinds], rows)
 
 
