@@ -115,6 +115,15 @@ def test_another_method_under_the_same_label_is_refused(made) -> None:
         refuse_other_settings([other], places)
 
 
+def test_a_method_under_the_label_of_weights_made_elsewhere_is_refused(made) -> None:
+    places, _ = made
+    theirs = Cell(SMALL, "theirs", FineTune(), 0.3)
+    places.cell(theirs).write_text(json.dumps({"method": {"type": "made elsewhere", "label": "theirs"}}))
+    with pytest.raises(InputError, match=r"was made with other settings under the label 'theirs'"):
+        refuse_other_settings([theirs], places)
+    places.cell(theirs).unlink()
+
+
 @pytest.mark.parametrize("task", DIGITS, ids=lambda task: task.name)
 def test_the_frozen_records_are_those_of_the_rule(task) -> None:
     request = request_of(task)

@@ -159,7 +159,7 @@ def identity_of(method: Unlearner) -> dict[str, Any]:
 def is_identity_of(saved: Mapping[str, Any], method: Unlearner) -> bool:
     """Whether what `identity_of` once gave is that of a method today, see `ebbing.fingerprint.is_plain_of`."""
     now = identity_of(method)
-    same = all(saved[name] == now[name] for name in ("class", "source"))
+    same = all(saved.get(name) == now[name] for name in ("class", "source"))  # what was made elsewhere has neither
     return same and is_plain_of(saved["settings"], method)
 
 
