@@ -59,6 +59,15 @@ def test_adding_a_method_makes_only_that(made) -> None:
     assert added == [cell("fine-tune")]
 
 
+def test_a_budget_that_is_given_twice_makes_one_cell() -> None:
+    methods = {label: METHODS[label] for label in ("do-nothing", "fine-tune")}
+    assert cells_of([SMALL], methods, [0.3, 0.1, 0.3]) == [
+        cell("do-nothing", None),
+        cell("fine-tune", 0.3),
+        cell("fine-tune", 0.1),
+    ]
+
+
 class LeavesSomeAlone(DoNothing):
     """Finds nothing to forget in the first three originals."""
 

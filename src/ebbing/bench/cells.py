@@ -126,12 +126,12 @@ def check_label(label: str) -> None:
 
 
 def cells_of(tasks: Sequence[BenchTask], methods: Mapping[str, Unlearner], budgets: Sequence[float]) -> list[Cell]:
-    """Every method within every budget on every task; what is free once."""
+    """Every method within every budget on every task, each once; what is free has no budget."""
     return [
         Cell(task, label, method, budget)
         for task in tasks
         for label, method in methods.items()
-        for budget in ((None,) if label in FREE else budgets)
+        for budget in ((None,) if label in FREE else dict.fromkeys(budgets))
     ]
 
 
