@@ -19,6 +19,7 @@ class Journal:
         history: one record per epoch of a bout (turn, bout, epoch, accuracies), for methods that have turns.
         rolled_back: why the run was undone, None if it was not.
         left_alone: whether the method itself gave back the model as it was, because nothing seemed to be memorised.
+        guards: how many of ``examples`` were read by the guards around every method, not by the method.
         factors: for methods that decay, what was left of each unit after a bout, by group of units, the least first.
         on_advance: called with the number of examples each time some were processed.
     """
@@ -28,6 +29,7 @@ class Journal:
     history: list[dict[str, Any]] = field(default_factory=list)
     rolled_back: str | None = None
     left_alone: bool = False
+    guards: int = 0
     factors: dict[str, list[float]] = field(default_factory=dict)
     on_advance: Callable[[int], None] | None = None
 

@@ -18,7 +18,7 @@ from ebbing.bench.tasks import TASKS, frozen, request_of
 from ebbing.checkpoints import write_weights
 from ebbing.errors import InputError
 from ebbing.journal import Journal
-from ebbing.methods import DoNothing, FineTune, Unlearner
+from ebbing.methods import DoNothing, FineTune, NegGrad, Unlearner
 from ebbing.training import Recipe
 
 NAME = "digits-mislabelled5-cnn/v1"
@@ -66,6 +66,18 @@ def test_a_budget_that_is_given_twice_makes_one_cell() -> None:
         cell("fine-tune", 0.3),
         cell("fine-tune", 0.1),
     ]
+
+
+def test_a_run_that_diverges_is_charged_for_all_that_it_processed(made) -> None:
+    """The guards read such a result only once."""
+    places, _ = made
+    climbs = NegGrad(Recipe(epochs=2, learning_rate=1e30, optimizer="sgd"))
+    (cell_of_it,) = make_cells([Cell(SMALL, "climbs", climbs, 0.3)], places, workers=1)
+    found, request = figures(places, cell_of_it), request_of(SMALL)
+    places.cell(cell_of_it).unlink()
+    assert found["rolled_back"] == 4
+    retraining = SMALL.recipe.examples(len(request.retain))
+    assert found["cost"]["examples_ratio"] == 2 * len(request.forget) / retraining
 
 
 class LeavesSomeAlone(DoNothing):

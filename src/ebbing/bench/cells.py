@@ -27,7 +27,6 @@ from ebbing.inside import probed_layers
 from ebbing.journal import Journal
 from ebbing.machine import describe
 from ebbing.methods import Unlearner
-from ebbing.methods.unlearner import SAMPLE
 from ebbing.places import Folders
 from ebbing.pool import Workers, compute
 from ebbing.request import ForgetRequest
@@ -337,6 +336,5 @@ def _unlearn(method: Unlearner, task: BenchTask, request: ForgetRequest, places:
     layers = probed_layers(model, request, task=task.trainer.task) if number < INSIDE else []
     seen = see([model], request, task=task.trainer.task, layers=layers)
     retraining = trained(task, places, "retrained", number).seconds
-    guards = 2 * min(SAMPLE, len(request.retain))  # read around every method, whatever it is
     undone = journal.rolled_back is not None
-    return _Run(seen, journal.examples - guards, seconds, retraining, undone, journal.left_alone)
+    return _Run(seen, journal.examples - journal.guards, seconds, retraining, undone, journal.left_alone)
