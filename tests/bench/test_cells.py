@@ -18,7 +18,7 @@ from ebbing.bench.tasks import TASKS, frozen, request_of
 from ebbing.checkpoints import write_weights
 from ebbing.errors import InputError
 from ebbing.journal import Journal
-from ebbing.methods import DoNothing, FineTune, NegGrad, Unlearner
+from ebbing.methods import DoNothing, FineTune, ForgettingNetwork, NegGrad, Unlearner
 from ebbing.training import Recipe
 
 NAME = "digits-mislabelled5-cnn/v1"
@@ -179,6 +179,28 @@ def test_every_method_keeps_to_a_budget_or_has_no_row(label: str, budget: float)
 def test_a_method_for_whole_classes_has_a_row_where_one_goes(task) -> None:
     made = within(METHODS["unsir"], 0.1, task.recipe, request_of(task))
     assert (made is not None) == task.rule.startswith("class:")
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({"learning_trains": "all"}, 0.1),
+        ({"unlearning_trains": "retain"}, 0.5),
+        ({"unlearning_trains": "forget", "nested": True}, 0.3),
+    ],
+)
+def test_a_forgetting_network_keeps_to_a_budget_whatever_its_bouts_train_on(settings, share: float) -> None:
+    task, request = TASKS[NAME], request_of(TASKS[NAME])
+    method = within(replace(METHODS["forgetting-network-vfr"], **settings), share, task.recipe, request)
+    allowed = round(share * task.recipe.examples(len(request.retain)))
+    ranked = method.turns * len(request.forget)
+    assert method.expected_examples(request) + ranked == pytest.approx(allowed, abs=2)
+
+
+def test_a_forgetting_network_whose_unlearning_bouts_cost_more_has_no_row() -> None:
+    """Those of the public code train 50 epochs on all records."""
+    task, request = TASKS[NAME], request_of(TASKS[NAME])
+    assert within(ForgettingNetwork.presets["published-code"], 0.1, task.recipe, request) is None
 
 
 def test_a_forgetting_network_spends_what_it_may() -> None:

@@ -78,8 +78,8 @@ METHODS: Mapping[str, Unlearner] = {
 def within(method: Unlearner, budget: float, recipe: Recipe, request: ForgetRequest) -> Unlearner | None:
     """A method that processes a share of the examples that one retraining does: as many as it may, and no more.
 
-    Methods with a repair are trained as long as the budget lasts; the `ForgettingNetwork` shares it among the learning bouts
-    of its turns (what it reads to record how it goes is not held against it, but stands in its cost); ascent is cut short; the
+    Methods with a repair are trained as long as the budget lasts; the `ForgettingNetwork` shares what its unlearning bouts
+    leave among the learning bouts of its turns (what it reads to record how it goes is not held against it, but stands in its cost); ascent is cut short; the
     statistics of SSD are taken over fewer records.
 
     Args:
@@ -106,9 +106,7 @@ def within(method: Unlearner, budget: float, recipe: Recipe, request: ForgetRequ
         made: Unlearner = replace(method, repair=endless, budget=budget, training=recipe)
         return made if method.statistics(request) < allowed else None
     if isinstance(method, ForgettingNetwork):
-        ranked = method.turns * method.rate.ranking.reads(request)
-        each = (allowed - ranked) / method.turns / len(request.retain)
-        return replace(method, learning=replace(method.learning, epochs=each)) if each > 0 else None
+        return method.within(allowed, request)
     if isinstance(method, NegGrad):
         examples = min(method.ascent.examples(len(request.forget)), allowed)
         return replace(method, ascent=replace(method.ascent, max_examples=max(1, examples)))

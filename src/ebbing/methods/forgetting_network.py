@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -104,13 +105,36 @@ class ForgettingNetwork(Unlearner):
 
     def expected_examples(self, request: ForgetRequest) -> int:
         """Those of all turns' training; a stop rule may end earlier."""
+        learning = self._epochs(self.learning.epochs) * self._records(self.learning_trains, request)
+        return round(self.turns * (learning + self._unlearning_examples(request)))
+
+    def within(self, allowed: int, request: ForgetRequest) -> ForgettingNetwork | None:
+        """The method with learning bouts as long as so many examples allow, ranking and training in unlearning bouts included.
+
+        What is read to record the turns is not counted. None where nothing is left for learning.
+        """
+        ranked = 0 if self.rank_in_batch else self.turns * self.rate.ranking.reads(request)
+        left = allowed - ranked - self.turns * self._unlearning_examples(request)
+        epochs = left / self.turns / self._records(self.learning_trains, request)
+        if epochs <= 0:
+            return None
+        if self.nested:  # e (e + 1) / 2 of them are trained
+            epochs = math.sqrt(2 * epochs + 0.25) - 0.5
+        return replace(self, learning=replace(self.learning, epochs=epochs))
+
+    def _unlearning_examples(self, request: ForgetRequest) -> float:
+        """Those that an unlearning bout trains on."""
+        return self._epochs(self.unlearning_epochs) * self._records(self.unlearning_trains, request)
+
+    def _epochs(self, of_a_bout: float) -> float:
+        """Epochs that a bout trains."""
+        return of_a_bout * (of_a_bout + 1) / 2 if self.nested else of_a_bout
+
+    @staticmethod
+    def _records(trains: Trains, request: ForgetRequest) -> int:
+        """How many records an epoch visits."""
         sizes = {"nothing": 0, "forget": len(request.forget), "retain": len(request.retain)}
-        sizes["all"] = sizes["forget"] + sizes["retain"]
-        learning, unlearning = self.learning.epochs, float(self.unlearning_epochs)
-        if self.nested:
-            learning, unlearning = learning * (learning + 1) / 2, unlearning * (unlearning + 1) / 2
-        turn = learning * sizes[self.learning_trains] + unlearning * sizes[self.unlearning_trains]
-        return round(self.turns * turn)
+        return sizes["forget"] + sizes["retain"] if trains == "all" else sizes[trains]
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Alternate the bouts."""
@@ -135,9 +159,7 @@ class ForgettingNetwork(Unlearner):
 
     def _learn(self, model: nn.Module, run: Run) -> None:
         """One learning bout."""
-        epochs = self.learning.epochs
-        total = epochs * (epochs + 1) / 2 if self.nested else epochs
-        self._train(model, self.learning_trains, total, run)
+        self._train(model, self.learning_trains, self._epochs(self.learning.epochs), run)
 
     def _train(self, model: nn.Module, on: Trains, epochs: float, run: Run) -> None:
         data = run.request.for_training(PARTS[on])
