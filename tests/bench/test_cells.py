@@ -18,7 +18,7 @@ from ebbing.bench.tasks import TASKS, frozen, request_of
 from ebbing.checkpoints import write_weights
 from ebbing.errors import InputError
 from ebbing.journal import Journal
-from ebbing.methods import DoNothing, FineTune, ForgettingNetwork, NegGrad, Unlearner
+from ebbing.methods import SSD, DoNothing, FineTune, ForgettingNetwork, NegGrad, Unlearner
 from ebbing.training import Recipe
 
 NAME = "digits-mislabelled5-cnn/v1"
@@ -179,6 +179,13 @@ def test_every_method_keeps_to_a_budget_or_has_no_row(label: str, budget: float)
 def test_a_method_for_whole_classes_has_a_row_where_one_goes(task) -> None:
     made = within(METHODS["unsir"], 0.1, task.recipe, request_of(task))
     assert (made is not None) == task.rule.startswith("class:")
+
+
+def test_dampening_reads_no_more_records_than_it_is_set_to() -> None:
+    task, request = TASKS[NAME], request_of(TASKS[NAME])
+    fewer = within(SSD(records=200), 0.1, task.recipe, request)
+    assert fewer == SSD(records=200)
+    assert within(SSD(records=10**6), 0.01, task.recipe, request) == within(SSD(), 0.01, task.recipe, request)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,8 @@ def within(method: Unlearner, budget: float, recipe: Recipe, request: ForgetRequ
         examples = min(method.ascent.examples(len(request.forget)), allowed)
         return replace(method, ascent=replace(method.ascent, max_examples=max(1, examples)))
     if isinstance(method, SSD):
-        records = min(allowed - len(request.forget), len(request.everything_ids))
+        every = len(request.everything_ids)
+        records = min(allowed - len(request.forget), every if method.records is None else method.records)
         return replace(method, records=records) if records > 0 else None
     expected = method.expected_examples(request)
     if expected is None:
