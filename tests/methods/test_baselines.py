@@ -352,6 +352,18 @@ def test_ct_turns_kernels_and_trains() -> None:
         CT().unlearn(oblong, IMAGES)
 
 
+def test_ct_turns_tied_kernels_once_and_refuses_computed_ones() -> None:
+    still = CT(repair=replace(ONE_STEP, learning_rate=1e-30))
+    with seeded(0):
+        tied = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(4, CLASSES))
+    tied[1].weight = tied[0].weight
+    assert torch.equal(still.unlearn(tied, IMAGES)[1].weight, tied[1].weight.transpose(2, 3))
+    computed = convolutions()
+    nn.utils.parametrizations.weight_norm(computed[2])
+    with pytest.raises(InputError, match=r"those of \['2'\] are computed from others"):
+        still.unlearn(computed, IMAGES)
+
+
 def test_selective_pruning_deletes_hidden_units_alone() -> None:
     found = SelectivePruning(share=0.5).unlearn(network(), FLAT)
     with torch.no_grad():

@@ -37,11 +37,17 @@ class CT(Repairing):
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Turn, then repair."""
         layers = {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d) and m.weight.requires_grad}
+        computed = [n for n, m in layers.items() if not isinstance(m.weight, nn.Parameter)]
+        if computed:
+            raise InputError(
+                f"CT turns kernels that are parameters, but those of {computed} are computed from others. Remove the "
+                "parametrisation, or take a method that trains alone, such as FineTune."
+            )
         oblong = [n for n, m in layers.items() if m.kernel_size[0] != m.kernel_size[1]]
         if not layers or oblong:
             found = f"{oblong} are not square" if oblong else "the model has none that is trained"
             raise InputError(f"CT turns the square kernels of two-dimensional convolutions, but {found}.")
         with torch.no_grad():
-            for layer in layers.values():
-                layer.weight.copy_(layer.weight.transpose(2, 3).clone())
+            for weight in {id(layer.weight): layer.weight for layer in layers.values()}.values():  # tied ones once
+                weight.copy_(weight.transpose(2, 3).clone())
         return self.mend(model, run)
