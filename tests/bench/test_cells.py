@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ebbing.bench import tasks
-from ebbing.bench.cells import Cell, Places, cells_of, make_cells, refuse_other_settings
+from ebbing.bench.cells import TOO_DEAR, Cell, Places, cells_of, make_cells, refuse_other_settings
 from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import BUDGETS, METHODS, within
 from ebbing.bench.tables import HEADER, Board, table, tables
@@ -114,7 +114,7 @@ def test_the_original_remembers_and_a_fresh_network_does_not(made) -> None:
 
 def test_the_table_holds_every_method_and_what_costs_more(made) -> None:
     places, _ = made
-    dear = {"figures": None, "label": "dear", "budget": 0.3, "reason": "", "cost": None}
+    dear = {"figures": None, "label": "dear", "budget": 0.3, "reason": TOO_DEAR, "cost": None}
     cells = [figures(places, c) for c in (cell("do-nothing", None), cell("retrain-equal-compute"))]
     board = Board(SMALL, json.loads(places.reference(SMALL).read_text()), [*cells, dear])
     lines = table(board, 0.3).splitlines()
@@ -125,7 +125,19 @@ def test_the_table_holds_every_method_and_what_costs_more(made) -> None:
         "dear",
     ]
     assert {line.count("|") for line in lines} == {len(HEADER) + 1}
+    assert "costs more" in lines[-1]
     assert "30 % of retraining" in tables([board])
+
+
+def test_a_method_that_is_not_made_for_a_task_does_not_pass_for_dear(made) -> None:
+    places, _ = made
+    (unfit,) = make_cells([cell("unsir")], places, workers=1)
+    found = figures(places, unfit)
+    places.cell(unfit).unlink()
+    assert found["reason"].startswith("UNSIR forgets whole classes")
+    shown = table(Board(SMALL, json.loads(places.reference(SMALL).read_text()), [found]), 0.3)
+    assert "not for this task" in shown
+    assert "costs more" not in shown
 
 
 def test_another_method_under_the_same_label_is_refused(made) -> None:

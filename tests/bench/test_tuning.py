@@ -91,6 +91,12 @@ def test_what_is_too_dear_is_said_before_anything_is_trained(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_not_made_for_a_task_does_not_pass_for_dear(tmp_path) -> None:
+    with pytest.raises(InputError, match="UNSIR forgets whole classes"):
+        list(tune(tuning("unsir"), Places(tmp_path / "results", tmp_path / "work")))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_holdout_is_not_read() -> None:
     request, accessed = guarded(request_of(TASK), "holdout", "matched")
     view = validation_view(request)

@@ -36,6 +36,7 @@ from ebbing.study import ORACLE_SEEDS
 from ebbing.training import Trainer
 
 REFERENCE = "reference"
+TOO_DEAR = "It costs more than the budget, whatever is set."
 INSIDE = 16  # models whose layers are read and which relearn: that takes longer than most methods
 
 
@@ -290,10 +291,19 @@ def _make_cell(places: Places, cell: Cell) -> None:
         "provenance": describe(places.command, device=places.device) | {"threads": torch.get_num_threads()},
     }
     if method is None:
-        figures |= {"figures": None, "reason": "It costs more than the budget, whatever is set."}
+        figures |= {"figures": None, "reason": _why_none(cell.method, task, request)}
     else:
         figures |= _figures(method, task, request, places)
     write_text(places.cell(cell), json.dumps(figures, indent=1) + "\n")
+
+
+def _why_none(method: Unlearner, task: BenchTask, request: ForgetRequest) -> str:
+    """Why a method has no figures: it is not made for such a request, or too dear."""
+    try:
+        method.require_fit(request, task=task.trainer.task)
+    except InputError as error:
+        return str(error)
+    return TOO_DEAR
 
 
 def _figures(method: Unlearner, task: BenchTask, request: ForgetRequest, places: Places) -> dict[str, Any]:

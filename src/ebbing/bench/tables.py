@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ebbing.bench.cells import REFERENCE
+from ebbing.bench.cells import REFERENCE, TOO_DEAR
 from ebbing.bench.tasks import TASKS, BenchTask
 from ebbing.errors import InputError
 
@@ -146,7 +146,8 @@ def rows_of(board: Board, budget: float | None) -> list[list[str]]:
 def _row(board: Board, cell: Figures) -> list[str]:
     label = f"**{cell['label']}**" if board.inside(cell) else str(cell["label"])
     if cell["figures"] is None:
-        return [label, *[DASH] * (len(HEADER) - 4), "costs more", DASH, DASH]
+        told = "costs more" if cell["reason"] == TOO_DEAR else "not for this task"
+        return [label, *[DASH] * (len(HEADER) - 4), told, DASH, DASH]
     cost = cell["cost"]
     shown = _figures(cell["figures"], cell["figures"]["verdicts"])
     examples, seconds = (

@@ -186,13 +186,15 @@ def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
         Each trial, those that were found included: settings, value, and what it is made of.
 
     Raises:
-        InputError: if Optuna is not installed, the method costs too much, or the file is of another tuning.
+        InputError: if Optuna is not installed, the method costs too much or is not made for a task, or the file is of another tuning.
     """
     optuna = _optuna()
     path = tuning.path(places.results)
     trials = _kept(path, tuning)
     for task in tuning.tasks:  # what cannot be had is found out before anything is trained
-        if within(tuning.method, tuning.budget, task.recipe, request_of(task, places.data_dir)) is None:
+        request = request_of(task, places.data_dir)
+        tuning.method.require_fit(request, task=task.trainer.task)
+        if within(tuning.method, tuning.budget, task.recipe, request) is None:
             raise InputError(f"{tuning.label} costs more than {tuning.budget:.1%} of retraining on {task.name}.")
     yield from trials[: tuning.trials]
     while len(trials) < tuning.trials:
