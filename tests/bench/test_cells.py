@@ -303,6 +303,20 @@ def test_other_recipes_do_not_pass_for_the_asked_one(made) -> None:
         list(make_cells(asked, replace(places, work=places.work / "new"), workers=1))
 
 
+def test_weights_are_not_judged_by_models_of_another_version(made, tmp_path) -> None:
+    places, _ = made
+    mark = places.work / SMALL.folder / "made_by.json"
+    before = mark.read_text()
+    for number in range(4):
+        write_weights(tmp_path / f"{number}.safetensors", SMALL.trainer.initial(seed=number))
+    mark.write_text(json.dumps(json.loads(before) | {"torch": "1.0"}))
+    try:
+        with pytest.raises(InputError, match="another version of ebbing or torch"):
+            take_in(SMALL, places, tmp_path, label="theirs", budget=0.3)
+    finally:
+        mark.write_text(before)
+
+
 def test_figures_of_a_gpu_do_not_stand_beside_those_of_a_processor(made) -> None:
     places, _ = made
     elsewhere = replace(places, work=places.work / "new", device="cuda")

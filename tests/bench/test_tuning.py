@@ -60,6 +60,19 @@ def test_a_file_of_another_tuning_is_refused(places) -> None:
         list(tune(other, places))
 
 
+def test_answers_of_another_version_are_refused(places) -> None:
+    """What retrained models answered goes by their numbers alone."""
+    list(tune(tuning(trials=1), places))
+    mark = places.work / TASK.folder / "validation" / "made_by.json"
+    before = mark.read_text()
+    mark.write_text(json.dumps(json.loads(before) | {"torch": "1.0"}))
+    try:
+        with pytest.raises(InputError, match="another version of ebbing or torch"):
+            list(tune(tuning(trials=2), places))
+    finally:
+        mark.write_text(before)
+
+
 def test_settings_are_not_chosen_where_results_are_reported() -> None:
     with pytest.raises(InputError, match="settings may not be chosen on digits-memorised3-cnn/v1"):
         replace(tuning(), tasks=[TASKS["digits-memorised3-cnn/v1"]])

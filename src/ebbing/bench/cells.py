@@ -36,6 +36,7 @@ from ebbing.study import ORACLE_SEEDS
 from ebbing.training import Trainer
 
 REFERENCE = "reference"
+MARK = "made_by.json"  # in a folder of models
 TOO_DEAR = "It costs more than the budget, whatever is set."
 INSIDE = 16  # models whose layers are read and which relearn: that takes longer than most methods
 
@@ -208,15 +209,9 @@ def _claim(task: BenchTask, places: Places) -> None:
     Raises:
         InputError: naming the folder.
     """
-    mark = places.work / task.folder / "made_by.json"
-    own = {"task": as_plain(task), "ebbing": __version__, "torch": torch.__version__}
-    if places.device != "cpu":
-        own["device"] = places.device
-    if mark.exists() and json.loads(mark.read_text(encoding="utf-8")) != own:
-        raise InputError(
-            f"{str(mark.parent)!r} holds models of another recipe or another version of ebbing or torch. Take another --out, "
-            "or delete the folder."
-        )
+    own = {} if places.device == "cpu" else {"device": places.device}
+    folder = places.work / task.folder
+    refuse_other_models(folder, task, **own)
     reference = places.reference(task)
     known = json.loads(reference.read_text(encoding="utf-8")) if reference.exists() else None
     if known is not None and known["task"] != as_plain(task):
@@ -228,8 +223,41 @@ def _claim(task: BenchTask, places: Places) -> None:
             f"{str(reference)!r} holds figures of models on another kind of device than {places.device}, which rounds "
             "otherwise. Take other --results, or another --device."
         )
-    if not mark.exists():
-        write_text(mark, json.dumps(own, indent=1) + "\n")
+    mark_as_made(folder, task, **own)
+
+
+def _made_by(task: BenchTask, **more: str) -> dict[str, Any]:
+    """What a folder of models was made by today."""
+    return {"task": as_plain(task), "ebbing": __version__, "torch": torch.__version__} | more
+
+
+def refuse_other_models(folder: Path, task: BenchTask, *, any_device: bool = False, **more: str) -> None:
+    """Refuse a folder that says that what it holds of a task was made otherwise.
+
+    Args:
+        folder: with what was seen of models, by their numbers alone.
+        task: whose models they must be.
+        any_device: whether the device may be another.
+        more: what else they must be made by.
+
+    Raises:
+        InputError: naming the folder.
+    """
+    mark = folder / MARK
+    known = json.loads(mark.read_text(encoding="utf-8")) if mark.exists() else None
+    if known is not None and any_device:
+        known.pop("device", None)
+    if known is not None and known != _made_by(task, **more):
+        raise InputError(
+            f"{str(folder)!r} holds models of another recipe or another version of ebbing or torch. Take another --out, "
+            "or delete the folder."
+        )
+
+
+def mark_as_made(folder: Path, task: BenchTask, **more: str) -> None:
+    """Say in a folder what its models are made by, unless it does."""
+    if not (folder / MARK).exists():
+        write_text(folder / MARK, json.dumps(_made_by(task, **more), indent=1) + "\n")
 
 
 def trained(task: BenchTask, places: Places, role: str, number: int) -> Trained:

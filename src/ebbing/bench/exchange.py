@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ebbing.batches import iterate, size
-from ebbing.bench.cells import INSIDE, Cell, Places, judge_of, trained
+from ebbing.bench.cells import INSIDE, Cell, Places, judge_of, refuse_other_models, trained
 from ebbing.bench.margins import read_margins
 from ebbing.bench.methods import METHODS
 from ebbing.bench.score import score
@@ -106,7 +106,8 @@ def take_in(
         The cell.
 
     Raises:
-        InputError: if files are missing or do not fit the network, or there is nothing to compare with.
+        InputError: if files are missing or do not fit the network, there is nothing to compare with, or that was made by
+            another version.
     """
     _refuse_label_or_budget(label, budget)
     cell, request = Cell(task, label, DoNothing(), budget), request_of(task, places.data_dir)
@@ -184,6 +185,7 @@ def _judge(task: BenchTask, places: Places) -> Judge:
     """By what was seen here, else by published margins: then by answers alone."""
     numbers = range(task.models)
     if all(places.seen(task, role, n).exists() for role in ("original", "retrained") for n in numbers):
+        refuse_other_models(places.work / task.folder, task, any_device=True)
         return judge_of(task, places)
     path = places.margins(task)
     if not path.exists():

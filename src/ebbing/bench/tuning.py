@@ -13,7 +13,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ebbing.bench.cells import Places, check_label, identity_of, is_identity_of, trained
+from ebbing.bench.cells import (
+    Places,
+    check_label,
+    identity_of,
+    is_identity_of,
+    mark_as_made,
+    refuse_other_models,
+    trained,
+)
 from ebbing.bench.methods import METHODS, within
 from ebbing.bench.tasks import BenchTask, request_of
 from ebbing.errors import InputError
@@ -186,7 +194,8 @@ def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
         Each trial, those that were found included: settings, value, and what it is made of.
 
     Raises:
-        InputError: if Optuna is not installed, the method costs too much or is not made for a task, or the file is of another tuning.
+        InputError: if Optuna is not installed, the method costs too much or is not made for a task, the file is of another tuning, or what
+            retrained models answer was made by another version.
     """
     optuna = _optuna()
     path = tuning.path(places.results)
@@ -196,6 +205,9 @@ def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
         tuning.method.require_fit(request, task=task.trainer.task)
         if within(tuning.method, tuning.budget, task.recipe, request) is None:
             raise InputError(f"{tuning.label} costs more than {tuning.budget:.1%} of retraining on {task.name}.")
+    for task in tuning.tasks:
+        refuse_other_models(_validated(task, places), task)
+        mark_as_made(_validated(task, places), task)
     yield from trials[: tuning.trials]
     while len(trials) < tuning.trials:
         # a seed of its own for each trial, so that one that goes on does not draw what was drawn before
@@ -343,11 +355,16 @@ def validation_view(request: ForgetRequest) -> ForgetRequest:
     return replace(request, holdout=request.validation, matched=request.validation_matched)
 
 
+def _validated(task: BenchTask, places: Places) -> Path:
+    """Where it is kept what retrained models answer on validation records."""
+    return places.work / task.folder / "validation"
+
+
 def _retrained(task: BenchTask, view: ForgetRequest, places: Places) -> Observations:
     """What retrained models answer on the validation view; seen once."""
     parts = []
     for number in range(min(RETRAINED, task.models)):
-        path = places.work / task.folder / "validation" / f"retrained-{number}.npz"
+        path = _validated(task, places) / f"retrained-{number}.npz"
         if not path.exists():
             model = trained(task, places, "retrained", number).model
             Seen(observe([model], view, task=task.trainer.task)).save(path)
