@@ -96,6 +96,15 @@ def test_an_unfinished_tuning_is_not_taken(places) -> None:
         tuned_method("unfinished", METHODS["fine-tune"], 0.2, places.results)
 
 
+def test_a_tuning_whose_settings_were_all_refused_is_not_taken(places) -> None:
+    path = tuning().path(places.results)
+    held = json.loads(path.read_text())
+    refused = {"value": REFUSED, "tasks": {}, "reason": "no.", "settings": {"repair.learning_rate": 1.0}}
+    path.with_name("refused-20.json").write_text(json.dumps(held | {"best": refused, "trials": [refused] * 12}))
+    with pytest.raises(InputError, match=r"the method refused all settings, the last because: no\. Tune"):
+        tuned_method("refused", METHODS["fine-tune"], 0.2, places.results)
+
+
 def test_what_is_too_dear_is_said_before_anything_is_trained(tmp_path) -> None:
     space = {"share": Range(0.1, 0.2)}
     dear = replace(tuning(), label="dear", method=METHODS["selective-pruning"], space=space, budget=0.01)

@@ -241,6 +241,11 @@ def tuned_method(label: str, method: Unlearner, budget: float, results: Path) ->
         raise InputError(
             f"{str(path)!r} holds {len(held['trials'])} of {held['wanted']} trials. Let the tuning go on first."
         )
+    if held["best"]["value"] >= REFUSED:
+        raise InputError(
+            f"{str(path)!r} must hold a trial that worked, but the method refused all settings, the last because: "
+            f"{held['trials'][-1]['reason']} Tune it with other ranges, under another label."
+        )
     for name, value in held["best"]["settings"].items():
         method = with_value(method, name, value)
     return method
