@@ -270,6 +270,8 @@ def test_what_is_exported_can_be_unlearned_elsewhere_and_scored(made, tmp_path) 
         (range(4), {"label": "reference"}, "a label must begin"),
         (range(4), {"label": "../theirs"}, "a label must begin"),
         (range(4), {"label": "a|b"}, "a label must begin"),
+        (range(4), {"examples": float("nan")}, "`examples` must be a number >= 0, what one model took, but is nan"),
+        (range(4), {"seconds": -1.0}, "`seconds` must be a number >= 0"),
         (range(4), {"budget": 10.0}, "must be a share of one retraining"),
         (range(4), {"budget": 0.01, "examples": 9000.0}, r"9,000 examples are more than 1.0%"),
     ],

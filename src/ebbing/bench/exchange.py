@@ -112,6 +112,9 @@ def take_in(
     _refuse_label_or_budget(label, budget)
     cell, request = Cell(task, label, DoNothing(), budget), request_of(task, places.data_dir)
     retraining = task.recipe.examples(len(request.retain))
+    for name, value in (("examples", examples), ("seconds", seconds)):
+        if value is not None and not 0 <= value < float("inf"):
+            raise InputError(f"`{name}` must be a number >= 0, what one model took, but is {value:g}.")
     if examples is not None and examples > budget * retraining:
         raise InputError(
             f"{examples:,.0f} examples are more than {budget:.1%} of the {retraining:,} that one retraining processes. Give "
