@@ -52,6 +52,29 @@ def test_what_cannot_be_done_is_said(words, why, call, places, tmp_path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "blocked"),
+    [
+        (["run", "--task", "digits-mis", "--method", "fine-tune"], "--results"),
+        (["run", "--task", "digits-mis", "--method", "fine-tune"], "--out"),
+        (["tune", "--method", "fine-tune"], "--results"),
+        (["import", SMALL.name, "nowhere", "--label", "mine", "--budget", "0.1"], "--results"),
+        (["export", SMALL.name, "task"], "--out"),
+        (["export", SMALL.name], "FOLDER"),
+    ],
+)
+def test_what_cannot_be_written_is_said_by_its_option_before_anything_is_trained(words, blocked, call, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    places = {"--results": tmp_path / "results", "--out": tmp_path / "out"} | {blocked: tmp_path / "file" / "inside"}
+    folder = [str(places.pop("FOLDER"))] if blocked == "FOLDER" else []
+    if words[0] == "export":
+        del places["--results"]
+    said = call("bench", *words, *folder, *(str(word) for pair in places.items() for word in pair))
+    assert said.code == 2
+    assert re.search(rf"{blocked} \S+ cannot be written to: Not a directory", said.err.replace("\n", " "))
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_dry_run_counts_what_there_is_to_do(call, places, tmp_path) -> None:
     said = call("bench", "run", "--task", "digits-", "--method", "ebb", "--method", "do-nothing", "--dry-run", *places)
     assert said.code == 0

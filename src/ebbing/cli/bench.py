@@ -71,7 +71,7 @@ def run_bench(options: BenchOptions) -> None:
     )
     if options.dry_run:
         return
-    check_writable(options.results)
+    check_writable(options.results, "--results")
     check_writable(options.out)
     # data of the last task are missed at once, not after hours
     for task in dict.fromkeys(cell.task for cell in missing):
@@ -101,6 +101,9 @@ def export_task(name: str, folder: Path, *, data_dir: Path | None, out: Path) ->
     console, task = _begin(), _task(name)
     places = Places(Path("results/bench"), out, data_dir, command_line())
 
+    check_writable(out)
+    check_writable(folder, "FOLDER")
+
     def told(number: int) -> None:
         print_line(console, f"{number + 1} of {task.models} originals")
 
@@ -123,7 +126,7 @@ def import_weights(
     """Score weights that were made elsewhere, and print where they stand."""
     console, task = _begin(), _task(name)
     places = Places(results, out, data_dir, command_line())
-    check_writable(results)
+    check_writable(results, "--results")
 
     def told(number: int) -> None:
         print_line(console, f"{number + 1} of {task.models} models")
@@ -213,7 +216,7 @@ def tune_method(
     ranges = dict(_range(text, method) for text in space)
     tuning = Tuning(label, method, budget, space_of(label, method, ranges), tasks, trials)
     places = Places(results, out, data_dir, command_line())
-    check_writable(results)
+    check_writable(results, "--results")
     check_writable(out)
     best, started = float("inf"), time.perf_counter()
     for found, trial in enumerate(tune(tuning, places), start=1):

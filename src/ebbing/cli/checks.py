@@ -119,8 +119,8 @@ def files_of(path: Path, option: str) -> list[Path]:
     return inside
 
 
-def check_writable(out: Path) -> None:
-    """Find out now whether files can be made in the folder; it is left as it was."""
+def check_writable(out: Path, option: str = "--out") -> None:
+    """Find out now whether files can be made in the folder that an option gives; it is left as it was."""
     missing = [p for p in (out, *out.parents) if not p.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def check_writable(out: Path) -> None:
             pass
     except OSError as error:
         reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
-        raise InputError(f"--out {out} cannot be written to: {reason}. Choose another folder.") from error
+        raise InputError(f"{option} {out} cannot be written to: {reason}. Choose another folder.") from error
     finally:
         for folder in missing:  # innermost first
             with suppress(OSError):

@@ -58,7 +58,7 @@ def run_reproduce(options: ReproduceOptions) -> None:
         )
         if options.dry_run:
             return
-        check_writable(options.results)
+        check_writable(options.results, "--results")
         check_writable(options.out)
         _fetch(options, console)
         _make(missing, places, console, executor=options.executor)
