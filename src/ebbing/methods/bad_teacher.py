@@ -22,7 +22,7 @@ from ebbing.training import Pass, Recipe
 class BadTeacher(Repairing):
     """Bad teacher: on D_f the model follows a network that was only initialised, on D_r the original.
 
-    Every step descends the mean over a batch of both of KL(teacher || student) with temperature T, without labels. Source:
+    Every step descends the mean over a batch of both of T^2 KL(teacher || student) with temperature T, without labels. Source:
     Chundawat et al., arXiv 2205.08096: T = 1, Adam at 1e-4, batches of 256, one epoch over D_f and 30 % of D_r. There the two
     are shuffled together; here each step has a batch of both in that proportion, which run through the model apart, so that
     batch normalisation takes its statistics of each.

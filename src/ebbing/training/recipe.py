@@ -29,7 +29,8 @@ class Recipe:
         batch_size: examples per step, >= 1.
         optimizer: "adam", "adamw" or "sgd".
         learning_rate: step size, > 0; the peak of a schedule.
-        momentum: of "sgd", in [0, 1).
+        momentum: of "sgd", in [0, 1). The schedule "one-cycle" has its own in its place, and in that of Adam's first beta: from
+            .95 down to .85 where the learning rate has its peak, and up again.
         weight_decay: >= 0, as the optimizer of torch defines it.
         schedule: "constant", "one-cycle" (up over 30 % of the steps and down along a cosine, Smith and Topin,
             arXiv 1708.07120) or "cosine" (down to 0).
