@@ -14,7 +14,8 @@ class Journal:
     """A notebook that training and unlearning write into. Pass one to learn what a run did; nothing reads it back.
 
     Attributes:
-        examples: examples that went through the model so far, forward passes without a backward one included.
+        examples: examples that went through the model so far, forward passes without a backward one included; but for the few
+            on which `ebbing.units.find_units` tries out which units there are.
         notes: sentences for the report, such as a failure that was met.
         history: one record per epoch of a bout (turn, bout, epoch, accuracies), for methods that have turns.
         rolled_back: why the run was undone, None if it was not.

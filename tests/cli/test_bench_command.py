@@ -63,7 +63,9 @@ def test_what_cannot_be_done_is_said(words, why, call, places, tmp_path) -> None
         (["export", SMALL.name], "FOLDER"),
     ],
 )
-def test_what_cannot_be_written_is_said_by_its_option_before_anything_is_trained(words, blocked, call, tmp_path) -> None:
+def test_what_cannot_be_written_is_said_by_its_option_before_anything_is_trained(
+    words, blocked, call, tmp_path
+) -> None:
     (tmp_path / "file").write_text("")
     places = {"--results": tmp_path / "results", "--out": tmp_path / "out"} | {blocked: tmp_path / "file" / "inside"}
     folder = [str(places.pop("FOLDER"))] if blocked == "FOLDER" else []

@@ -207,7 +207,9 @@ def test_what_is_frozen_keeps_its_running_statistics(method) -> None:
         model = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, CLASSES))
     found = method(layers=1, repair=ONE_STEP).unlearn(model, FLAT)
     assert torch.equal(found[1].running_mean, model[1].running_mean)
-    assert not torch.equal(method(layers=2, repair=ONE_STEP).unlearn(model, FLAT)[1].running_mean, model[1].running_mean)
+    assert not torch.equal(
+        method(layers=2, repair=ONE_STEP).unlearn(model, FLAT)[1].running_mean, model[1].running_mean
+    )
 
 
 def test_dropout_acts_in_what_is_trained() -> None:

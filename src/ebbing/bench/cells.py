@@ -209,9 +209,8 @@ def _claim(task: BenchTask, places: Places) -> None:
     Raises:
         InputError: naming the folder.
     """
-    own = {} if places.device == "cpu" else {"device": places.device}
     folder = places.work / task.folder
-    refuse_other_models(folder, task, **own)
+    refuse_other_models(folder, task, device=places.device)
     reference = places.reference(task)
     known = json.loads(reference.read_text(encoding="utf-8")) if reference.exists() else None
     if known is not None and known["task"] != as_plain(task):
@@ -223,41 +222,39 @@ def _claim(task: BenchTask, places: Places) -> None:
             f"{str(reference)!r} holds figures of models on another kind of device than {places.device}, which rounds "
             "otherwise. Take other --results, or another --device."
         )
-    mark_as_made(folder, task, **own)
+    mark_as_made(folder, task, device=places.device)
 
 
-def _made_by(task: BenchTask, **more: str) -> dict[str, Any]:
-    """What a folder of models was made by today."""
-    return {"task": as_plain(task), "ebbing": __version__, "torch": torch.__version__} | more
+def _made_by(task: BenchTask, device: str) -> dict[str, Any]:
+    """What a folder of models is made by today."""
+    own = {"task": as_plain(task), "ebbing": __version__, "torch": torch.__version__}
+    return own if device == "cpu" else own | {"device": device}
 
 
-def refuse_other_models(folder: Path, task: BenchTask, *, any_device: bool = False, **more: str) -> None:
+def refuse_other_models(folder: Path, task: BenchTask, *, device: str | None = "cpu") -> None:
     """Refuse a folder that says that what it holds of a task was made otherwise.
 
     Args:
         folder: with what was seen of models, by their numbers alone.
         task: whose models they must be.
-        any_device: whether the device may be another.
-        more: what else they must be made by.
+        device: where they must have been run; None for anywhere.
 
     Raises:
         InputError: naming the folder.
     """
     mark = folder / MARK
     known = json.loads(mark.read_text(encoding="utf-8")) if mark.exists() else None
-    if known is not None and any_device:
-        known.pop("device", None)
-    if known is not None and known != _made_by(task, **more):
+    if known is not None and known != _made_by(task, known.get("device", "cpu") if device is None else device):
         raise InputError(
             f"{str(folder)!r} holds models of another recipe or another version of ebbing or torch. Take another --out, "
             "or delete the folder."
         )
 
 
-def mark_as_made(folder: Path, task: BenchTask, **more: str) -> None:
+def mark_as_made(folder: Path, task: BenchTask, *, device: str = "cpu") -> None:
     """Say in a folder what its models are made by, unless it does."""
     if not (folder / MARK).exists():
-        write_text(folder / MARK, json.dumps(_made_by(task, **more), indent=1) + "\n")
+        write_text(folder / MARK, json.dumps(_made_by(task, device), indent=1) + "\n")
 
 
 def trained(task: BenchTask, places: Places, role: str, number: int) -> Trained:

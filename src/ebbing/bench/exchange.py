@@ -188,7 +188,7 @@ def _judge(task: BenchTask, places: Places) -> Judge:
     """By what was seen here, else by published margins: then by answers alone."""
     numbers = range(task.models)
     if all(places.seen(task, role, n).exists() for role in ("original", "retrained") for n in numbers):
-        refuse_other_models(places.work / task.folder, task, any_device=True)
+        refuse_other_models(places.work / task.folder, task, device=None)
         return judge_of(task, places)
     path = places.margins(task)
     if not path.exists():

@@ -79,8 +79,8 @@ def within(method: Unlearner, budget: float, recipe: Recipe, request: ForgetRequ
     """A method that processes a share of the examples that one retraining does: as many as it may, and no more.
 
     Methods with a repair are trained as long as the budget lasts; the `ForgettingNetwork` shares what its unlearning bouts
-    leave among the learning bouts of its turns (what it reads to record how it goes is not held against it, but stands in its cost); ascent is cut short; the
-    statistics of SSD are taken over fewer records.
+    leave among the learning bouts of its turns (what it reads to record how it goes is not held against it, but stands in its
+    cost); ascent is cut short; the statistics of SSD are taken over fewer records.
 
     Args:
         method: as it would be without a budget.

@@ -194,8 +194,8 @@ def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
         Each trial, those that were found included: settings, value, and what it is made of.
 
     Raises:
-        InputError: if Optuna is not installed, the method costs too much or is not made for a task, the file is of another tuning, or what
-            retrained models answer was made by another version.
+        InputError: if Optuna is not installed, the method costs too much or is not made for a task, the file is of another
+            tuning, or what retrained models answered was made by another version.
     """
     optuna = _optuna()
     path = tuning.path(places.results)
