@@ -193,6 +193,12 @@ def test_a_method_for_whole_classes_has_a_row_where_one_goes(task) -> None:
     assert (made is not None) == task.rule.startswith("class:")
 
 
+def test_ascent_is_cut_short_at_a_budget() -> None:
+    task, request = TASKS[NAME], request_of(TASKS[NAME])
+    allowed = round(0.01 * task.recipe.examples(len(request.retain)))
+    assert within(NegGrad(Recipe(epochs=1000)), 0.01, task.recipe, request).expected_examples(request) == allowed
+
+
 def test_dampening_reads_no_more_records_than_it_is_set_to() -> None:
     task, request = TASKS[NAME], request_of(TASKS[NAME])
     fewer = within(SSD(records=200), 0.1, task.recipe, request)
