@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,12 +14,16 @@ from ebbing.bench import tasks
 from ebbing.bench.cells import TOO_DEAR, Cell, Places, cells_of, make_cells, refuse_other_settings
 from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import BUDGETS, METHODS, within
+from ebbing.bench.score import SPLITS, figures_of_each
 from ebbing.bench.tables import HEADER, Board, table, tables
 from ebbing.bench.tasks import TASKS, frozen, request_of
 from ebbing.checkpoints import write_weights
 from ebbing.errors import InputError
 from ebbing.journal import Journal
+from ebbing.measures import klom_gaussian, standardised_margin_gap
 from ebbing.methods import SSD, DoNothing, FineTune, ForgettingNetwork, NegGrad, Unlearner
+from ebbing.observations import Observations
+from ebbing.seen import Seen
 from ebbing.training import Recipe
 
 NAME = "digits-mislabelled5-cnn/v1"
@@ -110,6 +115,24 @@ def test_the_original_remembers_and_a_fresh_network_does_not(made) -> None:
     assert fresh["cost"]["examples_ratio"] == pytest.approx(0.3, abs=0.01)  # the guards' reading is no part of it
     assert nothing["cost"]["examples_ratio"] == 0.0
     assert board.reference["retrained"]["memory"]["mean"] == pytest.approx(0.0, abs=0.3)
+
+
+def test_the_gap_is_of_the_first_half_of_the_models_against_the_second_of_the_retrained_ones(made) -> None:
+    """What did nothing answers as the originals do."""
+    places, _ = made
+    before, retrained = (
+        Observations.concatenate([Seen.load(places.seen(SMALL, role, number)).answers for number in range(4)])
+        for role in ("original", "retrained")
+    )
+    found = figures(places, cell("do-nothing", None))["figures"]
+    for split in SPLITS:
+        judged, reference = getattr(before, split).margin[:2], getattr(retrained, split).margin[2:]
+        assert found["margin_gap"][split] == pytest.approx(standardised_margin_gap(judged, reference).mean())
+        klom = klom_gaussian(judged, reference)
+        assert found["klom_gaussian"][split] == pytest.approx({"mean": klom.mean(), "p95": np.quantile(klom, 0.95)})
+    mixed = [SimpleNamespace(m=m, w=0.0, drift=dict.fromkeys(SPLITS, 0.0)) for m in (1.0, -3.0)]
+    both = figures_of_each(mixed, before)
+    assert (both["memory"]["mean"], both["memory_abs"]["mean"]) == (-1.0, 2.0)
 
 
 def test_the_table_holds_every_method_and_what_costs_more(made) -> None:
