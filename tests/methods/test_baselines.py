@@ -539,7 +539,7 @@ def test_what_goes_through_any_model_is_counted(method, monkeypatch: pytest.Monk
             seen += 0 if any(batch is one for one in tried) else len(outputs.targets)
             return outputs
 
-    def a_batch(run: Run) -> object:
+    def a_batch(run: Run, n: int = 32) -> object:
         tried.append((IMAGES.dataset.tensors[0][:8], IMAGES.dataset.tensors[1][:8]))
         return tried[-1]
 

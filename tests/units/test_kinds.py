@@ -11,7 +11,7 @@ from architectures import ARCHITECTURES, SIZES, N, TextTask, adapted, built
 from ebbing.batches import NamedTensors
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_model
-from ebbing.language import CausalLM
+from ebbing.language import IGNORED, CausalLM
 from ebbing.rankings.ranking import mean_statistic
 from ebbing.task import Outputs
 from ebbing.units import UnitGroup, bake, by_unit, decay, find_units, fresh_anchor, gated, reading, weights_of
@@ -415,11 +415,13 @@ def test_a_transposed_convolution_with_groups_is_left_out_and_it_is_said_why(cap
     )
 
 
+@pytest.mark.filterwarnings("ignore:texts are filled up at their beginning")
 def test_padding_does_not_count_for_a_language_model_of_more_texts_than_run_together() -> None:
     model, groups = units_of("gpt2")
     inputs, _ = ARCHITECTURES["gpt2"].batch()
     many = {key: value.repeat(20, 1) for key, value in inputs.items()}
-    data = NamedTensors(**many, labels=many["input_ids"])
+    labels = many["input_ids"].masked_fill(many["attention_mask"] == 0, IGNORED)
+    data = NamedTensors(**many, labels=labels)
     few, whole = (
         mean_statistic(model, groups, data, task=CausalLM(at_once=n), statistic="abs-mean") for n in (7, 1000)
     )
@@ -427,9 +429,11 @@ def test_padding_does_not_count_for_a_language_model_of_more_texts_than_run_toge
         torch.testing.assert_close(few[group.name], whole[group.name], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:texts are filled up at their beginning")
 def test_units_of_a_language_model_are_found_however_few_texts_run_together() -> None:
     model, (inputs, _) = built("gpt2"), ARCHITECTURES["gpt2"].batch()
-    found = find_units(model, task=CausalLM(at_once=2), batch={**inputs, "labels": inputs["input_ids"]}, layers="mlp")
+    labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, IGNORED)
+    found = find_units(model, task=CausalLM(at_once=2), batch={**inputs, "labels": labels}, layers="mlp")
     assert len(found) == 2
 
 

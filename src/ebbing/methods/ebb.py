@@ -124,7 +124,7 @@ class Ebb(Repairing):
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Decay, then repair."""
-        units = find_units(model, task=run.task, batch=run.a_batch())
+        units = find_units(model, task=run.task, batch=run.to_try())
         _note_untouched(model, units, run)
         anchor = self._anchor(model, units, run)
         for kind in (*KINDS, *_without_rate()):

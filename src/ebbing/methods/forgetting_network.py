@@ -143,7 +143,7 @@ class ForgettingNetwork(Unlearner):
                 "a stop rule needs `validation` examples drawn as the forget set was, but the request has none. Pass "
                 "`validation`, or set stop_within=None for a fixed number of turns."
             )
-        batch = run.a_batch()
+        batch = run.to_try()
         units = find_units(model, task=run.task, batch=batch, layers=self.layers)
         before = run.accuracy(model, run.request.retain)
         for turn in range(1, self.turns + 1):

@@ -21,7 +21,7 @@ def last_layers(model: nn.Module, run: Run, *, count: int) -> list[UnitGroup]:
         InputError: if the model has not as many, or one of them cannot be told apart as units, such as one whose weights are
             computed from others.
     """
-    batch = run.a_batch()
+    batch = run.to_try()
     names = layers_in_order(model, task=run.task, batch=batch)
     if len(names) < count:
         raise InputError(

@@ -144,7 +144,7 @@ def _middle(model: nn.Module, run: Run) -> str:
     """The block in the middle of a transformer: what is around an attention; else the layer in the middle."""
     attentions = [group.name.rpartition(":")[0] for group in KINDS["heads"].find(model)]
     blocks = list(dict.fromkeys(name.rpartition(".")[0] for name in attentions if "." in name))
-    names = blocks or layers_in_order(model, task=run.task, batch=run.a_batch())
+    names = blocks or layers_in_order(model, task=run.task, batch=run.to_try())
     return names[(len(names) - 1) // 2]
 
 

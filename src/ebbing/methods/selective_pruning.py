@@ -44,7 +44,7 @@ class SelectivePruning(Unlearner):
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Delete."""
-        batch = run.a_batch()
+        batch = run.to_try()
         last = layers_in_order(model, task=run.task, batch=batch)[-1]
         units = [u for u in find_units(model, task=run.task, batch=batch, layers=self.layers) if u.name != last]
         if not units:

@@ -23,6 +23,7 @@ from ebbing.training import DivergedError, seeded, stream
 
 RETAIN_FLOOR = 0.5
 SAMPLE = 1000
+TRIED = 8  # examples on which it is tried out which units a model has
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,13 @@ class Run:
     generator: torch.Generator
     journal: Journal
 
-    def a_batch(self) -> Any:
-        """A few retained examples, to run a model on."""
-        return next(iterate(evenly(self.request.retain, 32), batch_size=32))
+    def a_batch(self, n: int = 32) -> Any:
+        """At most ``n`` retained examples, to run a model on."""
+        return next(iterate(evenly(self.request.retain, n), batch_size=n))
+
+    def to_try(self) -> Any:
+        """A few retained examples, to find out by running a model again and again which units it has; they are not counted."""
+        return self.a_batch(TRIED)
 
     def accuracy(self, model: nn.Module, dataset: Dataset[Any]) -> float:
         """Fraction predicted as labelled on the data set, or on a sample of 1,000 of it; counted as processed."""
