@@ -94,14 +94,16 @@ def test_training_that_started_from_a_model_starts_from_it_again() -> None:
         reinitialise(nn.Linear(3, 5), start)
 
 
-def test_statistics_are_those_of_the_start_as_well() -> None:
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("started", [True, False])
+def test_statistics_go_with_what_was_trained_on(affine, started) -> None:
     def start() -> nn.Module:
-        return nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+        return nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3, affine=affine))
 
     model = start()
     model(5 + torch.randn(20, 3))
     assert float(model[1].running_mean.abs().max()) > 0
-    reinitialise(model, start)
+    reinitialise(model, start if started else None)
     assert float(model[1].running_mean.abs().max()) == 0
     assert int(model[1].num_batches_tracked) == 0
 

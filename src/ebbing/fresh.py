@@ -104,7 +104,8 @@ def _draw_within(model: nn.Module, owner: str, around: nn.Module) -> None:
 def reinitialise(model: nn.Module, start: Callable[[], nn.Module] | None = None) -> None:
     """Give every parameter that is trained the value that it had before training, in place.
 
-    Frozen modules keep their weights: training did not make them.
+    Frozen modules keep their weights: training did not make them. Statistics that a normalisation keeps of what it was trained
+    on go with its parameters, and where it has none.
 
     Args:
         model: changed where it is.
@@ -121,14 +122,20 @@ def reinitialise(model: nn.Module, start: Callable[[], nn.Module] | None = None)
             trained = [n for n, p in module.named_parameters(recurse=False) if p.requires_grad]
             for own in trained:
                 module.get_parameter(own).data.copy_(values[f"{name}.{own}" if name else own])
-            for own, buffer in (
-                module.named_buffers(recurse=False) if trained else ()
-            ):  # statistics of what it was trained on
-                buffer.copy_(begun.get_submodule(name).get_buffer(own))
+            if trained or _keeps_statistics_alone(module):
+                for own, buffer in module.named_buffers(recurse=False):
+                    buffer.copy_(begun.get_submodule(name).get_buffer(own))
         return
     for name, module in model.named_modules():
         if any(p.requires_grad for p in module.parameters(recurse=False)):
             redraw(model, name)
+        elif _keeps_statistics_alone(module):
+            module.reset_running_stats()
+
+
+def _keeps_statistics_alone(module: nn.Module) -> bool:
+    """Whether a module is a normalisation with statistics of what it was trained on, and without parameters."""
+    return hasattr(module, "reset_running_stats") and not list(module.parameters(recurse=False))
 
 
 def parameters_of_start(start: nn.Module, model: nn.Module) -> dict[str, Tensor]:
