@@ -191,29 +191,24 @@ def test_what_does_not_go_together_is_refused(call, here: Path, more, says) -> N
     assert not Path("forgotten").exists()
 
 
-def test_a_folder_without_safetensors_is_refused(call, here: Path, tmp_path: Path) -> None:
-    pickled = tmp_path / "pickled"
-    pickled.mkdir()
-    (pickled / "config.json").write_text("{}", encoding="utf-8")
-    (pickled / "pytorch_model.bin").write_bytes(b"")
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        (("config.json", "pytorch_model.bin"), ("Pickles are not opened",)),
+        (("adapter_config.json", "adapter_model.safetensors"), ("holds an adapter alone", "merge_and_unload")),
+    ],
+    ids=["pickle", "adapter"],
+)
+def test_a_folder_that_is_no_model_of_safetensors_is_refused(call, here: Path, tmp_path: Path, files, says) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    for name in files:
+        (folder / name).write_text("{}", encoding="utf-8")
     words = arguments(here)
-    words[2] = str(pickled)
+    words[2] = str(folder)
     said = call(*words)
     assert said.code == 2, said.err
-    assert "Pickles are not opened" in said.err
-
-
-def test_an_adapter_alone_is_refused_with_the_way_to_unlearn_in_it(call, here: Path, tmp_path: Path) -> None:
-    adapter = tmp_path / "adapter"
-    adapter.mkdir()
-    (adapter / "adapter_config.json").write_text("{}", encoding="utf-8")
-    (adapter / "adapter_model.safetensors").write_bytes(b"")
-    words = arguments(here)
-    words[2] = str(adapter)
-    said = call(*words)
-    assert said.code == 2, said.err
-    assert "holds an adapter alone" in said.err
-    assert "merge_and_unload" in said.err
+    assert all(each in said.err for each in says)
 
 
 def test_a_folder_that_holds_something_else_is_not_written_over(call, here: Path) -> None:
