@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -251,6 +253,45 @@ def test_ctrl_c_twice_is_no_more_than_once(quick, clinic, tmp_path, pause) -> No
     assert process.wait() == 130
     assert process.err.read_text() == INTERRUPTED
     assert project.litter() == []
+
+
+AT_THE_END = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from ebbing.cli import entry, main
+sys.argv, leave = ["ebbing", "--version"], sys.exit
+
+def interrupted(code):
+    signal.raise_signal(signal.SIGINT)
+    leave(code)
+
+sys.exit = interrupted
+"""
+GOES_ON = """
+for _ in range(2):
+    try:
+        main()
+    except SystemExit as done:
+        print("code", done.code)
+entry.time.monotonic = lambda: float("inf")
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted" if signal.getsignal(signal.SIGINT) is signal.default_int_handler else "not given back")
+"""
+
+
+def test_ctrl_c_at_the_very_end_does_not_kill_what_is_done() -> None:
+    done = subprocess.run([sys.executable, "-c", f"{AT_THE_END}main()"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_program_that_goes_on_after_a_command_has_its_ctrl_c_back() -> None:
+    done = subprocess.run([sys.executable, "-c", AT_THE_END + GOES_ON], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if not line.startswith("ebbing")] == [
+        *("code 0", "code 0", "interrupted")
+    ]
 
 
 def test_ctrl_c_twice_does_not_stop_the_tidying_up(quick, clinic, tmp_path) -> None:

@@ -49,7 +49,7 @@ class _CtrlC:
     """
 
     def __init__(self) -> None:
-        self.too_late = False
+        self.too_late = self._given_back = False
         self.raised: KeyboardInterrupt | None = None
         self._pressed = float("-inf")
         self._before: Any = None
@@ -64,17 +64,24 @@ class _CtrlC:
 
         self._note = note_interruption
         main_thread = threading.current_thread() is threading.main_thread()  # no other may ask for signals
-        if main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before = signal.signal(signal.SIGINT, self)
+        before = signal.getsignal(signal.SIGINT)
+        if isinstance(before, _CtrlC) and before._given_back:
+            before = before._before
+        if main_thread and before is signal.default_int_handler:
+            self._before = before
+            signal.signal(signal.SIGINT, self)
             self._told, sys.unraisablehook = sys.unraisablehook, self._unraisable
 
     def give_back(self) -> None:
-        """Be called no more; where the process ends now, SIGINT does not stop the interpreter's tidying up either."""
+        """Be called no more, but for a moment: the process may end now, and SIGINT is not to stop that either.
+
+        Were SIGINT given back at once, one that comes before the interpreter's own end would kill a run that is done.
+        """
         self._note(False)
         if self._before is not None:
             atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGINT, self._before)
             sys.unraisablehook = self._told
+            self._pressed, self._given_back = time.monotonic(), True
 
     def _unraisable(self, unraisable: Any) -> None:
         """Where SIGINT comes in the midst of what cannot raise, such as a weak reference's callback, Python would print it.
@@ -87,7 +94,12 @@ class _CtrlC:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """SIGINT has come."""
         now = time.monotonic()
-        if self.too_late or now - self._pressed < PATIENCE:
+        if now - self._pressed < PATIENCE:
+            return
+        if self._given_back:
+            signal.signal(signal.SIGINT, self._before)
+            self._before(number, frame)
+        if self.too_late:
             return
         self._pressed = now
         self._note(True)
