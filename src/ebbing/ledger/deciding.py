@@ -8,11 +8,11 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session
 
 from ebbing.errors import InputError
+from ebbing.ledger.bodies import offer_mark
 from ebbing.ledger.chain import Chain
 from ebbing.ledger.erasure import CLOSED, FAILED, NEEDS_DECISION, NEXT, OPEN, RECEIVED
 from ebbing.ledger.ledger import Ledger
 from ebbing.ledger.schema import REDACTED, Batch, Offer, Personal, Record, Request
-from ebbing.ledger.verifying import offer_mark
 
 Decision = Literal["close", "retrain", "retry", "fail"]
 LEADS_TO = {"close": CLOSED, "retrain": RECEIVED, "retry": RECEIVED, "fail": FAILED}

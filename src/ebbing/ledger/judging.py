@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 from ebbing.auditing import AuditReport
+from ebbing.ledger.bodies import audit_body
 from ebbing.ledger.deciding import move
 from ebbing.ledger.digests import file_digest
 from ebbing.ledger.drift import measured
 from ebbing.ledger.erasure import AUDITED
 from ebbing.ledger.leases import hold
 from ebbing.ledger.schema import Audit
-from ebbing.ledger.verifying import audit_body, page_of
+from ebbing.ledger.verifying import page_of
 from ebbing.ledger.work import Work, in_work
 from ebbing.verdict import INCONCLUSIVE
 

@@ -18,6 +18,7 @@ from ebbing.ensemble import Records, ShardedEnsemble
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_tensors
 from ebbing.journal import Journal
+from ebbing.ledger.bodies import version_body
 from ebbing.ledger.chain import Chain
 from ebbing.ledger.database import next_number
 from ebbing.ledger.deciding import move
@@ -26,7 +27,6 @@ from ebbing.ledger.leases import hold
 from ebbing.ledger.manifest import Manifest, digests_of, digests_of_version, read_manifest, weights_of
 from ebbing.ledger.schema import Batch, Version
 from ebbing.ledger.shards import Shards
-from ebbing.ledger.verifying import version_body
 from ebbing.ledger.work import Work, in_work
 from ebbing.methods.sisa import records_that_stay
 from ebbing.request import ForgetRequest

@@ -12,12 +12,12 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ebbing.errors import InputError
+from ebbing.ledger.bodies import batch_body, records_digest
 from ebbing.ledger.chain import Chain, marked
 from ebbing.ledger.deciding import finish, move
 from ebbing.ledger.erasure import AUDITED, CLOSED, FAILED, NEEDS_DECISION, PLANNED, UNLEARNED
 from ebbing.ledger.schema import Audit, Batch, Offer, Personal, Record, Request
 from ebbing.ledger.settings import OUTCOMES, Settings
-from ebbing.ledger.verifying import batch_body, records_digest
 
 Subjects = Callable[[str], Sequence[str]]
 FORGOTTEN = (UNLEARNED, AUDITED, NEEDS_DECISION, CLOSED)  # states whose records a current model has forgotten

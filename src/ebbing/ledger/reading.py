@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import func, select
 
 from ebbing.errors import InputError
+from ebbing.ledger.bodies import is_redacted
 from ebbing.ledger.database import HEAD
 from ebbing.ledger.erasure import OPEN, STATES
 from ebbing.ledger.ledger import Ledger
 from ebbing.ledger.manifest import place_of
 from ebbing.ledger.schema import Audit, Batch, Fact, Offer, Personal, Record, Request, Version
-from ebbing.ledger.verifying import is_redacted
 
 
 @dataclass(frozen=True)

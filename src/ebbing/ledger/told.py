@@ -1,0 +1,168 @@
+"""What the chain tells, read from its beginning: its own soundness, and what every table must hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ebbing.ledger.chain import START, digest, link, signed_part
+from ebbing.ledger.erasure import AUDITED, PLANNED, RECEIVED, UNLEARNED
+from ebbing.ledger.keys import PublicKey
+from ebbing.ledger.schema import Entry
+
+
+@dataclass
+class Verified:
+    """What was found.
+
+    Attributes:
+        problems: what is not as it was written, in words; empty if all is well.
+        redacted: requests whose personal fields were taken away, as the chain says.
+        entries: how many were checked.
+        weights: how many versions were found on the disk as they were written.
+        head: the hash of the last entry.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    redacted: list[int] = field(default_factory=list)
+    entries: int = 0
+    weights: int = 0
+    head: str = START
+
+
+@dataclass
+class Expected:
+    """What the tables must hold, as the chain tells it; requests go by their names in the chain."""
+
+    facts: dict[str, str] = field(default_factory=dict)
+    receipts: list[dict[str, Any]] = field(default_factory=list)
+    requests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    batches: dict[int, dict[str, Any]] = field(default_factory=dict)
+    versions: dict[int, dict[str, Any]] = field(default_factory=dict)
+    audits: dict[int, dict[str, Any]] = field(default_factory=dict)
+    redacted: set[str] = field(default_factory=set)
+    purged: dict[int, str] = field(default_factory=dict)
+
+    def take(self, kind: str, body: dict[str, Any]) -> None:
+        """Go on by one entry."""
+        if kind == "began":
+            self.facts = body
+        elif kind == "received":
+            self.receipts.append(body)
+        elif kind == "planned":
+            self.batches[body["batch"]] = body
+            for name, records in body["requests"].items():
+                flagged = self.requests.get(name, {}).get("retrain", False)
+                known = {"state": PLANNED, "batch": body["batch"], "records": records, "retrain": flagged}
+                self.requests[name] = known
+        elif kind == "version":
+            self.versions[body["version"]] = body
+            self._all_of(body["batch"], UNLEARNED)
+        elif kind == "audited":
+            self.audits[body["batch"]] = body
+            self._all_of(body["batch"], AUDITED)
+        elif kind == "finished":
+            said = {"state": body["state"], "why": body["reason"], "batch": body["batch"], "by": None, "retrain": False}
+            self.requests.setdefault(body["request"], {}).update(said | {"time": body["time"]})
+        elif kind == "decided":
+            said = {"state": body["state"], "why": body["reason"], "by": body["by"], "time": body["time"]}
+            again: dict[str, Any] = {"batch": None} if body["state"] == RECEIVED else {}
+            again["retrain"] = body["decision"] == "retrain"
+            self.requests.setdefault(body["request"], {}).update(said | again)
+        elif kind == "redacted":
+            self.redacted.add(body["request"])
+        elif kind == "purged":
+            self.purged |= dict.fromkeys(body["versions"], body["time"])
+
+    def _all_of(self, batch: int | None, state: str) -> None:
+        for name in [] if batch is None else self.batches[batch]["requests"]:
+            known = self.requests[name]
+            if known["batch"] == batch and known["state"] in (PLANNED, UNLEARNED):  # a duplicate is finished already
+                known["state"] = state
+
+
+@contextmanager
+def readable(what: str, found: Verified) -> Iterator[None]:
+    """Tell of what is so unlike anything that a ledger writes that its check cannot go on."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        found.problems.append(f"{what} cannot be read as a ledger writes them ({type(error).__name__})")
+
+
+def check_chain(
+    entries: Iterable[Entry],
+    named: str,
+    expected: Expected,
+    found: Verified,
+    *,
+    key: str | None = None,
+    head: str | None = None,
+) -> None:
+    """Read the chain.
+
+    Args:
+        entries: in their order.
+        named: the public key that whoever holds the entries names.
+        expected: is told what they say.
+        found: is told what is wrong with them.
+        key: the public key that must have signed them; None takes the one that is named.
+        head: a hash that one of them must have; None for any.
+    """
+    if key is not None and key != named:
+        found.problems.append("the ledger names another public key than the one that was passed")
+    public = PublicKey(key or named)
+    hashes = set()
+    for seq, entry in enumerate(entries, start=1):
+        where = f"entry {entry.seq}"
+        if entry.seq != seq:
+            found.problems.append(f"{where}: an entry is missing before it, as it should be number {seq}")
+            break
+        if entry.previous != found.head:
+            found.problems.append(f"{where}: it does not follow on the entry before it")
+        if entry.hash != link(entry.seq, entry.kind, entry.body, entry.previous):
+            found.problems.append(f"{where}: its hash is not that of its content")
+        if not public.verifies(entry.signature, signed_part(entry.hash)):
+            found.problems.append(f"{where}: its signature is not of the ledger's key")
+        try:
+            expected.take(entry.kind, json.loads(entry.body))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            found.problems.append(f"{where}: its content cannot be read")
+        found.entries, found.head = seq, entry.hash
+        hashes.add(entry.hash)
+    if head is not None and head not in hashes:
+        found.problems.append(f"no entry has the hash {head}: entries were cut off the end, or the chain was replaced")
+
+
+def check_receipts(receipts: Mapping[int, str], expected: Expected, found: Verified) -> None:
+    """Hold what requests say against what they said when they were received; ``receipts`` are by their numbers."""
+    covered = 0
+    for body in expected.receipts:
+        numbers = range(body["first"], body["first"] + body["count"])
+        covered += len(numbers)
+        missing = [n for n in numbers if n not in receipts]
+        if missing:
+            found.problems.append(f"{len(missing)} requests were removed, number {missing[0]} first")
+        elif digest([receipts[n] for n in numbers]) != body["digest"]:
+            which = (
+                f"request {numbers[0]}" if len(numbers) == 1 else f"one of the requests {numbers[0]} to {numbers[-1]}"
+            )
+            found.problems.append(f"{which}: it does not say what it said when it was received")
+    if covered < len(receipts):
+        found.problems.append(f"{len(receipts) - covered} requests were never received, as far as the chain knows")
+
+
+def compare(what: str, rows: dict[int, dict[str, Any]], told: dict[int, dict[str, Any]], found: Verified) -> None:
+    """Hold rows against what the chain tells of them; both are by their numbers."""
+    for number in sorted(rows.keys() | told.keys()):
+        if number not in rows:
+            found.problems.append(f"{what} {number}: it was removed")
+        elif number not in told:
+            found.problems.append(f"{what} {number}: the chain knows nothing of it")
+        else:
+            wrong = [name for name, value in rows[number].items() if told[number].get(name) != value]
+            if wrong:
+                found.problems.append(f"{what} {number}: its `{'`, `'.join(wrong)}` is not what the chain says")
