@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,14 @@ from sqlalchemy.pool import NullPool
 
 from ebbing.cli import main, names
 from ebbing.ledger import Ledger, Settings
+from ebbing.ledger.deciding import decide, redact
+from ebbing.ledger.processing import process
 from ebbing.ledger.schema import REVISION, Base
 from ebbing.ledger.settings import read_settings
+from ebbing.ledger.verifying import verify
+from ebbing.ledger.where import purge
+from ebbing.methods import FineTune
+from ebbing.training import Recipe
 
 
 @pytest.fixture
@@ -166,3 +173,30 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"needs to mount a disk, which is not permitted here: {done.stderr.decode().strip()}")
     yield place
     subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory, templates: Callable[[str], Path]) -> Path:
+    """A ledger in which everything has happened: offers, a duplicate, a failure, decisions, a redaction, a purge."""
+    folder = tmp_path_factory.mktemp("sample") / "ledger"
+    shutil.copytree(templates("sqlite"), folder)
+    ledger = Ledger.open(folder)
+    quick = clinic.project(method=FineTune(repair=Recipe(epochs=0.2)), trainer=None)
+    ledger.add(
+        [
+            clinic.erasure("r2", reference="T1", reason="asked"),
+            clinic.erasure("r5"),
+            clinic.erasure(subject="patient 999"),
+        ]
+    )
+    process(ledger, quick)
+    ledger.add([clinic.erasure("r2"), clinic.erasure("r9")])
+    process(ledger, quick)
+    decide(ledger, 1, "close", by="Ada", reason="small")
+    decide(ledger, 4, "fail", by="Ada", reason="a duplicate")
+    decide(ledger, 5, "retrain", by="Ada", reason="to be sure")
+    redact(ledger, 1, by="Ada")
+    decide(ledger, 2, "close", by="Ada", reason="small")
+    purge(ledger, today=datetime.now(UTC).date(), days=0)
+    assert verify(ledger).problems == []
+    return folder

@@ -22,7 +22,9 @@ from ebbing.ledger.importing import import_table
 from ebbing.ledger.ledger import located
 from ebbing.ledger.reading import listed, shown, status
 from ebbing.ledger.settings import read_settings
+from ebbing.ledger.told import Verified
 from ebbing.ledger.verifying import verify
+from ebbing.ledger.verifying_exports import read_export, verify_export
 from ebbing.ledger.where import purge, where
 
 FOUND = 3  # the exit code of a check that found something
@@ -150,11 +152,24 @@ def redact_request(folder: Path, number: int, *, by: str) -> None:
 def verify_all(folder: Path, public_key: str | None, head: str | None) -> int:
     """``verify``; the exit code."""
     found = verify(Ledger.open(folder), public_key=public_key, head=head)
+    return _tell_verified(found, f"{found.entries} entries and the weights of {found.weights} versions were checked.")
+
+
+def verify_exported(path: Path, public_key: str | None, head: str | None) -> int:
+    """``verify --export``; the exit code."""
+    found = verify_export(read_export(path), public_key=public_key, head=head)
+    code = _tell_verified(found, f"{found.entries} entries were checked, and no file but {path}.")
+    if public_key is None:
+        typer.echo("Whoever wrote the file may have signed it: pass the ledger's --public-key.")
+    return code
+
+
+def _tell_verified(found: Verified, checked: str) -> int:
     for problem in found.problems:
         typer.echo(f"tampered: {problem}")
     for number in found.redacted:
         typer.echo(f"redacted: request {number}")
-    typer.echo(f"{found.entries} entries and the weights of {found.weights} versions were checked. Head: {found.head}")
+    typer.echo(f"{checked} Head: {found.head}")
     typer.echo(f"{len(found.problems)} problems." if found.problems else "All is as it was written.")
     return FOUND if found.problems else 0
 

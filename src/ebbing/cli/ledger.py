@@ -299,10 +299,15 @@ def verify(
     head: Annotated[
         str | None, typer.Option(help="A head that an earlier check printed; it must be in the chain.")
     ] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="What `export` wrote, in the place of a ledger: no more is needed.")
+    ] = None,
 ) -> None:
     """Check chain, signatures, tables, weights and reports; exit code 3 if anything is not as it was written."""
-    from ebbing.cli.erasures import verify_all
+    from ebbing.cli.erasures import verify_all, verify_exported
 
+    if export is not None:
+        raise typer.Exit(verify_exported(export, public_key, head))
     raise typer.Exit(verify_all(folder, public_key, head))
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from ebbing.ledger.bodies import audit_body, version_body
 from ebbing.ledger.chain import START, digest, link, signed_part
 from ebbing.ledger.erasure import AUDITED, PLANNED, RECEIVED, UNLEARNED
 from ebbing.ledger.keys import PublicKey
-from ebbing.ledger.schema import Entry
+from ebbing.ledger.schema import Audit, Entry, Version
 
 
 @dataclass
@@ -166,3 +167,18 @@ def compare(what: str, rows: dict[int, dict[str, Any]], told: dict[int, dict[str
             wrong = [name for name, value in rows[number].items() if told[number].get(name) != value]
             if wrong:
                 found.problems.append(f"{what} {number}: its `{'`, `'.join(wrong)}` is not what the chain says")
+
+
+def check_versions(versions: Sequence[Version], expected: Expected, found: Verified) -> None:
+    """Hold versions of the model against what the chain tells of them."""
+    # of a record that was taken away the body would not speak
+    rows = {v.id: version_body(v) | {"record": v.record, "time": v.made} for v in versions}
+    compare("version", rows, expected.versions, found)
+    for version in versions:
+        if version.purged != expected.purged.get(version.id):
+            found.problems.append(f"version {version.id}: the chain does not say that it was purged then")
+
+
+def check_audits(audits: Iterable[Audit], expected: Expected, found: Verified) -> None:
+    """Hold audits against what the chain tells of them."""
+    compare("audit of batch", {a.batch_id: audit_body(a) | {"time": a.made} for a in audits}, expected.audits, found)

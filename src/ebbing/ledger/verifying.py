@@ -10,13 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ebbing.ledger.bodies import (
-    audit_body,
     batch_body,
     is_redacted,
     offer_mark,
     records_digest,
     request_body,
-    version_body,
 )
 from ebbing.ledger.chain import commitment, digest, marked, receipt_of
 from ebbing.ledger.database import HEAD
@@ -26,7 +24,16 @@ from ebbing.ledger.keys import PublicKey
 from ebbing.ledger.ledger import Ledger
 from ebbing.ledger.manifest import is_manifest, read_manifest, record_beside, weights_of
 from ebbing.ledger.schema import Audit, Batch, Entry, Fact, Offer, Personal, Record, Request, Version
-from ebbing.ledger.told import Expected, Verified, check_chain, check_receipts, compare, readable
+from ebbing.ledger.told import (
+    Expected,
+    Verified,
+    check_audits,
+    check_chain,
+    check_receipts,
+    check_versions,
+    compare,
+    readable,
+)
 
 
 def verify(ledger: Ledger, *, public_key: str | None = None, head: str | None = None) -> Verified:
@@ -140,13 +147,8 @@ def _check_rows(session: Session, salt: str, expected: Expected, found: Verified
     }
     _check_offers(session, salt, offers, expected, found)
     compare("batch", batches, expected.batches, found)
-    versions = list(session.scalars(select(Version)))
-    compare("version", {v.id: version_body(v) | {"time": v.made} for v in versions}, expected.versions, found)
-    audits = session.scalars(select(Audit))
-    compare("audit of batch", {a.batch_id: audit_body(a) | {"time": a.made} for a in audits}, expected.audits, found)
-    for version in versions:
-        if version.purged != expected.purged.get(version.id):
-            found.problems.append(f"version {version.id}: the chain does not say that it was purged then")
+    check_versions(list(session.scalars(select(Version))), expected, found)
+    check_audits(session.scalars(select(Audit)), expected, found)
 
 
 def _check_offers(
