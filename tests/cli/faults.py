@@ -170,6 +170,10 @@ class Process:
             self._ended = int(self._code.readline())
         return self._ended
 
+    def has_loaded(self, library: str) -> bool:
+        """Whether a file of such a name is mapped into its memory, where the system tells."""
+        return library in Path(f"/proc/{self._number}/maps").read_text()
+
     def send(self, what: signal.Signals) -> None:
         """A signal, if it still runs."""
         if self.poll() is None:
