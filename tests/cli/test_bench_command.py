@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ebbing.bench import tasks
+from ebbing.bench.methods import METHODS
 from ebbing.bench.tasks import TASKS
 from ebbing.cli import bench
 from ebbing.training import Recipe
@@ -75,6 +76,15 @@ def test_what_cannot_be_written_is_said_by_its_option_before_anything_is_trained
     assert said.code == 2
     assert re.search(rf"{blocked} \S+ cannot be written to: Not a directory", said.err.replace("\n", " "))
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_list_names_every_task_and_label_in_full(call) -> None:
+    said = call("bench", "list")
+    assert said.code == 0
+    cells = [cell.strip() for line in said.out.splitlines() for cell in line.split("│")]
+    assert set(TASKS) <= set(cells)
+    assert set(METHODS) <= set(cells)
+    assert "not frozen" not in cells
 
 
 def test_a_dry_run_counts_what_there_is_to_do(call, places, tmp_path) -> None:

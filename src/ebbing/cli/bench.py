@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.table import Column, Table
 
 from ebbing.allocator import keep_freed_memory
 from ebbing.bench.cells import Cell, Places, cells_of, jobs_for, make_cells, refuse_other_settings
@@ -21,6 +22,7 @@ from ebbing.bench.tables import read_boards, tables
 from ebbing.bench.tasks import TASKS, BenchTask, frozen, is_frozen, request_of
 from ebbing.bench.tuning import Range, Tuning, space_of, tune, tuned_method, value_at
 from ebbing.cli.checks import check_writable, device_named
+from ebbing.cli.listing import summary
 from ebbing.cli.methods import methods_of
 from ebbing.cli.screen import command_line, make_console, print_line
 from ebbing.errors import InputError
@@ -85,6 +87,24 @@ def _begin() -> Console:
     torch.set_num_threads(1)
     keep_freed_memory()
     return make_console()
+
+
+def list_all() -> None:
+    """Print the tasks and the labels of methods."""
+    console = make_console()
+    table = Table(Column("name", no_wrap=True), "what goes", "records", "models", title="tasks", title_justify="left")
+    for task in TASKS.values():
+        records = str(len(frozen(task)["forget"])) if is_frozen(task) else "not frozen"
+        table.add_row(task.name, task.rule, records, str(task.models))
+    console.print(table)
+    chosen = ", ".join(task.name for task in TASKS.values() if task.chosen_on)
+    print_line(
+        console, f"Settings may be chosen on {chosen}; figures of the others are of settings that never saw them."
+    )
+    table = Table(Column("label", no_wrap=True), "", "what it is", title="methods", title_justify="left")
+    for label, method in METHODS.items():
+        table.add_row(label, "control" if method.control else "", summary(method))
+    console.print(table)
 
 
 def show_tables(results: Path, html: Path | None = None) -> None:

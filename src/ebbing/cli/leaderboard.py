@@ -17,6 +17,14 @@ BenchWork = Annotated[Path, typer.Option(help="Where weights are.")]
 BenchResults = Annotated[Path, typer.Option(help="Where the figures of each finished cell go.")]
 
 
+@bench.command("list")
+def bench_list() -> None:
+    """List the frozen tasks, and who takes part by which label."""
+    from ebbing.cli.bench import list_all
+
+    list_all()
+
+
 @bench.command("run")
 def bench_run(
     task: Annotated[

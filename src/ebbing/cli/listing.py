@@ -11,7 +11,8 @@ from ebbing.cli.names import members
 from ebbing.cli.screen import make_console
 
 
-def _summary(piece: object) -> str:
+def summary(piece: object) -> str:
+    """The first line of what is said of a piece, for a table."""
     return escape((piece.__doc__ or "").strip().partition("\n")[0])
 
 
@@ -20,7 +21,7 @@ def print_listing() -> None:
     console = make_console()
     table = Table("name", "presets", "", "what it is", title="methods", title_justify="left")
     for name, method in members(methods, methods.Unlearner).items():
-        table.add_row(name, ", ".join(method.presets), "control" if method.control else "", _summary(method))
+        table.add_row(name, ", ".join(method.presets), "control" if method.control else "", summary(method))
     console.print(table)
     families = {
         "sabotage (controls)": members(sabotage, methods.Unlearner),
@@ -32,9 +33,9 @@ def print_listing() -> None:
     for title, family in families.items():
         table = Table("name", "what it is", title=title, title_justify="left")
         for name, piece in family.items():
-            table.add_row(name, _summary(piece))
+            table.add_row(name, summary(piece))
         console.print(table)
     table = Table("name", "what it is", title="attacks", title_justify="left")
     for attack in STANDARD:
-        table.add_row(attack.name, _summary(type(attack)))
+        table.add_row(attack.name, summary(type(attack)))
     console.print(table)
