@@ -16,7 +16,7 @@ from clinic import TODAY, erasure, number_of, project
 
 from ebbing.cli.erasures import bring_up_to_date
 from ebbing.errors import InputError
-from ebbing.ledger import Ledger
+from ebbing.ledger import Ledger, Settings
 from ebbing.ledger.database import Database, DatabaseError
 from ebbing.ledger.importing import import_table
 from ebbing.ledger.keys import make_key
@@ -222,6 +222,15 @@ def test_the_key_is_its_owners_alone_and_is_never_shown(ledger, monkeypatch) -> 
     with pytest.raises(InputError) as told:
         ledger.key()
     assert secret not in str(told.value)
+
+
+def test_a_ledger_begins_with_the_key_of_the_environment(tmp_path, weights, monkeypatch) -> None:
+    key = make_key(tmp_path / "a.key")
+    monkeypatch.setenv("EBBING_LEDGER_KEY", (tmp_path / "a.key").read_text())
+    ledger = Ledger.create(tmp_path / "ledger", Settings("sqlite:///ledger.db", key="signing.key"), weights=weights)
+    assert not (tmp_path / "ledger" / "signing.key").exists()
+    ledger.add([erasure("r1")])
+    assert verify(ledger, public_key=key.public).problems == []
 
 
 # ---------------------------------------------------------------- databases that fail

@@ -19,8 +19,10 @@ from ebbing.ledger.deciding import COVERS, Decision, abandon, decide, redact
 from ebbing.ledger.erasure import STATES, request_of
 from ebbing.ledger.exporting import Present, excluded, exported, present
 from ebbing.ledger.importing import import_table
+from ebbing.ledger.keys import VARIABLE, is_given
 from ebbing.ledger.ledger import located
 from ebbing.ledger.reading import listed, shown, status
+from ebbing.ledger.rekeying import rekey
 from ebbing.ledger.settings import read_settings
 from ebbing.ledger.told import Verified
 from ebbing.ledger.verifying import verify
@@ -52,7 +54,8 @@ def make(
     typer.echo(f"Public key: {key.public}")
     if weights is None and hf is None:
         typer.echo("The next `ebbing ledger process` trains the model.")
-    typer.echo(f"The signing key is {folder / made.settings.key}: keep it where the database is not.")
+    if not is_given():
+        typer.echo(f"The signing key is {folder / made.settings.key}: keep it where the database is not.")
 
 
 def bring_up_to_date(folder: Path) -> None:
@@ -147,6 +150,15 @@ def redact_request(folder: Path, number: int, *, by: str) -> None:
     """``redact``."""
     taken = redact(Ledger.open(folder), number, by=by)
     typer.echo(f"Request {number} is redacted: its personal fields and {taken} record ids are gone.")
+
+
+def change_key(folder: Path, path: str, *, by: str, reason: str) -> None:
+    """``rekey``."""
+    new = rekey(Ledger.open(folder), path, by=by, reason=reason)
+    typer.echo(f"Public key: {new.public}")
+    typer.echo(f"The signing key is {folder / path}: keep it where the database is not. The one before signs no more.")
+    if is_given():
+        typer.echo(f"${VARIABLE} still holds the one before: hand over the new one there, or nothing.")
 
 
 def verify_all(folder: Path, public_key: str | None, head: str | None) -> int:

@@ -291,6 +291,21 @@ def redact(number: Number, by: By, folder: Folder = HERE) -> None:
 
 
 @ledger.command()
+def rekey(
+    key: Annotated[
+        str, typer.Argument(help="A file for the new key, made if it is missing; a relative one is beside ledger.json.")
+    ],
+    by: By,
+    reason: Reason,
+    folder: Folder = HERE,
+) -> None:
+    """Sign evidence with another key from now on; the key before vouches for it."""
+    from ebbing.cli.erasures import change_key
+
+    change_key(folder, key, by=by, reason=reason)
+
+
+@ledger.command()
 def verify(
     folder: Folder = HERE,
     public_key: Annotated[

@@ -70,10 +70,15 @@ def _key_of(digits: str, where: str) -> SigningKey:
     return SigningKey(private, private.public_key().public_bytes_raw().hex())
 
 
+def is_given() -> bool:
+    """Whether a key is handed over in the environment."""
+    return bool(os.environ.get(VARIABLE))
+
+
 def make_key(path: Path) -> SigningKey:
     """A new key in a file with mode 0600; the one that is there already, if there is one."""
     if path.exists():
-        return read_key(path)
+        return file_key(path)
     seed = Ed25519PrivateKey.generate().private_bytes_raw().hex()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,9 +99,15 @@ def read_key(path: Path) -> SigningKey:
     Raises:
         InputError: if there is none, others may read it, or it is no key.
     """
-    given = os.environ.get(VARIABLE)
-    if given:
-        return _key_of(given, f"${VARIABLE}")
+    return _key_of(os.environ[VARIABLE], f"${VARIABLE}") if is_given() else file_key(path)
+
+
+def file_key(path: Path) -> SigningKey:
+    """The key of a file that nobody but its owner may read, whatever the environment says.
+
+    Raises:
+        InputError: if there is none, others may read it, or it is no key.
+    """
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):

@@ -21,7 +21,7 @@ from ebbing.ledger.chain import START, Chain, canonical, commitment, digest, mar
 from ebbing.ledger.database import HEAD, Database
 from ebbing.ledger.digests import file_digest
 from ebbing.ledger.erasure import ErasureRequest
-from ebbing.ledger.keys import SigningKey, make_key, read_key
+from ebbing.ledger.keys import SigningKey, is_given, make_key, read_key
 from ebbing.ledger.manifest import SHARDS, Manifest, cell_of, digests_of, digests_of_version, record_beside
 from ebbing.ledger.schema import Base, Fact, Personal, Request, Version
 from ebbing.ledger.settings import FILE, Settings, read_settings
@@ -91,7 +91,8 @@ class Ledger:
         if (folder / FILE).exists():
             raise InputError(f"{folder} must not hold a ledger yet, but does. Choose another folder.")
         _check_parts(settings, weights, checkpoints)
-        key = make_key(_beside(folder, settings.key))
+        path = beside(folder, settings.key)
+        key = read_key(path) if is_given() else make_key(path)
         folder.mkdir(parents=True, exist_ok=True)
         database = Database(located(settings.database, folder), create=True)
         database.migrate()
@@ -134,7 +135,7 @@ class Ledger:
 
     def key(self) -> SigningKey:
         """The key that evidence is signed with."""
-        return read_key(_beside(self.folder, self.settings.key))
+        return read_key(beside(self.folder, self.settings.key))
 
     @contextmanager
     def writing(self) -> Iterator[tuple[Session, Chain]]:
@@ -220,7 +221,7 @@ def _again(number: int, *, same: bool) -> Added:
     return Added(None, problem=f"its reference is that of request {number}, which says something else")
 
 
-def _beside(folder: Path, name: str) -> Path:
+def beside(folder: Path, name: str) -> Path:
     """A path of ``ledger.json``: relative ones begin at the ledger's folder."""
     return folder / Path(name).expanduser()
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from ebbing.errors import InputError
 from ebbing.ledger.bodies import audit_body, version_body
 from ebbing.ledger.chain import START, digest, link, signed_part
 from ebbing.ledger.erasure import AUDITED, PLANNED, RECEIVED, UNLEARNED
@@ -36,8 +37,13 @@ class Verified:
 
 @dataclass
 class Expected:
-    """What the tables must hold, as the chain tells it; requests go by their names in the chain."""
+    """What the tables must hold, as the chain tells it; requests go by their names in the chain.
 
+    Attributes:
+        key: the public key that the next entry must be signed with; None before the first.
+    """
+
+    key: str | None = None
     facts: dict[str, str] = field(default_factory=dict)
     receipts: list[dict[str, Any]] = field(default_factory=list)
     requests: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -50,7 +56,9 @@ class Expected:
     def take(self, kind: str, body: dict[str, Any]) -> None:
         """Go on by one entry."""
         if kind == "began":
-            self.facts = body
+            self.facts, self.key = body, body["public-key"]
+        elif kind == "rekeyed":
+            self.key = body["public-key"]
         elif kind == "received":
             self.receipts.append(body)
         elif kind == "planned":
@@ -107,18 +115,17 @@ def check_chain(
 
     Args:
         entries: in their order.
-        named: the public key that whoever holds the entries names.
+        named: the public key that whoever holds the entries names as the present one.
         expected: is told what they say.
         found: is told what is wrong with them.
-        key: the public key that must have signed them; None takes the one that is named.
+        key: a public key that must have signed one of them: it vouches for all before, and by what it handed over to for
+            all after. None takes the word of whoever holds the entries.
         head: a hash that one of them must have; None for any.
     """
-    if key is not None and key != named:
-        found.problems.append("the ledger names another public key than the one that was passed")
-    public = PublicKey(key or named)
-    hashes = set()
+    public: dict[str, PublicKey] = {}
+    signers, hashes = set(), set()
     for seq, entry in enumerate(entries, start=1):
-        where = f"entry {entry.seq}"
+        where, signer = f"entry {entry.seq}", expected.key
         if entry.seq != seq:
             found.problems.append(f"{where}: an entry is missing before it, as it should be number {seq}")
             break
@@ -126,16 +133,33 @@ def check_chain(
             found.problems.append(f"{where}: it does not follow on the entry before it")
         if entry.hash != link(entry.seq, entry.kind, entry.body, entry.previous):
             found.problems.append(f"{where}: its hash is not that of its content")
-        if not public.verifies(entry.signature, signed_part(entry.hash)):
-            found.problems.append(f"{where}: its signature is not of the ledger's key")
         try:
             expected.take(entry.kind, json.loads(entry.body))
         except (KeyError, TypeError, ValueError, AttributeError):
             found.problems.append(f"{where}: its content cannot be read")
+        signer = signer or expected.key or named  # a key hands over to the next one itself
+        if _is_signed(entry, signer, public):
+            signers.add(signer)
+        else:
+            found.problems.append(f"{where}: its signature is not of the ledger's key")
         found.entries, found.head = seq, entry.hash
         hashes.add(entry.hash)
+    if named != expected.key:
+        found.problems.append("the ledger names another public key than its chain")
+    if key is not None and key not in signers:  # that it is named is not enough: anybody may name it
+        found.problems.append("no entry is signed with the public key that was passed: the chain is another's")
     if head is not None and head not in hashes:
         found.problems.append(f"no entry has the hash {head}: entries were cut off the end, or the chain was replaced")
+
+
+def _is_signed(entry: Entry, signer: str, known: dict[str, PublicKey]) -> bool:
+    """Whether an entry is signed with a key, which need not be one; those that are go into ``known``."""
+    try:
+        if signer not in known:
+            known[signer] = PublicKey(signer)
+        return known[signer].verifies(entry.signature, signed_part(entry.hash))
+    except (InputError, TypeError):
+        return False
 
 
 def check_receipts(receipts: Mapping[int, str], expected: Expected, found: Verified) -> None:
