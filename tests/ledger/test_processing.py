@@ -423,6 +423,18 @@ def test_what_was_forgotten_is_found_in_a_data_set_by_key_and_by_content(make) -
     assert json.loads(kept)["requests"][0]["state"] == "closed"
 
 
+def test_what_was_asked_for_is_found_from_the_day_it_came_in(make) -> None:
+    ledger = make(accept=ALL)
+    ledger.add([erasure("r2"), erasure("r4", "r2"), erasure(subject="patient 7")])
+    found = excluded(ledger)
+    assert (found.keys, found.redacted, found.waiting) == (["r2", "r4"], 0, 1)
+    assert {p.name: p.requests for p in present(ledger, ["r1", "r2", "r4"])} == {"r2": (1, 2), "r4": (2,)}
+    process(ledger, project())
+    after = excluded(ledger)
+    assert (after.redacted, after.waiting) == (0, 0)
+    assert {"r2", "r4"} < set(after.keys)
+
+
 def test_a_redacted_request_still_makes_its_duplicates_cost_nothing(make) -> None:
     ledger = make(accept=ALL)
     ledger.add([erasure("r2")])

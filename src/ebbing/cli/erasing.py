@@ -256,7 +256,7 @@ def check_dataset(folder: Path, name: str, keys: str | None) -> int:
     found = present(ledger, named if by_key else ())
     told = {one.name for one in found}
     contents = {f"{named[i]} (record {i})": d.hex() for i, d in enumerate(digests or ()) if named[i] not in told}
-    code = tell_present([*found, *present(ledger, (), contents)])
+    code = tell_present(ledger, [*found, *present(ledger, (), contents)])
     if not by_key:
         typer.echo("Only contents were compared, not keys: --keys names those.")
     typer.echo(

@@ -17,7 +17,7 @@ from ebbing.ledger import Ledger, Settings
 from ebbing.ledger.database import Database
 from ebbing.ledger.deciding import COVERS, Decision, abandon, decide, redact
 from ebbing.ledger.erasure import STATES, request_of
-from ebbing.ledger.exporting import Present, excluded, exported, present
+from ebbing.ledger.exporting import Present, excluded, exported, present, waiting_for_a_plan
 from ebbing.ledger.importing import import_table
 from ebbing.ledger.keys import VARIABLE, is_given
 from ebbing.ledger.ledger import located
@@ -197,6 +197,7 @@ def export_all(folder: Path, out: Path | None, *, exclude: bool, personal: bool)
                 f"{found.redacted} more keys were redacted and cannot be listed; `ebbing ledger check` finds them.",
                 err=True,
             )
+        _tell_waiting(found.waiting)
     else:
         text = json.dumps(exported(ledger, personal=personal), indent=1, ensure_ascii=False) + "\n"
     if out is None:
@@ -207,16 +208,27 @@ def export_all(folder: Path, out: Path | None, *, exclude: bool, personal: bool)
 
 def check_keys(folder: Path, path: Path) -> int:
     """``check`` of a file of keys; the exit code."""
-    return tell_present(present(Ledger.open(folder), read_keys(path)))
+    ledger = Ledger.open(folder)
+    return tell_present(ledger, present(ledger, read_keys(path)))
 
 
-def tell_present(found: Sequence[Present]) -> int:
+def tell_present(ledger: Ledger, found: Sequence[Present]) -> int:
     """Say which records should not be there; the exit code."""
     for one in found:
         numbers = ", ".join(map(str, one.requests))
         typer.echo(f"{one.name}: to be forgotten by request {numbers}, found by its {one.by}")
+    _tell_waiting(waiting_for_a_plan(ledger))
     typer.echo(f"{len(found)} records that were to be forgotten." if found else "No record that was to be forgotten.")
     return FOUND if found else 0
+
+
+def _tell_waiting(count: int) -> None:
+    if count:
+        typer.echo(
+            f"{count} requests for a person are not planned yet, so their records are not known here: `ebbing ledger process` "
+            "first.",
+            err=True,
+        )
 
 
 def show_where(folder: Path, number: int) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from ebbing.ledger.chain import marked
+from ebbing.ledger.erasure import RECEIVED
 from ebbing.ledger.ledger import Ledger
 from ebbing.ledger.planning import all_keys
-from ebbing.ledger.schema import Base, Fact, Personal, Record
+from ebbing.ledger.schema import Base, Fact, Personal, Record, Request
 
 SCHEMA = "ebbing.ledger-export/1"
 TABLES = ("requests", "batches", "versions", "audits", "entries")
@@ -24,20 +26,45 @@ class Excluded:
     """What a training must leave out.
 
     Attributes:
-        keys: of all records that were planned to be forgotten, sorted.
+        keys: of all records that are to be forgotten or were, sorted.
         redacted: how many more there are whose keys were taken away; `check` still finds them.
+        waiting: requests for a person that are not planned yet, so that their records are not known.
     """
 
     keys: list[str]
     redacted: int
+    waiting: int
 
 
 def excluded(ledger: Ledger) -> Excluded:
-    """The keys of every record that any request names, from the day it was planned."""
+    """The keys of every record that any request names, from the day it came in."""
     with ledger.database.reading() as session:
-        keys = sorted(all_keys(session), key=lambda key: (len(key), key) if key.isdecimal() else (0, key))
+        planned, named = all_keys(session), _named(session)
         marks = session.scalar(select(func.count(Record.mark.distinct()))) or 0
-        return Excluded(keys, marks - len(keys))
+    keys = sorted(planned | named.keys(), key=lambda key: (len(key), key) if key.isdecimal() else (0, key))
+    return Excluded(keys, marks - len(planned), waiting_for_a_plan(ledger))
+
+
+def waiting_for_a_plan(ledger: Ledger) -> int:
+    """How many requests for a person were received and are not planned yet: only then their records are looked up."""
+    with ledger.database.reading() as session:
+        return sum(fields["subject"] is not None for _, fields in _received(session))
+
+
+def _received(session: Session) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The numbers and personal fields of requests that are not planned yet."""
+    found = select(Personal).join(Request, Request.id == Personal.request_id).where(Request.state == RECEIVED)
+    for personal in session.scalars(found):
+        yield personal.request_id, json.loads(personal.fields)
+
+
+def _named(session: Session) -> dict[str, set[int]]:
+    """Which requests that are not planned yet name which keys."""
+    found: dict[str, set[int]] = {}
+    for number, fields in _received(session):
+        for key in fields["records"]:
+            found.setdefault(str(key), set()).add(number)
+    return found
 
 
 @dataclass(frozen=True)
@@ -71,15 +98,16 @@ def present(ledger: Ledger, keys: Iterable[str], contents: Mapping[str, str] | N
             by_mark.setdefault(record.mark, set()).add(record.request_id)
             for content in record.contents.split():
                 by_content.setdefault(content, set()).add(record.request_id)
+        named = _named(session)
     found = []
     for key in dict.fromkeys(keys):
-        numbers = by_mark.get(marked(salt, "record", key))
+        numbers = by_mark.get(marked(salt, "record", key), set()) | named.get(key, set())
         if numbers:
             found.append(Present(key, "key", tuple(sorted(numbers))))
-    named = {one.name for one in found}
+    told = {one.name for one in found}
     for name, content in (contents or {}).items():
-        numbers = by_content.get(marked(salt, "content", content))
-        if numbers and name not in named:
+        numbers = by_content.get(marked(salt, "content", content), set())
+        if numbers and name not in told:
             found.append(Present(name, "content", tuple(sorted(numbers))))
     return found
 
