@@ -1,7 +1,9 @@
 """Where records lie, and what taking them out costs, against counting."""
 
+import math
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -69,6 +71,24 @@ def test_closed_forms(sharding: Sharding) -> None:
     assert sharding.expected_share(n, n) == pytest.approx(1)
     assert sharding.share(n, range(n)) == 1
     assert sharding.share(n, []) == 0
+
+
+@pytest.mark.parametrize("n", [10**k for k in (3, 5, 7, 9, 12, 15)])
+def test_the_law_holds_for_any_number_of_records(n: int) -> None:
+    sharding = Sharding(20, 3)
+    one = (2 * 3 + 1) / (3 * 3 * 20)
+    assert sharding.expected_share(n, 1) == pytest.approx(one, rel=1e-9)
+    outside = [math.prod((n - r * n / 60 - k) / (n - k) for k in range(40)) for r in (1, 2, 3)]
+    assert sharding.expected_share(n, 40) == pytest.approx(
+        sum(r * (1 - p) / 6 for r, p in enumerate(outside, 1)), rel=1e-9
+    )
+
+
+def test_the_law_lays_out_no_records() -> None:
+    with mock.patch.object(Sharding, "places", side_effect=AssertionError):
+        assert Sharding().expected_share(20, 1) == pytest.approx(0.15)
+        with pytest.raises(InputError, match="5 shards of 4 slices are 20 for 19 records"):
+            Sharding().expected_share(19, 1)
 
 
 @given(shardings)

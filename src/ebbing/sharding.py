@@ -10,6 +10,8 @@ import numpy as np
 
 from ebbing.errors import InputError
 
+LARGE = 10_000  # from here on Stirling's formula is exact but for rounding
+
 
 @dataclass(frozen=True)
 class Sharding:
@@ -39,11 +41,11 @@ class Sharding:
         if problems:
             raise InputError("sharding: " + "; ".join(problems) + ".")
 
-    def places(self, n: int) -> np.ndarray:
-        """(n,) int64 cell of each of n positions: shard * slices + slice. Cells differ by one record at most.
+    def require_room(self, n: int) -> None:
+        """Refuse fewer records than cells.
 
         Raises:
-            InputError: if there are fewer records than cells.
+            InputError: if a slice would hold none of n records.
         """
         cells = self.shards * self.slices
         if n < cells:
@@ -51,6 +53,15 @@ class Sharding:
                 f"every slice of every shard must hold a record, but {self.shards} shards of {self.slices} slices are "
                 f"{cells} for {n} records. Take fewer."
             )
+
+    def places(self, n: int) -> np.ndarray:
+        """(n,) int64 cell of each of n positions: shard * slices + slice. Cells differ by one record at most.
+
+        Raises:
+            InputError: if there are fewer records than cells.
+        """
+        self.require_room(n)
+        cells = self.shards * self.slices
         order = np.random.default_rng([self.seed, n]).permutation(n)
         places = np.empty(n, dtype=np.int64)
         places[order] = np.arange(n) % cells
@@ -120,8 +131,7 @@ class Sharding:
         """
         if not 0 <= size <= n:
             raise InputError(f"the size of a request must lie in [0, {n}], the records there are, but is {size}.")
-        if n < self.shards * self.slices:
-            self.places(n)
+        self.require_room(n)
         total = 0.0
         for r in range(1, self.slices + 1):
             inside = r * n / (self.shards * self.slices)
@@ -134,6 +144,12 @@ def _all_outside(n: int, inside: float, size: int) -> float:
     outside = n - inside
     if size > outside:
         return 0.0
-    logs = (math.lgamma(a + 1) for a in (outside, n - size, outside - size, n))
-    one, two, three, four = logs
-    return math.exp(one + two - three - four)
+    if outside - size < LARGE:
+        logs = (math.lgamma(a + 1) for a in (outside, n - size, outside - size, n))
+        one, two, three, four = logs
+        return math.exp(one + two - three - four)
+    # Stirling's formula, so arranged that no two large terms cancel: logs of factorials of millions have lost the digits
+    log = size * math.log1p(-(inside + size) / n)
+    log += (n - size + 0.5) * math.log1p(-size / n) - (outside + 0.5) * math.log1p(-size / outside)
+    log += (1 / outside - 1 / (outside - size) + 1 / (n - size) - 1 / n) / 12
+    return math.exp(log)
