@@ -4,12 +4,14 @@ import json
 import math
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ebbing.cli.plan import PlanOptions, print_plan
 from ebbing.errors import InputError
 from ebbing.planning import Unlearning, Workload, plan
 from ebbing.sharding import Sharding
@@ -52,6 +54,52 @@ def test_an_audit_a_year_is_cheaper_than_one_each_time() -> None:
     assert yearly.audits == pytest.approx(16 * 2, rel=0.01)
     assert none.audits == 0
     assert any("no evidence" in note for note in none.notes)
+
+
+def test_audits_go_by_years_whatever_is_retrained_between_them() -> None:
+    """Ten runs, then a retraining: run 12 and 24 are unlearned and audited, the last one as well. By hand."""
+    work = Workload(records=10**6, requests_per_year=12, years=29 / 12)
+    drifting = Unlearning(drift_per_run=0.0005, drift_budget=0.005, audits="yearly", references=2)
+    left = list(work.left())
+    found = ways(work, unlearning=drifting)["unlearning"]
+    assert found.retrained == 2
+    assert found.audits == pytest.approx(2 * (left[11] + left[23] + left[28]))
+    # where the run that is due is a retraining, the next one is audited: 12 is retrained, 13 is not
+    later = Unlearning(drift_per_run=0.001, drift_budget=0.011, audits="yearly", references=2)
+    assert ways(work, unlearning=later)["unlearning"].audits == pytest.approx(2 * (left[12] + left[24] + left[28]))
+
+
+@pytest.mark.parametrize(("rate", "audits"), [(1.5, 10), (0.5, 5), (12.5, 10), (1, 10)])
+def test_one_audit_a_year_is_one_where_runs_do_not_fit_into_years(rate, audits) -> None:
+    work = Workload(records=10**6, requests_per_year=rate, years=10)
+    found = ways(work, unlearning=Unlearning(audits="yearly", references=1))["unlearning"]
+    assert found.audits == pytest.approx(audits, rel=1e-3)
+
+
+def test_sizes_between_whole_records_cost_what_lies_between() -> None:
+    """Runs of 1.4 records on average: some of one, some of two."""
+    sharding = Sharding(5, 4)
+    one, some, two = (ways(Workload(10**6, 10, size=size), sharding=sharding)["sisa"].cost / 10 for size in (1, 1.4, 2))
+    assert one == pytest.approx(0.15, rel=1e-3)
+    assert some == pytest.approx(0.6 * one + 0.4 * two, rel=1e-3)
+
+
+def test_millions_of_records_take_no_time() -> None:
+    with mock.patch.object(Sharding, "places", side_effect=AssertionError):
+        assert plan(Workload(records=10**12, requests_per_year=12)).cheapest.cost == pytest.approx(12 * 0.15)
+        with pytest.raises(InputError, match="20 for 10 records"):
+            plan(Workload(10, 1))
+
+
+def test_a_drift_of_nearly_nothing_allows_any_number_of_runs() -> None:
+    assert Unlearning(drift_per_run=1e-320).runs_until_retraining is None
+
+
+@pytest.mark.parametrize("hours", [0.0, -2.0, math.nan, math.inf])
+def test_hours_that_are_none_are_refused(hours) -> None:
+    options = PlanOptions(Workload(1000, 4), Sharding(), Unlearning(), hours, as_json=False)
+    with pytest.raises(InputError, match=r"hours must be finite and > 0"):
+        print_plan(options)
 
 
 def test_waiting_makes_fewer_and_larger_runs() -> None:

@@ -89,8 +89,8 @@ class Unlearning:
         drift_per_run: accuracy that a run loses beside retraining, see `ebbing.measures.utility_drift`; None where it was not
             measured.
         drift_budget: accuracy that may be lost before the next run is a retraining, > 0.
-        audits: whether each run is audited, one a year, or none. What is retrained or trained in shards is exact, and needs
-            none.
+        audits: whether each run is audited, one a year (and the last), or none. What is retrained or trained in shards is
+            exact, and needs none: the next run that is not is audited where the year's audit is due.
         references: models retrained for an audit, >= 0: they must not have seen what went.
     """
 
@@ -121,7 +121,8 @@ class Unlearning:
         """Runs that the budget of drift allows in a row; None for any number."""
         if self.drift_per_run is None or self.drift_per_run <= 0:
             return None
-        return math.floor(self.drift_budget / self.drift_per_run + 1e-9)
+        runs = self.drift_budget / self.drift_per_run
+        return math.floor(runs + 1e-9) if math.isfinite(runs) else None
 
 
 @dataclass(frozen=True)
@@ -194,12 +195,12 @@ def _retrained(left: Sequence[float]) -> Way:
 
 def _in_shards(workload: Workload, sharding: Sharding, left: Sequence[float]) -> Way:
     """SISA: stages hit, of what is left by then."""
-    sharding.places(workload.records)  # refuses more cells than records
+    sharding.require_room(workload.records)
     cost = 0.0
     fewest = sharding.shards * sharding.slices
     for share in left:
         n = max(round(share * workload.records + workload.run_size), fewest)
-        cost += share * sharding.expected_share(n, min(n, max(1, round(workload.run_size))))
+        cost += share * _mean_share(sharding, n, min(n, max(1.0, workload.run_size)))
     notes = (
         "exact: nothing has to be audited",
         f"the model must have been trained in {sharding.shards} shards to begin with, answers at {sharding.shards} times the "
@@ -208,22 +209,28 @@ def _in_shards(workload: Workload, sharding: Sharding, left: Sequence[float]) ->
     return Way(SISA, cost, 0.0, 0, notes)
 
 
+def _mean_share(sharding: Sharding, n: int, size: float) -> float:
+    """The expected share of runs that are for so many records on average, each for the whole number below or above."""
+    low = math.floor(size)
+    more = size - low
+    share = (1 - more) * sharding.expected_share(n, low)
+    return share + more * sharding.expected_share(n, low + 1) if more else share
+
+
 def _unlearned(workload: Workload, unlearning: Unlearning, left: Sequence[float]) -> Way:
     """A method, with a retraining whenever drift has used its budget up."""
     row, cost, retrained, audited = 0, 0.0, 0, 0.0
     most = unlearning.runs_until_retraining
-    due = workload.runs_per_year if unlearning.audits == "yearly" else 1.0  # runs to an audit
-    waiting = 0.0
-    for share in left:
+    between = workload.runs_per_year if unlearning.audits == "yearly" else 1.0  # runs from one audit to the next
+    due = between
+    for run, share in enumerate(left, start=1):
         if most is not None and row >= most:
             row, retrained, cost = 0, retrained + 1, cost + share
-            waiting = 0.0  # what is retrained needs no audit
             continue
-        row, cost, waiting = row + 1, cost + unlearning.share * share, waiting + 1
-        if unlearning.audits != "none" and waiting >= due:
-            audited, waiting = audited + unlearning.references * share, 0.0
-    if unlearning.audits == "yearly" and waiting:
-        audited += unlearning.references * left[-1]
+        row, cost = row + 1, cost + unlearning.share * share
+        if unlearning.audits != "none" and (run >= due - 1e-9 or run == len(left)):
+            audited += unlearning.references * share
+            due = between * (math.floor(run / between + 1e-9) + 1)
     notes = ["approximate: what it leaves is known only as far as it is audited"]
     if unlearning.drift_per_run is None:
         notes.append("its drift was not given, so that no retraining is counted: measure it on a model of yours")

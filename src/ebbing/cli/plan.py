@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from ebbing.errors import InputError
 from ebbing.planning import RETRAINING, SISA, UNLEARNING, Plan, Unlearning, Workload, plan
 from ebbing.sharding import Sharding
 
@@ -28,7 +30,7 @@ class PlanOptions:
         workload: what will be asked for.
         sharding: of SISA.
         unlearning: what the method costs.
-        hours: of one retraining; None if it is not known.
+        hours: of one retraining, > 0; None if it is not known.
         as_json: whether numbers are printed for programs.
     """
 
@@ -43,8 +45,10 @@ def print_plan(options: PlanOptions) -> None:
     """Print what each way costs.
 
     Raises:
-        InputError: if the shards cannot hold the records.
+        InputError: if the shards cannot hold the records, or hours are none.
     """
+    if options.hours is not None and not 0 < options.hours < math.inf:
+        raise InputError(f"hours must be finite and > 0, but is {options.hours}. Leave it out where it is not known.")
     found = plan(options.workload, sharding=options.sharding, unlearning=options.unlearning)
     if options.as_json:
         typer.echo(json.dumps(asdict(found) | {"cheapest": found.cheapest.name}, indent=1))
