@@ -27,6 +27,7 @@ COLUMNS = [
     for column in Base.metadata.tables[name].columns.keys()  # noqa: SIM118 - no mapping
     if f"{name}.{column}" not in UNTOLD
 ]
+DEEP = "[" * 100_000
 NO_MORE = "import sys; from ebbing.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
 
 
@@ -115,7 +116,27 @@ def test_what_cannot_be_read_is_told_as_well(export, change) -> None:
     assert verify_export(export | change).problems
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": "ebbing.report/1"}', "\xff"])
+@pytest.mark.parametrize("forged", [{"count": 10**30}, {"first": -(10**30), "count": 10**30}, DEEP])
+def test_what_is_forged_is_told_however_large_or_deep_it_is(export, forged) -> None:
+    row = next(row for row in export["entries"] if row["kind"] == "received")
+    row["body"] = forged if isinstance(forged, str) else canonical(json.loads(row["body"]) | forged)
+    problems = verify_export(export).problems
+    assert any("its hash is not that of its content" in p for p in problems)
+    assert any("requests were" in p for p in problems)
+
+
+def test_what_was_kept_elsewhere_may_be_written_in_capitals_and_must_be_whole(ledger, export) -> None:
+    public, head = ledger.key().public, verify(ledger).head
+    for check in (lambda **kept: verify(ledger, **kept), lambda **kept: verify_export(export, **kept)):
+        assert check(public_key=public.upper(), head=f" {head.upper()}\n").problems == []
+        assert check(head="0" * 64).problems  # the control
+        with pytest.raises(InputError, match=r"a head must be the 64 hexadecimal digits .* but is '09ab\.\.\.'"):
+            check(head="09ab...")
+        with pytest.raises(InputError, match="a public key must be 64 hexadecimal digits"):
+            check(public_key=public[:-2])
+
+
+@pytest.mark.parametrize("text", ["", "[]", DEEP, "{}", '{"schema": "ebbing.report/1"}', "\xff"])
 def test_what_is_no_export_is_refused(tmp_path, text) -> None:
     path = tmp_path / "export.json"
     path.write_bytes(text.encode("latin-1"))

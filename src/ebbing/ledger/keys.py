@@ -42,6 +42,9 @@ class PublicKey:
     Args:
         digits: 64 hexadecimal digits.
 
+    Attributes:
+        digits: as a ledger writes them, in small letters.
+
     Raises:
         InputError: if it is no public key.
     """
@@ -49,6 +52,7 @@ class PublicKey:
     def __init__(self, digits: str) -> None:
         try:
             self._key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(digits))
+            self.digits = self._key.public_bytes_raw().hex()
         except ValueError:
             raise InputError(f"a public key must be {DIGITS} hexadecimal digits, but is {digits[:80]!r}.") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -93,12 +94,30 @@ class Expected:
                 known["state"] = state
 
 
+def as_written(public_key: str | None, head: str | None) -> tuple[str | None, str | None]:
+    """Public key and head that were kept elsewhere, as a ledger writes them: a slip of the pen is no tampering.
+
+    Raises:
+        InputError: if either cannot be one.
+    """
+    if public_key is not None:
+        public_key = PublicKey(public_key).digits
+    if head is not None:
+        kept, head = head, head.strip().lower()
+        if not re.fullmatch("[0-9a-f]{64}", head):
+            raise InputError(
+                f"a head must be the {len(START)} hexadecimal digits that an earlier `ebbing ledger verify` printed, but is "
+                f"{kept[:80]!r}."
+            )
+    return public_key, head
+
+
 @contextmanager
 def readable(what: str, found: Verified) -> Iterator[None]:
     """Tell of what is so unlike anything that a ledger writes that its check cannot go on."""
     try:
         yield
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         found.problems.append(f"{what} cannot be read as a ledger writes them ({type(error).__name__})")
 
 
@@ -118,9 +137,9 @@ def check_chain(
         named: the public key that whoever holds the entries names as the present one.
         expected: is told what they say.
         found: is told what is wrong with them.
-        key: a public key that must have signed one of them: it vouches for all before, and by what it handed over to for
-            all after. None takes the word of whoever holds the entries.
-        head: a hash that one of them must have; None for any.
+        key: a public key that must have signed one of them, from `as_written`: it vouches for all before, and by what it handed
+            over to for all after. None takes the word of whoever holds the entries.
+        head: a hash that one of them must have, likewise; None for any.
     """
     public: dict[str, PublicKey] = {}
     signers, hashes = set(), set()
@@ -135,7 +154,7 @@ def check_chain(
             found.problems.append(f"{where}: its hash is not that of its content")
         try:
             expected.take(entry.kind, json.loads(entry.body))
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, RecursionError, TypeError, ValueError, AttributeError):
             found.problems.append(f"{where}: its content cannot be read")
         signer = signer or expected.key or named  # a key hands over to the next one itself
         if _is_signed(entry, signer, public):
@@ -166,11 +185,13 @@ def check_receipts(receipts: Mapping[int, str], expected: Expected, found: Verif
     """Hold what requests say against what they said when they were received; ``receipts`` are by their numbers."""
     covered = 0
     for body in expected.receipts:
-        numbers = range(body["first"], body["first"] + body["count"])
-        covered += len(numbers)
-        missing = [n for n in numbers if n not in receipts]
-        if missing:
-            found.problems.append(f"{len(missing)} requests were removed, number {missing[0]} first")
+        numbers, count = range(body["first"], body["first"] + body["count"]), max(0, body["count"])
+        covered += count
+        # by the fewer of the two, as a count that was forged may be any
+        there = sum(n in numbers for n in receipts) if count > len(receipts) else sum(n in receipts for n in numbers)
+        if there < count:
+            first = next(n for n in numbers if n not in receipts)
+            found.problems.append(f"{count - there} requests were removed, number {first} first")
         elif digest([receipts[n] for n in numbers]) != body["digest"]:
             which = (
                 f"request {numbers[0]}" if len(numbers) == 1 else f"one of the requests {numbers[0]} to {numbers[-1]}"

@@ -20,13 +20,13 @@ from ebbing.ledger.chain import commitment, digest, marked, receipt_of
 from ebbing.ledger.database import HEAD
 from ebbing.ledger.digests import file_digest, weights_digest
 from ebbing.ledger.erasure import RECEIVED
-from ebbing.ledger.keys import PublicKey
 from ebbing.ledger.ledger import Ledger
 from ebbing.ledger.manifest import is_manifest, read_manifest, record_beside, weights_of
 from ebbing.ledger.schema import Audit, Batch, Entry, Fact, Offer, Personal, Record, Request, Version
 from ebbing.ledger.told import (
     Expected,
     Verified,
+    as_written,
     check_audits,
     check_chain,
     check_receipts,
@@ -44,10 +44,12 @@ def verify(ledger: Ledger, *, public_key: str | None = None, head: str | None = 
         public_key: that must have signed it, kept elsewhere: whoever can write the ledger could sign it anew with a key of
             their own, and exchange the one it names. One that was replaced by `rekey` will do. None takes the ledger's word.
         head: a hash that an earlier check gave: an entry must have it, or the end was cut off.
+
+    Raises:
+        InputError: if ``public_key`` or ``head`` cannot be one.
     """
     found = Verified()
-    if public_key is not None:
-        PublicKey(public_key)  # a slip of the pen is no tampering
+    public_key, head = as_written(public_key, head)
     with ledger.database.reading() as session:
         facts = {fact.name: fact.value for fact in session.scalars(select(Fact))}
         lacking = {"salt", "public-key", HEAD} - facts.keys()

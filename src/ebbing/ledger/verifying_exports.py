@@ -14,11 +14,11 @@ from ebbing.ledger.bodies import batch_body, request_body
 from ebbing.ledger.chain import receipt_of
 from ebbing.ledger.erasure import RECEIVED
 from ebbing.ledger.exporting import SCHEMA
-from ebbing.ledger.keys import PublicKey
 from ebbing.ledger.schema import Audit, Base, Batch, Entry, Request, Version
 from ebbing.ledger.told import (
     Expected,
     Verified,
+    as_written,
     check_audits,
     check_chain,
     check_receipts,
@@ -38,7 +38,7 @@ def read_export(path: str | Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise InputError(f"{path} must be what `ebbing ledger export` wrote, but cannot be read: {error}.") from None
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
@@ -64,11 +64,10 @@ def verify_export(export: Mapping[str, Any], *, public_key: str | None = None, h
         What was found; no weights are looked at, and nobody's redaction can be told.
 
     Raises:
-        InputError: if ``public_key`` is none.
+        InputError: if ``public_key`` or ``head`` cannot be one.
     """
     found, expected = Verified(), Expected()
-    if public_key is not None:
-        PublicKey(public_key)
+    public_key, head = as_written(public_key, head)
     with readable("the chain", found):
         entries = [Entry(**row) for row in _rows(export, "entries")]
         check_chain(entries, export["public-key"], expected, found, key=public_key, head=head)
