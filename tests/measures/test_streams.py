@@ -83,3 +83,25 @@ def test_what_asks_for_nothing_new_adds_nothing_to_the_cost() -> None:
     np.testing.assert_allclose(cumulative_cost(spent, retraining), [NAN, 0.3, 0.3, 0.2])
     everything = cumulative_cost(retraining, retraining)
     np.testing.assert_allclose(everything[1:], 1)
+
+
+def test_what_does_not_fit_together_is_refused_and_not_stretched() -> None:
+    one, two = np.ones(3), np.zeros((3, 1))
+    with pytest.raises(InputError, match=r"`one`, `other`, `spread` must be of one shape .* \(3,\), \(3, 1\), \(3,\)"):
+        distance(one, two, spread=one)
+    for spread in (np.zeros(3), np.full(3, NAN), np.array([1.0, -1.0, 1.0])):
+        with pytest.raises(InputError, match="a standard deviation above 0"):
+            distance(one, one, spread=spread)
+    with pytest.raises(InputError, match="of one shape"):
+        order_sensitivity(one, spread=one)
+    with pytest.raises(InputError, match=r"`spent`, `retraining` must be of one shape .* \(1,\), \(3,\)"):
+        cumulative_cost(np.ones(1), one)
+    with pytest.raises(InputError, match=r"`lost` must have the shape \(steps,\).* \(2, 3\)"):
+        utility_drift(np.ones((2, 3)))
+    for level in (0.0, 1.0, 97, NAN):
+        with pytest.raises(InputError, match="`level` must lie between 0 and 1"):
+            re_emergence_bands(np.array([[1.0], [2.0]]), level=level)
+
+
+def test_a_stream_that_has_not_begun_has_no_re_emergence() -> None:
+    assert np.isnan(re_emergence(np.zeros((2, 0, 3)))).tolist() == [[True] * 3] * 2

@@ -20,11 +20,16 @@ def utility_drift(lost: np.ndarray) -> float:
     Returns:
         NaN with fewer than two steps that were measured.
 
+    Raises:
+        InputError: if there is another number of axes than one.
+
     Example:
         >>> round(utility_drift(np.array([0.01, np.nan, 0.03])), 6)
         0.01
     """
     values = np.asarray(lost, dtype=np.float64)
+    if values.ndim != 1:
+        raise InputError(f"`lost` must have the shape (steps,), one series at a time, but has {values.shape}.")
     known = np.flatnonzero(np.isfinite(values))
     if len(known) < 2:
         return float("nan")
@@ -53,6 +58,8 @@ def re_emergence(memory: np.ndarray, *, least: float = -np.inf) -> np.ndarray:
     if values.ndim < 2:
         raise InputError(f"`memory` must have the shape (..., steps, requests), but has {values.shape}.")
     steps = values.shape[-2]
+    if not steps:
+        return np.full((*values.shape[:-2], values.shape[-1]), np.nan)
     known = np.isfinite(values)
     first = known.argmax(axis=-2)[..., None, :]  # (..., 1, requests)
     begun = np.maximum(np.take_along_axis(values, first, axis=-2), least)
@@ -66,11 +73,17 @@ def re_emergence_bands(retrained: np.ndarray, *, level: float) -> list[Band | No
 
     Args:
         retrained: (N, requests) `re_emergence` of N series of retrained models, one retrained at each step, N >= 2.
-        level: that jointly, over all requests, no figure lies above its band; shared out among them by Bonferroni.
+        level: that jointly, over all requests, no figure lies above its band, in (0, 1); shared out among them by
+            Bonferroni.
 
     Returns:
         A band for each request; None for one without a later step.
+
+    Raises:
+        InputError: if ``level`` is none.
     """
+    if not 0 < level < 1:
+        raise InputError(f"`level` must lie between 0 and 1, such as 0.97, but is {level}.")
     known = np.isfinite(retrained).all(axis=0)
     each = 1 - (1 - level) / max(1, int(known.sum()))
     return [
@@ -88,8 +101,16 @@ def distance(one: np.ndarray, other: np.ndarray, *, spread: np.ndarray) -> float
         one: (n,) margins.
         other: likewise.
         spread: (n,) standard deviations, > 0, see `ebbing.measures.Reference.moments`.
+
+    Raises:
+        InputError: if the three are not of one shape, or there are no records, or a deviation is not above 0.
     """
-    return float((np.abs(np.asarray(one, np.float64) - other) / spread).mean())
+    first, second, deviation = _of_one_shape(one=one, other=other, spread=spread)
+    if not (deviation.size and (deviation > 0).all()):
+        raise InputError(
+            "`spread` must hold a standard deviation above 0 for each of at least one record, but does not."
+        )
+    return float((np.abs(first - second) / deviation).mean())
 
 
 def order_sensitivity(margins: np.ndarray, *, spread: np.ndarray) -> float:
@@ -102,7 +123,7 @@ def order_sensitivity(margins: np.ndarray, *, spread: np.ndarray) -> float:
         spread: (n,) standard deviations of retrained models.
 
     Raises:
-        InputError: if there is one order only.
+        InputError: if there is one order only, or for what `distance` refuses.
     """
     if len(margins) < 2:
         raise InputError(f"at least two orders are needed to compare, but there are {len(margins)}.")
@@ -119,10 +140,23 @@ def cumulative_cost(spent: np.ndarray, retraining: np.ndarray) -> np.ndarray:
     Returns:
         NaN as long as no retraining would have been needed.
 
+    Raises:
+        InputError: if the two are not of one shape.
+
     Example:
         >>> cumulative_cost(np.array([2.0, 0.0, 1.0]), np.array([10.0, 0.0, 10.0])).tolist()
         [0.2, 0.2, 0.15]
     """
-    whole = np.cumsum(np.asarray(retraining, dtype=np.float64))
-    shares: np.ndarray = np.divide(np.cumsum(spent), whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    used, needed = _of_one_shape(spent=spent, retraining=retraining)
+    whole = np.cumsum(needed)
+    shares: np.ndarray = np.divide(np.cumsum(used), whole, out=np.full(len(whole), np.nan), where=whole > 0)
     return shares
+
+
+def _of_one_shape(**given: np.ndarray) -> list[np.ndarray]:
+    """As float64, refused where numpy would stretch one to another's shape."""
+    arrays = [np.asarray(array, dtype=np.float64) for array in given.values()]
+    if len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 1:
+        names, shapes = "`, `".join(given), ", ".join(str(array.shape) for array in arrays)
+        raise InputError(f"`{names}` must be of one shape with one axis, but have the shapes {shapes}.")
+    return arrays
