@@ -110,6 +110,9 @@ def test_what_does_not_fit_is_refused() -> None:
         Sharding().places(19)
     with pytest.raises(InputError, match=r"must lie in \[0, 100\]"):
         Sharding().expected_share(100, 101)
+    for ids in ([-1, 3], [3, 60]):
+        with pytest.raises(InputError, match=r"positions must lie in \[0, 60\), but reach from"):
+            Sharding().share(60, ids)
 
 
 def test_it_loads_no_torch() -> None:

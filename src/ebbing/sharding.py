@@ -84,10 +84,15 @@ class Sharding:
         """(shard, number of the stage from 1) that must be trained again where these positions go, in order.
 
         Of each shard that holds one: from the first slice that does to the last.
+
+        Raises:
+            InputError: if a position is none of n.
         """
         hit: dict[int, int] = {}
-        places = self.places(n)
-        for place in places[list(gone)].tolist():
+        places, ids = self.places(n), list(gone)
+        if ids and not 0 <= min(ids) <= max(ids) < n:
+            raise InputError(f"positions must lie in [0, {n}), but reach from {min(ids)} to {max(ids)}.")
+        for place in places[ids].tolist():
             shard, number = divmod(place, self.slices)
             hit[shard] = min(hit.get(shard, number), number)
         return [(shard, r + 1) for shard in sorted(hit) for r in range(hit[shard], self.slices)]

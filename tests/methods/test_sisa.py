@@ -116,6 +116,15 @@ def test_lost_checkpoints_cost_time_and_not_exactness(tmp_path: Path) -> None:
     assert any("Members [0, 1, 2, 3] are not what the checkpoints" in note for note in journal.notes)
 
 
+def test_without_a_folder_all_is_trained_from_scratch_and_said_so(tmp_path: Path) -> None:
+    ids, journal = REQUESTS["one record of a last slice"], Journal()
+    model = ShardedEnsemble(TRAINER, SHARDING, folder=None, seed=3).fit(TRAIN)
+    result = eb.SISA().unlearn(model, request(ids), journal=journal)
+    assert digest(result) == digest(made(tmp_path).fit(TRAIN, ids=request(ids).retain_ids.tolist()))
+    (note,) = journal.notes
+    assert note == "The ensemble keeps no checkpoints, so that all of its 4 shards were trained from scratch."
+
+
 def test_a_member_that_somebody_changed_is_not_passed_on(tmp_path: Path) -> None:
     model = made(tmp_path / "used").fit(TRAIN)
     with torch.no_grad():

@@ -47,6 +47,11 @@ class SISA(Unlearner):
                 again.append(shard)
                 lost += [] if model.was_kept(shard) else [shard]
                 member.load_state_dict(model.trained_shard(shard, after, journal=run.journal))
+        if model.folder is None:
+            run.journal.note(
+                f"The ensemble keeps no checkpoints, so that all of its {len(again)} shards were trained from scratch."
+            )
+            return model
         run.journal.note(
             f"{len(again)} of {model.sharding.shards} shards had seen other records than those that stay, and were trained "
             "again from the last slice before the first of them."
