@@ -157,6 +157,11 @@ def test_what_cannot_be_is_refused_all_at_once() -> None:
         Workload(0, -1, size=0.5, every_days=-3)
     with pytest.raises(InputError, match="would leave nothing of 100 records"):
         Workload(100, 50, size=2)
+    with pytest.raises(
+        InputError, match=r"a model would be made 3,000,000 times, more than 1,000,000: .* by every_days"
+    ):
+        Workload(10**9, 10**6, years=3)
+    assert Workload(10**9, 10**6, years=3, every_days=36.5).runs == 30
     with pytest.raises(InputError, match=r"share must .* 0; audits must be .*'often'; references must be >= 0"):
         Unlearning(share=0, audits="often", references=-1)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="20 for 10 records"):
@@ -176,3 +181,12 @@ def test_the_command_says_the_same_without_torch() -> None:
     found = json.loads(told.stdout)
     assert found["cheapest"] == plan(Workload(1000, 4, 100)).cheapest.name
     assert {way["name"]: way["cost"] for way in found["ways"]}["retraining"] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    "work", [Workload(10**9, 1e-6, years=1e8), Workload(10**15, 1e-3, years=1e3), Workload(20, 1e-3)]
+)
+def test_rates_are_looked_at_wherever_the_workload_lies(work) -> None:
+    found = plan(work)
+    assert all(0 < rate <= found.highest for rate, _ in found.turns)
+    assert found.cheapest.name == "sisa"

@@ -13,6 +13,7 @@ from ebbing.sharding import Sharding
 Audits = Literal["each", "yearly", "none"]
 DAYS = 365.0
 MOST_GONE, MOST_RUNS, STEPS = 0.9, 2000, 60  # of the rates that are looked at: share of the records, runs, and how many
+LIMIT = 1_000_000  # runs that are added up one by one
 RETRAINING, SISA, UNLEARNING = "retraining", "sisa", "unlearning"
 
 
@@ -53,6 +54,11 @@ class Workload:
             problems.append(
                 f"{self.requests_per_year:g} requests a year for {self.size:g} records over {self.years:g} years would leave "
                 f"nothing of {self.records:,} records"
+            )
+        if not problems and self.runs_per_year * self.years > LIMIT:
+            problems.append(
+                f"a model would be made {self.runs_per_year * self.years:,.0f} times, more than {LIMIT:,}: let requests wait "
+                "for each other by every_days"
             )
         if problems:
             raise InputError("workload: " + "; ".join(problems) + ".")
@@ -242,7 +248,7 @@ def _unlearned(workload: Workload, unlearning: Unlearning, left: Sequence[float]
 def _rates(workload: Workload) -> Iterator[tuple[float, Workload]]:
     """Rates from one request in ten years to as many as the records allow, and the workload at each."""
     most = MOST_GONE * workload.records / (workload.size * workload.years)
-    first = min(0.1, most)
+    first = min(0.1, most, MOST_RUNS / workload.years)
     for step in range(STEPS + 1):
         rate = first * (most / first) ** (step / STEPS)
         at = replace(workload, requests_per_year=rate)
