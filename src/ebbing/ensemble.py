@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Subset
 
 from ebbing import __version__, fingerprint
 from ebbing.batches import size
+from ebbing.checkpoints import tensors_of
 from ebbing.errors import InputError
 from ebbing.journal import Journal
 from ebbing.sharding import Sharding
@@ -163,7 +164,7 @@ class ShardedEnsemble(nn.Module):
         return store is not None and any(e.facts is not None and e.facts.get("content") == own for e in store.entries())
 
     def _content(self, shard: int) -> str:
-        return fingerprint.of_tensors(self.members[shard].state_dict())
+        return fingerprint.of_tensors(tensors_of(self.members[shard]))  # as the store writes them: what is tied, once
 
     def prune(self, dataset: Dataset[Any], *, ids: Iterable[int] | None = None) -> list[Path]:
         """Remove every checkpoint that is not one of this ensemble trained on these records.

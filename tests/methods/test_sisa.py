@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
 import ebbing as eb
-from ebbing.ensemble import ShardedEnsemble
+from ebbing.ensemble import Records, ShardedEnsemble
 from ebbing.errors import InputError
 from ebbing.fingerprint import of_tensors
 from ebbing.journal import Journal
@@ -114,6 +114,32 @@ def test_lost_checkpoints_cost_time_and_not_exactness(tmp_path: Path) -> None:
     result = eb.SISA().unlearn(model, request(ids), journal=journal)
     assert digest(result) == digest(made(tmp_path / "fresh").fit(TRAIN, ids=request(ids).retain_ids.tolist()))
     assert any("Members [0, 1, 2, 3] are not what the checkpoints" in note for note in journal.notes)
+
+
+class Tied(nn.Module):
+    """Two layers with one weight between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(5, 5), nn.Linear(5, 5), nn.Linear(5, CLASSES)
+        self.second.weight = self.first.weight
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.head(self.second(self.first(inputs).relu()).relu())
+        return result
+
+
+def test_members_with_tied_weights_are_known_by_their_checkpoints(tmp_path: Path) -> None:
+    trainer = eb.Trainer(Tied, TRAINER.recipe)
+    model = ShardedEnsemble(trainer, SHARDING, folder=tmp_path / "used").fit(TRAIN)
+    everything, journal = Records.of(TRAIN, None), Journal()
+    assert all(model.was_trained_on(shard, everything) and model.was_kept(shard) for shard in range(4))
+    ids = REQUESTS["two shards"]
+    result = eb.SISA().unlearn(model, request(ids), journal=journal)
+    (note,) = journal.notes
+    assert note.startswith("2 of 4 shards")
+    scratch = ShardedEnsemble(trainer, SHARDING, folder=tmp_path / "fresh")
+    assert digest(result) == digest(scratch.fit(TRAIN, ids=request(ids).retain_ids.tolist()))
 
 
 def test_without_a_folder_all_is_trained_from_scratch_and_said_so(tmp_path: Path) -> None:
