@@ -53,7 +53,9 @@ def test_an_audit_a_year_is_cheaper_than_one_each_time() -> None:
     assert each.audits == pytest.approx(16 * 24, rel=0.01)
     assert yearly.audits == pytest.approx(16 * 2, rel=0.01)
     assert none.audits == 0
-    assert any("no evidence" in note for note in none.notes)
+    without = ways(work, unlearning=Unlearning(references=0))["unlearning"]
+    for way, has_none in ((each, False), (yearly, False), (none, True), (without, True)):
+        assert any("no evidence" in note for note in way.notes) is has_none
 
 
 def test_audits_go_by_years_whatever_is_retrained_between_them() -> None:

@@ -240,7 +240,7 @@ def _unlearned(workload: Workload, unlearning: Unlearning, left: Sequence[float]
     notes = ["approximate: what it leaves is known only as far as it is audited"]
     if unlearning.drift_per_run is None:
         notes.append("its drift was not given, so that no retraining is counted: measure it on a model of yours")
-    if unlearning.audits == "none":
+    if unlearning.audits == "none" or not unlearning.references:
         notes.append("nothing is audited: there is no evidence that anything was forgotten")
     return Way(UNLEARNING, cost + audited, audited, retrained, tuple(notes))
 
