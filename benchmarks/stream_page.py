@@ -325,8 +325,9 @@ def _shards(names: Sequence[str]) -> str:
             scratch = sum(c["from scratch"] for c in one.cells)
             lines.append(
                 f"{TASKS[name]}: `sisa` is an ensemble of 5 shards in 4 slices, trained with the same recipe. Of one training "
-                f"its requests cost {statistics.fmean(counted):.1%} on average, as counted over {len(counted)} of them; the "
-                f"cost model says {statistics.fmean(expected):.1%} ((2 R + 1) / (3 R S) = {sharding.expected_share(n, 1):.1%} "
+                f"its requests cost {statistics.fmean(counted):.1%} on average, guards left out, as counted over "
+                f"{len(counted)} of them; the cost model says {statistics.fmean(expected):.1%} "
+                f"((2 R + 1) / (3 R S) = {sharding.expected_share(n, 1):.1%} "
                 f"for one record). At the end {scratch} of {len(one.cells)} ensembles were, bit for bit, those trained from "
                 "scratch in an empty folder on what stays."
             )
