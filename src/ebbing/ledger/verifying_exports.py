@@ -53,7 +53,8 @@ def verify_export(export: Mapping[str, Any], *, public_key: str | None = None, h
 
     The chain speaks of requests by salted hashes, and the salt stays with the ledger. So what cannot be told here is which of
     several requests of one batch an entry is about, and nothing is known of personal fields, of record ids, and of the hash of
-    a reference, ``mark``. Who holds a batch and until when is no evidence.
+    a reference, ``mark``. Who holds a batch and until when is no evidence, nor is when it was ``finished``: the chain says that
+    of requests alone.
 
     Args:
         export: from `read_export`.
