@@ -287,6 +287,19 @@ def test_ctrl_c_at_the_very_end_does_not_kill_what_is_done() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_ctrl_c_in_text_that_is_evaluated_has_the_exit_code_of_any_other(tmp_path) -> None:
+    """As annotations are, while commands are imported: ``python -m`` notes it, and would kill itself by SIGINT at its end."""
+    (tmp_path / "command.py").write_text("""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from ebbing.cli import entry, main
+entry._run = lambda: eval("signal.raise_signal(signal.SIGINT)")
+main()
+""")
+    done = subprocess.run([sys.executable, "-m", "command"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (130, INTERRUPTED)
+
+
 def test_a_program_that_goes_on_after_a_command_has_its_ctrl_c_back() -> None:
     done = subprocess.run([sys.executable, "-c", AT_THE_END + GOES_ON], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -78,6 +78,8 @@ class _CtrlC:
         Were SIGINT given back at once, one that comes before the interpreter's own end would kill a run that is done.
         """
         self._note(False)
+        # `python -m` ends by SIGINT, whatever the exit code, where one came in the last text that was evaluated
+        eval("0")
         if self._before is not None:
             atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
             sys.unraisablehook = self._told
