@@ -211,8 +211,11 @@ def make_reference(places: Places) -> None:
         for asked, ids in zip(own.stream, fresh, strict=True)
     ]
     counts = {"records": own.n, "retrained": N, "wrong": int(own.wrong.sum())}
-    found = {"steps": steps, "stream": stream, "counts": counts, "provenance": provenance()}
-    write_text(places.results / "reference.json", json.dumps(found) + "\n")
+    found = {"steps": steps, "stream": stream, "counts": counts}
+    path = places.results / "reference.json"
+    there = json.loads(path.read_text()) if path.exists() else {}
+    if there | found != there:  # who made it stays, as long as it is the same
+        write_text(path, json.dumps(found | {"provenance": provenance()}) + "\n")
 
 
 def provenance() -> dict[str, Any]:

@@ -345,6 +345,7 @@ def _made(references: Mapping[str, Figures]) -> str:
     where = ", ".join(f"{m['cpu']} ({short[name]})" for name, m in machines.items())
     hardware = machines[next(iter(machines))]
     where = hardware["cpu"] if len({m["cpu"] for m in machines.values()}) == 1 else where
+    where += "".join(_elsewhere(name, machines[name]["cpu"], short[name]) for name in references)
     missing = [TASKS[name] for name in TASKS if name not in references]
     rest = f" Not made yet: {' and '.join(missing)}." if missing else ""
     commands = ", ".join(f"`{facts['command']} --task {name}`" for name in references)
@@ -353,6 +354,16 @@ def _made(references: Mapping[str, Figures]) -> str:
         f"{where}, {hardware['cores']} cores, {hardware['platform']}, processes of one thread. One retraining took "
         f"{took} beside other work. Rows are added as they are made; those that are missing were not made yet.{rest}"
     )
+
+
+def _elsewhere(name: str, cpu: str, shown: str) -> str:
+    """Which cells were made on another processor than the retrained models that they are held against."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((RESULTS / name).glob("*.json")):
+        made_on = _read(path)["provenance"]["hardware"]["cpu"]
+        if made_on != cpu:
+            found.setdefault(made_on, []).append(f"`{path.stem}`")
+    return "".join(f"; of {shown} {', '.join(cells)} on {other}" for other, cells in found.items())
 
 
 if __name__ == "__main__":
