@@ -182,6 +182,7 @@ def test_the_command_says_the_same_without_torch() -> None:
     told = subprocess.run([sys.executable, "-c", code, *words, "--json"], capture_output=True, text=True, check=True)
     found = json.loads(told.stdout)
     assert found["cheapest"] == plan(Workload(1000, 4, 100)).cheapest.name
+    assert found["hours"]["retraining"] == pytest.approx(2 * 3.0)
     assert {way["name"]: way["cost"] for way in found["ways"]}["retraining"] == pytest.approx(3.0)
 
 

@@ -51,7 +51,8 @@ def print_plan(options: PlanOptions) -> None:
         raise InputError(f"hours must be finite and > 0, but is {options.hours}. Leave it out where it is not known.")
     found = plan(options.workload, sharding=options.sharding, unlearning=options.unlearning)
     if options.as_json:
-        typer.echo(json.dumps(asdict(found) | {"cheapest": found.cheapest.name}, indent=1))
+        hours = {} if options.hours is None else {w.name: w.cost * options.hours for w in found.ways}
+        typer.echo(json.dumps(asdict(found) | {"cheapest": found.cheapest.name, "hours": hours or None}, indent=1))
         return
     _print_table(found, options)
     for way in found.ways:
