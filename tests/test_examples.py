@@ -15,6 +15,8 @@ LONG = (
     "language_model",
     "vision_transformer",
     "convolutions",
+    "own_curve",
+    "own_method",
 )  # `make examples` runs them too, in CI as well
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 

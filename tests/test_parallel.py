@@ -1,4 +1,4 @@
-"""One model on two processes is the model of one."""
+"""One model on two processes is the model of one. What starts them is slow, and run by name, in CI as well."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ def found(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
     return figures
 
 
+@pytest.mark.slow
 def test_two_processes_train_rank_unlearn_and_observe_as_one(found) -> None:
     alone = found["0 of 1"]
     assert len(alone) > 20
@@ -71,18 +72,21 @@ def test_two_processes_train_rank_unlearn_and_observe_as_one(found) -> None:
                 np.testing.assert_allclose(found[f"{rank} of 2"][name], value, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_both_processes_have_the_same_bits(found) -> None:
     one, other = found["0 of 2"], found["1 of 2"]
     for name in one.keys() - {"own"}:
         assert np.array_equal(one[name], other[name]), name
 
 
+@pytest.mark.slow
 def test_dropout_draws_otherwise_on_each_process(found) -> None:
     one, other = found["0 of 2"]["own"], found["1 of 2"]["own"]
     assert one.shape == other.shape == (10, 36)
     assert 0.3 < (one == other).mean() < 0.7
 
 
+@pytest.mark.slow
 def test_what_was_stored_is_found_again_by_all(found) -> None:
     for name, figures in found.items():
         if not name.startswith("weights"):
@@ -90,6 +94,7 @@ def test_what_was_stored_is_found_again_by_all(found) -> None:
             assert figures["found again"]
 
 
+@pytest.mark.slow
 def test_what_is_said_to_lie_in_parts_does(found) -> None:
     whole = found["0 of 1"]["blocks, in parts"]
     assert found["0 of 1"]["held here, in parts"] == 0  # one process holds all of it
@@ -98,6 +103,7 @@ def test_what_is_said_to_lie_in_parts_does(found) -> None:
     assert max(here) < 0.6 * whole
 
 
+@pytest.mark.slow
 def test_methods_that_are_compared_in_parts_did_something(found) -> None:
     compared = {n: v for n, v in found["0 of 2"].items() if n.startswith(("bert", "gpt,"))}
     models = {name: value for name, value in compared.items() if "read" not in name}
@@ -106,6 +112,7 @@ def test_methods_that_are_compared_in_parts_did_something(found) -> None:
         assert one.shape != other.shape or np.abs(one - other).max() > 1e-4, name  # ten times what may differ
 
 
+@pytest.mark.slow
 def test_weights_that_lay_in_parts_are_plain_ones(found) -> None:
     one, two = found["weights of 1"], found["weights of 2"]
     assert {name: (value.dtype, value.shape) for name, value in one.items()} == {
@@ -115,6 +122,7 @@ def test_weights_that_lay_in_parts_are_plain_ones(found) -> None:
         np.testing.assert_allclose(two[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_what_cannot_lie_in_parts_is_refused(found) -> None:
     for rank in (0, 1):
         said = found[f"{rank} of 2"]["refused, in parts"].tolist()
