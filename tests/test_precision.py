@@ -36,7 +36,7 @@ def reports(tmp_path_factory):
             trainer=trainer,
             request=request,
             methods={"do-nothing": eb.DoNothing(), "retrain": eb.Retrain(), "ebb": eb.Ebb()},
-            oracles=5,
+            oracles=8,
             directory=tmp_path_factory.mktemp(name),
         )
         found[name] = study.run()

@@ -435,6 +435,22 @@ def test_what_was_asked_for_is_found_from_the_day_it_came_in(make) -> None:
     assert {"r2", "r4"} < set(after.keys)
 
 
+def test_a_request_that_is_tried_again_is_not_said_to_be_unknown(make) -> None:
+    ledger = make(accept=ALL)
+    ledger.add([erasure(subject="patient 7")])
+
+    def stop(step: str) -> None:
+        if step == "planned":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process(ledger, project(), on_step=stop)
+    abandon(ledger, by="Ada", reason="too slow")
+    decide(ledger, 1, "retry", by="Ada", reason="there is time again")
+    found = excluded(ledger)
+    assert (len(found.keys), found.waiting) == (4, 0)
+
+
 def test_a_redacted_request_still_makes_its_duplicates_cost_nothing(make) -> None:
     ledger = make(accept=ALL)
     ledger.add([erasure("r2")])

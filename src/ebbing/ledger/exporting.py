@@ -52,9 +52,9 @@ def waiting_for_a_plan(ledger: Ledger) -> int:
 
 
 def _received(session: Session) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The numbers and personal fields of requests that are not planned yet."""
+    """The numbers and personal fields of requests that were never planned; one that is tried again has its records."""
     found = select(Personal).join(Request, Request.id == Personal.request_id).where(Request.state == RECEIVED)
-    for personal in session.scalars(found):
+    for personal in session.scalars(found.where(Request.id.not_in(select(Record.request_id)))):
         yield personal.request_id, json.loads(personal.fields)
 
 

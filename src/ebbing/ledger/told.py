@@ -193,12 +193,14 @@ def check_receipts(receipts: Mapping[int, str], expected: Expected, found: Verif
             first = next(n for n in numbers if n not in receipts)
             found.problems.append(f"{count - there} requests were removed, number {first} first")
         elif digest([receipts[n] for n in numbers]) != body["digest"]:
-            which = (
-                f"request {numbers[0]}" if len(numbers) == 1 else f"one of the requests {numbers[0]} to {numbers[-1]}"
-            )
-            found.problems.append(f"{which}: it does not say what it said when it was received")
+            found.problems.append(f"{one_of(numbers)}: it does not say what it said when it was received")
     if covered < len(receipts):
         found.problems.append(f"{len(receipts) - covered} requests were never received, as far as the chain knows")
+
+
+def one_of(numbers: Sequence[int]) -> str:
+    """Which request it is, as far as that is known."""
+    return f"request {numbers[0]}" if len(numbers) == 1 else f"one of the requests {numbers[0]} to {numbers[-1]}"
 
 
 def compare(what: str, rows: dict[int, dict[str, Any]], told: dict[int, dict[str, Any]], found: Verified) -> None:

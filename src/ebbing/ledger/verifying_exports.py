@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ebbing.ledger.told import (
     check_receipts,
     check_versions,
     compare,
+    one_of,
     readable,
 )
 
@@ -115,12 +116,8 @@ def _check_requests(export: Mapping[str, Any], expected: Expected, found: Verifi
         by_standing.setdefault(_standing(row, batch), []).append(request.id)
     for standing, numbers in by_standing.items():
         if len(numbers) > told[standing]:
-            found.problems.append(f"{_one_of(numbers)}: how it stands is not what the chain says")
+            found.problems.append(f"{one_of(numbers)}: how it stands is not what the chain says")
 
 
 def _standing(row: Mapping[str, Any], batch: int | None) -> str:
     return json.dumps([row, batch], sort_keys=True)
-
-
-def _one_of(numbers: Sequence[int]) -> str:
-    return f"request {numbers[0]}" if len(numbers) == 1 else f"one of the requests {numbers[0]} to {numbers[-1]}"
