@@ -24,6 +24,7 @@ from ebbing.allocator import keep_freed_memory
 from ebbing.bench.cells import Cell, Places, cells_of, make_cells
 from ebbing.bench.tasks import TASKS
 from ebbing.methods import (
+    SCRUB,
     SSD,
     DoNothing,
     Ebb,
@@ -140,12 +141,25 @@ ALIKE: Mapping[str, Unlearner] = {
     "linear-only-alike": Ebb(by_memory=False, conv=NEVER),
     "conv-only-alike": Ebb(by_memory=False, linear=NEVER),
 }
+LARGE: Mapping[str, Unlearner] = {  # the most wanted first
+    **RIVALS,
+    **{
+        label: CONVOLUTIONS[label]
+        for label in ("ebb", "no-decay", "eu-2", "eu-4", "linear-only", "conv-only", "conv-reset", "all-layers")
+    },
+    "forgetting-network": ForgettingNetwork(turns=2),
+    **{label: TRANSFORMER[label] for label in ("salun", "salun-adam", "ssd", "ssd-less", "ssd-least")},
+    **{label: TRANSFORMER[label] for label in ("neg-grad-plus", "neg-grad-plus-more", "neg-grad-plus-adam")},
+    "scrub": SCRUB(),
+    "fine-tune-hot": FineTune(repair=hot(1e-2)),
+}
 STUDIES: Mapping[str, Mapping[str, Unlearner]] = {
     "mnist10k-mislabelled5-resnet/v1": CONVOLUTIONS,
     "fashion10k-mislabelled5-resnet/v1": CONVOLUTIONS,
     "mnist10k-mislabelled5-plain/v1": {**CONVOLUTIONS, **ALIKE},
     "fashion10k-mislabelled5-plain/v1": {**CONVOLUTIONS, **ALIKE},
     "fashion10k-mislabelled5-vit/v1": TRANSFORMER,
+    "fashion10k-mislabelled5-resnet18/v1": LARGE,
 }
 
 
@@ -165,7 +179,9 @@ def main() -> None:
     """Make what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", action="append", choices=STUDIES)
-    parser.add_argument("--variant", action="append", choices=sorted({*CONVOLUTIONS, *ALIKE, *TRANSFORMER}))
+    parser.add_argument(
+        "--variant", action="append", choices=sorted({label for study in STUDIES.values() for label in study})
+    )
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--device", default="cpu")

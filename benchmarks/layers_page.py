@@ -22,6 +22,7 @@ from ebbing.paper.tables import markdown
 DOCS = Path(__file__).parent.parent / "docs"
 HERE = Path(__file__).parent
 VIT = "fashion10k-mislabelled5-vit/v1"
+LARGE = "fashion10k-mislabelled5-resnet18/v1"
 Figures = Mapping[str, Any]
 HEAD = (
     "variant",
@@ -46,11 +47,13 @@ def built() -> dict[Path, str]:
     """Every page and picture."""
     images = [board for board in read_boards(ABLATIONS) if board.task.name in ON_IMAGES]
     studies = {board.task.name: board for board in read_boards(RESULTS)} if RESULTS.is_dir() else {}
-    residual = [studies[name] for name in STUDIES if name in studies and name != VIT]
-    boards = [*images, *residual]
+    residual = [studies[name] for name in STUDIES if name in studies and name not in (VIT, LARGE)]
+    large = [studies[LARGE]] if LARGE in studies else []
+    boards = [*images, *residual, *large]
     convolutions = {
         "cnn": "\n".join(_tables(board, DEPTHS) for board in images),
         "residual": "\n".join(_tables(board, STUDIES[board.task.name]) for board in residual),
+        "large": "\n".join(_tables(board, STUDIES[board.task.name]) for board in large),
         "made": _made(boards),
     }
     pages = {DOCS / "convolutions.md": _filled("convolutions_text.md", convolutions)}
@@ -124,6 +127,12 @@ def _row(board: Board, cell: Figures) -> list[str]:
     ]
 
 
+def _device(hardware: Mapping[str, Any]) -> str:
+    """What models were trained on."""
+    found: str = hardware.get("accelerator") or hardware["cpu"]
+    return found
+
+
 def _made(boards: Sequence[Board]) -> str:
     """Commands, versions and machine."""
     facts = boards[0].reference["provenance"]
@@ -131,14 +140,16 @@ def _made(boards: Sequence[Board]) -> str:
     hardware = facts["hardware"]
     elsewhere: dict[str, list[str]] = {}
     for board in boards:
-        cpu = board.reference["provenance"]["hardware"]["cpu"]
-        if cpu != hardware["cpu"]:
-            elsewhere.setdefault(cpu, []).append(f"`{board.task.name}`")
-    others = "".join(f" All of {', '.join(names)} on {cpu}." for cpu, names in elsewhere.items())
+        own = board.reference["provenance"]
+        if _device(own["hardware"]) != _device(hardware):
+            torch = own["versions"]["torch"]
+            under = "" if torch == facts["versions"]["torch"] else f" under torch {torch}"
+            elsewhere.setdefault(_device(own["hardware"]) + under, []).append(f"`{board.task.name}`")
+    others = "".join(f" All of {', '.join(names)} on {place}." for place, names in elsewhere.items())
     return (
         "`python benchmarks/ablations.py` and `python benchmarks/layers.py`; originals of seeds 0 to 7, retrained "
         f"models of seeds 1000 to 1007; {versions}; {hardware['cpu']}, {hardware['cores']} cores, {facts['threads']} thread a "
-        f"process.{others} Times were taken with another run beside."
+        f"process.{others} Times were taken with other runs beside."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from inspect import isabstract, isclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from ebbing.resident import kept_at
 from ebbing.study import Study
 from ebbing.testing import check_ranking, check_unlearner
 from ebbing.training import train_together
+from ebbing.training.seeding import WORKSPACE
 
 pytestmark = pytest.mark.gpu
 EXPORTED = [getattr(family, name) for family in (ebbing.methods, ebbing.sabotage) for name in family.__all__]
@@ -72,8 +74,25 @@ def test_rankings_keep_the_contract(cuda: str, name: str) -> None:
     check_ranking(RANKINGS[name](), device=cuda)
 
 
-@pytest.mark.parametrize("build", [digits_cnn, small_resnet, small_vit])
+@pytest.fixture
+def strict(cuda: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Deterministic algorithms or none: without this, torch's fused attention warns and takes another."""
+    monkeypatch.setenv(WORKSPACE, ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("build", [digits_cnn, small_resnet])
 def test_a_seed_gives_the_same_bits_again(cuda: str, build: type) -> None:
+    bits_are_the_same_again(cuda, build)
+
+
+def test_a_seed_gives_the_same_bits_again_with_attention(cuda: str, strict: None) -> None:
+    bits_are_the_same_again(cuda, small_vit)
+
+
+def bits_are_the_same_again(cuda: str, build: type) -> None:
     side = 8 if build is digits_cnn else 28
     trainer = eb.Trainer(build, eb.Recipe(epochs=2, batch_size=64), device=cuda)
     first, again = (trainer(images(256, side), seed=1) for _ in range(2))
@@ -88,6 +107,7 @@ def test_the_models_are_those_of_a_processor(cuda: str, exact: None) -> None:
     assert farthest(here, there) < 1e-4
 
 
+@pytest.mark.filterwarnings("ignore:Memory Efficient attention")
 @pytest.mark.parametrize(("build", "side"), [(digits_cnn, 8), (small_vit, 28)])
 def test_together_gives_the_models_of_one_by_one(cuda: str, exact: None, build: type, side: int) -> None:
     recipe = eb.Recipe(epochs=2, batch_size=64, optimizer="sgd", learning_rate=0.05)

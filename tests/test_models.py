@@ -11,7 +11,7 @@ from architectures import ARCHITECTURES, adapted
 from ebbing.errors import InputError
 from ebbing.fresh import redraw, reinitialise
 from ebbing.language import CausalLM
-from ebbing.models import small_resnet, small_resnet_plain, small_vit
+from ebbing.models import resnet18_grey, small_resnet, small_resnet_plain, small_vit
 from ebbing.models.gpt import SmallGPT
 from ebbing.task import Classification
 from ebbing.training import seeded
@@ -59,6 +59,12 @@ def test_the_small_residual_networks_have_channels_in_every_block(build, size) -
     widths = [group.size for group in found if group.kind == "conv"]
     assert widths == [16, *[16] * 3, *[32] * 3, *[64] * 3]
     assert [group.size for group in found if group.kind == "linear"] == [10]
+
+
+def test_the_large_residual_network_has_one_colour() -> None:
+    model = resnet18_grey()
+    assert parameters(model) == 11_172_810
+    assert model.eval()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
 @pytest.mark.parametrize("build", [small_vit, small_resnet, SmallGPT(50)], ids=["vit", "resnet", "gpt"])

@@ -87,6 +87,15 @@ def test_the_list_names_every_task_and_label_in_full(call) -> None:
     assert "not frozen" not in cells
 
 
+def test_a_task_of_a_large_network_is_named_whole_or_not_meant() -> None:
+    large = TASKS["fashion10k-mislabelled5-resnet18/v1"]
+    for words in ((), ("fashion10k",), ("fashion10k-mislabelled5-resnet",)):
+        assert large not in (found := bench.chosen_tasks(words))
+        assert TASKS["fashion10k-mislabelled5-resnet/v1"] in found
+    assert bench.chosen_tasks(("fashion10k-mislabelled5-resnet18",)) == [large]
+    assert bench.chosen_tasks((large.name,)) == [large]
+
+
 def test_a_dry_run_counts_what_there_is_to_do(call, places, tmp_path) -> None:
     said = call("bench", "run", "--task", "digits-", "--method", "ebb", "--method", "do-nothing", "--dry-run", *places)
     assert said.code == 0

@@ -74,6 +74,7 @@ def test_members_without_a_base_are_the_functions() -> None:
         "digits-mlp": models.digits_mlp,
         "paper-cnn": models.paper_cnn,
         "resnet18": models.resnet18,
+        "resnet18-grey": models.resnet18_grey,
         "small-resnet": models.small_resnet,
         "small-resnet-plain": models.small_resnet_plain,
         "small-vit": models.small_vit,

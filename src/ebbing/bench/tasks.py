@@ -17,7 +17,7 @@ from torch.utils.data import Subset
 from ebbing.data import load
 from ebbing.data.selection import select
 from ebbing.errors import InputError
-from ebbing.models import digits_cnn, paper_cnn, small_resnet, small_resnet_plain, small_vit
+from ebbing.models import digits_cnn, paper_cnn, resnet18_grey, small_resnet, small_resnet_plain, small_vit
 from ebbing.request import ForgetRequest
 from ebbing.training import Recipe, Trainer
 from ebbing.unseen import split_unseen
@@ -25,10 +25,12 @@ from ebbing.unseen import split_unseen
 NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
     "digits-cnn": digits_cnn,
     "paper-cnn": paper_cnn,
+    "resnet18-grey": resnet18_grey,
     "small-resnet": small_resnet,
     "small-resnet-plain": small_resnet_plain,
     "small-vit": small_vit,
 }
+LARGE = ("resnet18-grey",)  # networks whose tasks take days without a GPU
 MEMORISED = "memorised"
 MATCHED_TIMES = 4  # the share of unseen records that are matched to the most memorised: there must be enough of them
 
@@ -93,6 +95,7 @@ _ALL = [
             ("fashion10k", "fashion-mnist", "resnet", "small-resnet", RESIDUAL),
             ("fashion10k", "fashion-mnist", "plain", "small-resnet-plain", RESIDUAL),
             ("fashion10k", "fashion-mnist", "vit", "small-vit", Recipe(epochs=40)),
+            ("fashion10k", "fashion-mnist", "resnet18", "resnet18-grey", Recipe(epochs=30)),
             ("mnist10k", "mnist", "resnet", "small-resnet", RESIDUAL),
             ("mnist10k", "mnist", "plain", "small-resnet-plain", RESIDUAL),
         )

@@ -19,7 +19,7 @@ from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import METHODS
 from ebbing.bench.page import leaderboard_page
 from ebbing.bench.tables import read_boards, tables
-from ebbing.bench.tasks import TASKS, BenchTask, frozen, is_frozen, request_of
+from ebbing.bench.tasks import LARGE, TASKS, BenchTask, frozen, is_frozen, request_of
 from ebbing.bench.tuning import Range, Tuning, space_of, tune, tuned_method, value_at
 from ebbing.cli.checks import check_writable, device_named
 from ebbing.cli.listing import summary
@@ -164,20 +164,27 @@ def _task(name: str) -> BenchTask:
 def chosen_tasks(words: Sequence[str]) -> list[BenchTask]:
     """The tasks whose names begin as one of the words; all whose records are frozen without any.
 
+    Tasks of large networks must be named whole, with or without the version.
+
     Raises:
         InputError: if a word begins none, or begins a task whose records are not frozen.
     """
-    lost = [word for word in words if not any(name.startswith(word) for name in TASKS)]
+    lost = [word for word in words if not any(_is_meant(task, word) for task in TASKS.values())]
     if lost:
         raise InputError(
             f"--task must begin the name of a task, but {lost[0]!r} does not. There are {', '.join(TASKS)}."
         )
     if not words:
-        return [task for task in TASKS.values() if is_frozen(task)]
-    found = [task for name, task in TASKS.items() if any(name.startswith(word) for word in words)]
+        return [task for task in TASKS.values() if is_frozen(task) and task.network not in LARGE]
+    found = [task for task in TASKS.values() if any(_is_meant(task, word) for word in words)]
     for task in found:
         frozen(task)
     return found
+
+
+def _is_meant(task: BenchTask, word: str) -> bool:
+    """Whether a word of `chosen_tasks` means a task."""
+    return word in (task.name, task.name.partition("/")[0]) if task.network in LARGE else task.name.startswith(word)
 
 
 def _methods(options: BenchOptions) -> Mapping[str, Unlearner]:

@@ -49,7 +49,7 @@ METHODS = (
 DATASETS = ("cifar-10", "digits", "fashion-mnist", "mnist")
 NETWORKS = (
     *("authors-cnn", "cifar-cnn", "digits-cnn", "digits-mlp", "paper-cnn", "resnet18"),
-    *("small-resnet", "small-resnet-plain", "small-vit"),
+    *("resnet18-grey", "small-resnet", "small-resnet-plain", "small-vit"),
 )
 
 

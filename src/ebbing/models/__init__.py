@@ -2,7 +2,7 @@
 
 from ebbing.models.cnn import authors_cnn, cifar_cnn, digits_cnn, paper_cnn
 from ebbing.models.mlp import digits_mlp
-from ebbing.models.resnet import resnet18, small_resnet, small_resnet_plain
+from ebbing.models.resnet import resnet18, resnet18_grey, small_resnet, small_resnet_plain
 from ebbing.models.vit import small_vit
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "digits_mlp",
     "paper_cnn",
     "resnet18",
+    "resnet18_grey",
     "small_resnet",
     "small_resnet_plain",
     "small_vit",

@@ -69,6 +69,11 @@ def resnet18() -> nn.Module:
     return ResNet()
 
 
+def resnet18_grey() -> nn.Module:
+    """`resnet18` for grey images, of 28 x 28 or larger; 11,172,810 parameters."""
+    return ResNet(colours=1)
+
+
 def small_resnet() -> nn.Module:
     """Three stages of one block with 16, 32 and 64 channels, for 28 x 28 images; 78,042 parameters, 1 % of them in the head."""
     return ResNet(colours=1, stages=SMALL, blocks=1)

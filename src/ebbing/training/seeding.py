@@ -32,10 +32,11 @@ def seeded(seed: int) -> Iterator[torch.Generator]:
 @contextmanager
 def _deterministic(on: bool) -> Iterator[None]:
     """Torch's deterministic algorithms inside, and its setting as it was afterwards."""
+    if on:
+        os.environ.setdefault(WORKSPACE, ":4096:8")  # read when the first product is made
     if not on or torch.are_deterministic_algorithms_enabled():
         yield
         return
-    os.environ.setdefault(WORKSPACE, ":4096:8")  # read when the first product is made
     searched = torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False  # it would choose algorithms by the clock
