@@ -81,6 +81,16 @@ def test_the_original_is_told_by_its_layers_and_by_relearning(seen) -> None:
     assert seen.steps_forget[4] < min(seen.steps_forget[:4])
 
 
+def test_rounding_tells_nothing(seen) -> None:
+    alike = seen[[0, 0, 0, 0, 0, 0, 0]]
+    assert alike.probes["4"].forget.margin.std(axis=0).max() > 0  # of equal numbers: their mean is rounded
+    assert telling_layers(alike) == []
+    nearly = deepcopy(alike)
+    nearly.probes["2"].forget.margin[3] *= 1 + 1e-6  # as two devices differ
+    nearly.probes["4"].forget.margin[3] *= 1 + 1e-3
+    assert telling_layers(nearly) == ["4"]
+
+
 @pytest.mark.parametrize("concept", [False, True])
 def test_each_retrained_model_is_held_against_the_others(seen, concept: bool) -> None:
     before, retrained = seen[[4]], seen[[0, 1, 2, 3]]

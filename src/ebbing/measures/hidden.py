@@ -10,6 +10,8 @@ import numpy as np
 from ebbing.inside import Inside
 from ebbing.measures.memory import Others, Reference, figures
 
+ROUNDING = 1e-5  # of the largest margin; readouts of one input differ by no more on any device
+
 
 @dataclass(frozen=True)
 class Hidden:
@@ -29,8 +31,13 @@ class Hidden:
 
 
 def telling_layers(reference: Inside) -> list[str]:
-    """The layers on whose input retrained models differ at all; the raw input is the same for every model."""
-    return [n for n, seen in reference.probes.items() if float(seen.forget.margin.std(axis=0).max()) > 0]
+    """The layers on whose input retrained models differ by more than rounding; the raw input is the same for every model."""
+    return [name for name, seen in reference.probes.items() if _differ(seen.forget.margin)]
+
+
+def _differ(margin: np.ndarray) -> bool:
+    """Whether any record's margin, (n_models, n_examples), is another for another model."""
+    return bool(np.ptp(margin, axis=0).max() > ROUNDING * np.abs(margin).max())
 
 
 def kinship(judged: Inside, originals: Inside, reference: Inside) -> dict[str, float]:
