@@ -49,8 +49,8 @@ class Ebb(Repairing):
 
     The preset ``plain`` leaves the last, the spared layer and the peak that goes by the training away: it decays and repairs
     alike whatever is asked. The preset ``gentle`` hardly touches convolutions: .85 of them stays, and they make .15 of every
-    step of the repair. Where most weights are in fully connected layers, it costs less accuracy in a short repair, and
-    forgets less.
+    step of the repair. Where most weights are in fully connected layers, it mostly costs less accuracy in a short
+    repair, and forgets less.
 
     Attributes:
         linear: decay times of fully connected layers, and of units of kinds that have none here.
