@@ -43,7 +43,7 @@ class Ebb(Repairing):
     - one bout of decay and one of learning, in this order, instead of turns, so that the result is a repaired model;
     - the repair's learning rate follows one cycle, with a peak of ten times the learning rate of training, or that of training
       where it followed one cycle as well;
-    - the rate is fixed for each kind of layer: ranking units was no better than chance where it was tried;
+    - the rate is fixed for each kind of layer: ranking units was no better than chance where it was tried with it;
     - where the loss of the forget set rises no more than that of unseen records, nothing was memorised that could be forgotten,
       and the model is left as it was.
 
