@@ -297,12 +297,27 @@ def test_a_run_that_is_rolled_back_fails_and_keeps_the_version(ledger) -> None:
 
 
 def test_what_cannot_be_finished_can_be_given_up(ledger) -> None:
-    ledger.add([erasure(*clinic.keys())])
-    with pytest.raises(InputError, match="some records must stay"):
-        process(ledger, project())
-    assert abandon(ledger, by="Ada", reason="all of them") == [1]
+    ledger.add([erasure("r0")])
+    with pytest.raises(InputError, match="must name an unlearning method"):
+        process(ledger, project(method=None))
+    assert abandon(ledger, by="Ada", reason="no method is known") == [1]
     assert states(ledger, 1) == ["failed"]
     assert process(ledger, project()) is None
+    assert verify(ledger).problems == []
+
+
+def test_a_request_for_all_that_stays_fails_and_keeps_no_other_from_being_done(ledger) -> None:
+    first, second = clinic.keys()[:60], clinic.keys()[60:]
+    ledger.add([erasure(*clinic.keys()), erasure(*first), erasure(*second)])
+    done = process(ledger, project())
+    assert done is not None
+    assert done.requests == {1: "failed", 2: "needs-decision", 3: "failed"}
+    assert "no record of the data set would stay" in shown(ledger, 1)["why"]
+    assert present(ledger, second) == []
+    ledger.add([erasure(*first), erasure(*second[1:])])
+    done = process(ledger, project())
+    assert done is not None
+    assert done.requests == {4: "needs-decision", 5: "needs-decision"}
     assert verify(ledger).problems == []
 
 

@@ -46,6 +46,7 @@ class Known:
 
     Attributes:
         keys: of the data set, each once.
+        marks: salted hashes of these keys.
         subjects: from a subject to keys; None where there is no map.
         contents: from keys to salted hashes of the records with them, by spaces.
         alike: from keys that go, and keys that are to go or have gone, to keys that stay and are like them, with the key they
@@ -57,6 +58,7 @@ class Known:
     """
 
     keys: Collection[str]
+    marks: Collection[str] = ()
     subjects: Subjects | None = None
     contents: Callable[[Sequence[str]], Mapping[str, str]] = lambda keys: {}
     alike: Callable[[Sequence[str], Collection[str]], Sequence[tuple[str, str, str, float]]] = lambda keys, gone: ()
@@ -123,6 +125,7 @@ def plan(session: Session, chain: Chain, batch: Batch, known: Known, settings: S
         delete(Record).where(Record.request_id.in_(own))
     )  # of an earlier planning, where one is tried again
     earlier = covered_by(session, exclude=own)
+    staying = set(known.marks) - all_marks(session)
     notes: list[str] = []
     named: dict[int, dict[str, str]] = {}
     failed: dict[int, str] = {}
@@ -137,6 +140,11 @@ def plan(session: Session, chain: Chain, batch: Batch, known: Known, settings: S
                     f"{len(strange)} of its {len(keys)} record ids are not in the data set; if they are gone at the source "
                     "already, the request must say so (--gone)"
                 )
+            if staying and not staying - named[request.id].keys():
+                raise UnresolvedError(
+                    "with its records gone no record of the data set would stay, and nothing can be learned from none"
+                )
+            staying -= named[request.id].keys()
         except UnresolvedError as error:
             named.pop(request.id, None)
             failed[request.id] = str(error)

@@ -24,7 +24,7 @@ def prepare(work: Work) -> Plan:
         salt = session.get_one(Fact, "salt").value
         batch = session.get_one(Batch, work.lease.batch)
         requests = session.scalars(select(Request).where(Request.batch_id == batch.id)).all()
-        known = Known(set(work.project.places), work.project.subjects)
+        known = Known(set(work.project.places), subjects=work.project.subjects)
         known.method, known.gone_method = (work.ledger.settings.method, work.ledger.settings.gone_method)
         known.described = {k: described(m) for k, m in work.methods().items() if m is not None}
         known.spent = spent(session, work.ledger.settings.budget, work.ledger.settings.accept)
@@ -32,6 +32,7 @@ def prepare(work: Work) -> Plan:
         marks = all_marks(session)
     places = work.project.marks(salt)
     gone = {work.project.names[places[mark][0]] for mark in marks & places.keys()}  # of redacted requests as well
+    known.marks = places.keys()
     known.contents = _remembered(work.project.contents(salt, [k for k in named if k in known.keys]))
     offers = _alike(work, named, gone) if named else []
     known.alike = lambda keys, gone: [o for o in offers if o[0] not in gone and o[1] in set(keys)]
