@@ -185,6 +185,21 @@ def test_nested_requests_of_one_batch_are_forgotten_together_and_overlaps_only_o
     assert read_record(current(ledger)).forgotten == (0, 1, 2)  # type: ignore[union-attr]
 
 
+def test_what_others_of_its_batch_came_to_is_not_told_of_a_request_for_which_nothing_was_done(make) -> None:
+    ledger = make(accept=ALL)
+    ledger.add([erasure("r0")])
+    process(ledger, project())
+    ledger.add([erasure("r0"), erasure(subject="patient 999"), erasure("r5")])
+    process(ledger, project(), on_step=audits_find(ledger, "over-forgotten"))
+    told = {number: shown(ledger, number) for number in (2, 3, 4)}
+    assert [told[n]["after"] for n in told] == [None, None, 3]
+    assert [told[n]["outcome"] for n in told] == ["inconclusive", None, "over-forgotten"]
+    assert [told[n]["finding"] is None for n in told] == [True, True, False]
+    assert [told[n]["report"] is None for n in told] == [True, True, False]
+    decide(ledger, 3, "retry", by="Ada", reason="the map was mended")
+    assert (shown(ledger, 3)["batch"], shown(ledger, 3)["outcome"]) == (None, None)
+
+
 def audits_find(ledger: Ledger, outcome: str) -> Callable[[str], None]:
     """Have the audits of a ledger find something, whatever they found."""
 

@@ -9,14 +9,16 @@ from datetime import date
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from ebbing.errors import InputError
 from ebbing.ledger.bodies import is_redacted
+from ebbing.ledger.chain import marked
 from ebbing.ledger.database import HEAD
 from ebbing.ledger.erasure import OPEN, STATES
 from ebbing.ledger.ledger import Ledger
 from ebbing.ledger.manifest import place_of
-from ebbing.ledger.schema import Audit, Batch, Fact, Offer, Personal, Record, Request, Version
+from ebbing.ledger.schema import Audit, Batch, Entry, Fact, Offer, Personal, Record, Request, Version
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,9 @@ def listed(
 def shown(ledger: Ledger, number: int) -> dict[str, Any]:
     """A request with all that belongs to it, as JSON data; ``personal`` is None after redaction.
 
+    What others of its batch came to is not its own: of one for which nothing was done, ``after``, ``finding`` and ``report`` are
+    None, and ``outcome`` is what was found when its records were forgotten, None where it failed.
+
     Raises:
         InputError: if there is none of the number.
     """
@@ -121,9 +126,11 @@ def shown(ledger: Ledger, number: int) -> dict[str, Any]:
         batch = None if request.batch_id is None else session.get(Batch, request.batch_id)
         after = audit = None
         offers: Sequence[Offer] = ()
-        if batch is not None:
+        idle = _ended_idle(session, request)
+        if batch is not None and idle is None:
             after = session.scalars(select(Version).where(Version.batch_id == batch.id)).one_or_none()
             audit = session.get(Audit, batch.id)
+        if batch is not None:
             offers = session.scalars(select(Offer).where(Offer.batch_id == batch.id)).all()
         own = {mark for mark, _ in keys}
         return {
@@ -143,7 +150,7 @@ def shown(ledger: Ledger, number: int) -> dict[str, Any]:
             "method": None if batch is None else batch.method,
             "before": None if batch is None else batch.before_id,
             "after": None if after is None else after.id,
-            "outcome": None if audit is None else audit.outcome,
+            "outcome": idle["outcome"] if idle is not None else None if audit is None else audit.outcome,
             "finding": None if audit is None else audit.reason,
             "report": None if audit is None else audit.report,
             "alike": [
@@ -152,3 +159,14 @@ def shown(ledger: Ledger, number: int) -> dict[str, Any]:
                 if offer.like in own and not is_redacted(offer)
             ],
         }
+
+
+def _ended_idle(session: Session, request: Request) -> dict[str, Any] | None:
+    """What the chain says of a request for which its batch made no version; None for any other, and while it is in work."""
+    if request.batch_id is None:
+        return None
+    name = marked(session.get_one(Fact, "salt").value, "request", str(request.id))
+    query = select(Entry.body).where(Entry.kind == "finished", Entry.body.contains(name))
+    said = session.scalar(query.order_by(Entry.seq.desc()).limit(1))
+    found: dict[str, Any] = {} if said is None else json.loads(said)
+    return found if found.get("batch") == request.batch_id and found["after"] == found["before"] else None
