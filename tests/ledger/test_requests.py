@@ -253,6 +253,16 @@ def test_a_database_that_is_gone_is_not_made_anew(ledger) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("harm", "told"), [(b"", "malformed"), (b"no database" * 1000, "not a database")])
+def test_a_database_that_was_harmed_is_to_be_put_back(ledger, harm, told) -> None:
+    file = ledger.folder / "ledger.db"
+    file.write_bytes(harm or file.read_bytes()[:20_000])
+    with pytest.raises(DatabaseError, match=f"{told}.*Put the file back") as found:
+        verify(Ledger.open(ledger.folder))
+    assert "goes on" not in str(found.value)
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 def test_a_failed_write_keeps_all_that_was_there(ledger) -> None:
     ledger.add([erasure("r1", subject=None, reason="a private reason")])
     connection = sqlite3.connect(ledger.folder / "ledger.db")

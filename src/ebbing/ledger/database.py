@@ -67,10 +67,10 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
-            raise DatabaseError(
-                f"the ledger's database {self.shown} could not be {done}: {_words(error)}. What was not finished is not in it; "
-                "the same command goes on from there."
-            ) from None
+            goes_on = "What was not finished is not in it; the same command goes on from there."
+            if _is_harmed(error):
+                goes_on = "No command can mend that. Put the file back as it last was, with the ledger's folder of the same day."
+            raise DatabaseError(f"the ledger's database {self.shown} could not be {done}: {_words(error)}. {goes_on}") from None
 
     def now(self, session: Session) -> float:
         """Seconds since 1970, by the one clock that all workers share."""
@@ -171,6 +171,11 @@ def _engine(url: URL, *, create: bool) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
+
+
+def _is_harmed(error: SQLAlchemyError) -> bool:
+    """Whether a file of SQLite is none any more: what can pass, as a lock or a full disk, is of a class of its own."""
+    return type(getattr(error, "orig", None)) is sqlite3.DatabaseError
 
 
 def _words(error: SQLAlchemyError) -> str:
