@@ -30,6 +30,7 @@ from ebbing.ledger.processing import STEPS, process
 from ebbing.ledger.reading import shown, status
 from ebbing.ledger.schema import REDACTED, Audit, Batch, Fact, Offer
 from ebbing.ledger.verifying import verify
+from ebbing.ledger.verifying_exports import verify_export
 from ebbing.ledger.where import purge, where
 from ebbing.methods import FineTune, NegGrad, Unlearner
 from ebbing.pool import LocalExecutor
@@ -348,6 +349,28 @@ def test_what_was_given_up_before_it_was_planned_is_no_tampering(ledger) -> None
     decide(ledger, 1, "retry", by="Ada", reason="now")
     process(ledger, project())
     assert states(ledger, 1) == ["needs-decision"]
+    assert verify(ledger).problems == []
+
+
+def test_what_waits_can_be_given_up_and_what_was_begun_cannot(ledger) -> None:
+    def stop(step: str) -> None:
+        raise KeyboardInterrupt
+
+    ledger.add([erasure("r0"), erasure(subject="patient 1")])
+    decide(ledger, 1, "fail", by="Ada", reason="taken back")
+    assert verify(ledger).problems == []
+    assert verify_export(exported(ledger)).problems == []
+    assert (states(ledger, 1), present(ledger, ["r0"])) == (["failed"], [])
+    with pytest.raises(KeyboardInterrupt):
+        process(ledger, project(), on_step=stop)
+    with pytest.raises(InputError, match="batch 1 has begun with it"):
+        decide(ledger, 2, "fail", by="Ada", reason="taken back")
+    with pytest.raises(InputError, match="must need a decision, or have failed, but is received"):
+        decide(ledger, 2, "close", by="Ada", reason="done elsewhere")
+    decide(ledger, 1, "retry", by="Ada", reason="after all")
+    process(ledger, project())
+    process(ledger, project())
+    assert states(ledger, 1, 2) == ["needs-decision"] * 2
     assert verify(ledger).problems == []
 
 

@@ -268,7 +268,7 @@ def decide(
     reason: Reason,
     folder: Folder = HERE,
 ) -> None:
-    """Decide on a request that needs a decision, or that failed."""
+    """Decide on a request that needs a decision, or that failed; `fail` gives up one that waits as well."""
     from ebbing.cli.erasures import decide_on
 
     decide_on(folder, number, decision, by=by, reason=reason)

@@ -32,13 +32,13 @@ def move(request: Request, state: str) -> None:
 
 
 def decide(ledger: Ledger, number: int, decision: Decision, *, by: str, reason: str) -> None:
-    """Decide on a request that needs a decision, or take up one that failed.
+    """Decide on a request that needs a decision, take up one that failed, or give up one that waits.
 
     Args:
         ledger: whose.
         number: of the request.
         decision: "close" accepts what was reached, "retrain" has a model trained from scratch without the records, "retry"
-            processes once more, "fail" gives up.
+            processes once more, "fail" gives up, as where it was taken back or is refused.
         by: the name of who decides.
         reason: in words.
 
@@ -49,8 +49,14 @@ def decide(ledger: Ledger, number: int, decision: Decision, *, by: str, reason: 
         raise InputError("a decision must have a name (--by) and a reason (--reason), but one is empty.")
     with ledger.writing() as (session, chain):
         request = _request(session, number)
-        if decision in ("close", "fail", "retrain") and request.state not in (NEEDS_DECISION, FAILED):
+        waits = request.state == RECEIVED and decision == "fail"
+        if decision in ("close", "fail", "retrain") and not waits and request.state not in (NEEDS_DECISION, FAILED):
             raise InputError(f"request {number} must need a decision, or have failed, but is {request.state}.")
+        if waits and request.batch_id is not None:
+            raise InputError(
+                f"request {number} must wait to be given up, but batch {request.batch_id} has begun with it. Finish that by "
+                "`ebbing ledger process`, or give it up by `ebbing ledger abandon`."
+            )
         move(request, LEADS_TO[decision])
         if LEADS_TO[decision] == RECEIVED and session.get(Personal, number) is None:
             raise InputError(
