@@ -70,7 +70,9 @@ class Database:
             goes_on = "What was not finished is not in it; the same command goes on from there."
             if _is_harmed(error):
                 goes_on = "No command can mend that. Put the file back as it last was, with the ledger's folder of the same day."
-            raise DatabaseError(f"the ledger's database {self.shown} could not be {done}: {_words(error)}. {goes_on}") from None
+            raise DatabaseError(
+                f"the ledger's database {self.shown} could not be {done}: {_words(error)}. {goes_on}"
+            ) from None
 
     def now(self, session: Session) -> float:
         """Seconds since 1970, by the one clock that all workers share."""

@@ -111,8 +111,8 @@ def listed(
 def shown(ledger: Ledger, number: int) -> dict[str, Any]:
     """A request with all that belongs to it, as JSON data; ``personal`` is None after redaction.
 
-    What others of its batch came to is not its own: of one for which nothing was done, ``after``, ``finding`` and ``report`` are
-    None, and ``outcome`` is what was found when its records were forgotten, None where it failed.
+    What others of its batch came to is not its own: of one for which nothing was done, ``after``, ``finding`` and ``report``
+    are None, and ``outcome`` is what was found when its records were forgotten, None where it failed.
 
     Raises:
         InputError: if there is none of the number.
