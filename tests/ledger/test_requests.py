@@ -257,7 +257,7 @@ def test_a_database_that_is_gone_is_not_made_anew(ledger) -> None:
 def test_a_database_that_was_harmed_is_to_be_put_back(ledger, harm, told) -> None:
     file = ledger.folder / "ledger.db"
     file.write_bytes(harm or file.read_bytes()[:20_000])
-    with pytest.raises(DatabaseError, match=f"{told}.*Put the file back") as found:
+    with pytest.raises(DatabaseError, match=f"{told}.*Put a copy of the file back") as found:
         verify(Ledger.open(ledger.folder))
     assert "goes on" not in str(found.value)
 

@@ -69,7 +69,7 @@ class Database:
         except SQLAlchemyError as error:
             goes_on = "What was not finished is not in it; the same command goes on from there."
             if _is_harmed(error):
-                goes_on = "No command can mend that. Put the file back as it last was, with the ledger's folder of the same day."
+                goes_on = "No command can mend that. Put a copy of the file back, with the ledger's folder of that day."
             raise DatabaseError(
                 f"the ledger's database {self.shown} could not be {done}: {_words(error)}. {goes_on}"
             ) from None
