@@ -6,6 +6,7 @@ import pytest
 import torch
 import transformers
 from torch import Tensor, nn
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from architectures import ARCHITECTURES, SIZES, N, TextTask, adapted, built
 from ebbing.batches import NamedTensors
@@ -321,13 +322,25 @@ def test_a_residual_block_decays_at_its_normalisation(norm, groups) -> None:
         torch.testing.assert_close(model(pixels), gate, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("norm", [nn.RMSNorm(9), nn.LayerNorm(9)], ids=["rms", "layer"])
+OVER_FEATURES = {"rms": nn.RMSNorm(9), "layer": nn.LayerNorm(9), "transformers": LlamaRMSNorm(9)}
+
+
+@pytest.mark.parametrize("norm", OVER_FEATURES.values(), ids=OVER_FEATURES.keys())
 def test_a_linear_layer_before_a_normalisation_over_features_decays_behind_it(norm) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(16, 9), norm, nn.Flatten(), nn.Linear(63, 3))
     batch = ARCHITECTURES["torch encoder"].batch()
     found = find_units(model, task=TASK, batch=batch)
     assert [(g.name, g.site, g.axis) for g in found] == [("0", "1", -1), ("3", "3", -1)]
+
+
+def test_a_normalisation_over_as_many_positions_as_there_are_units_has_no_scale_of_theirs(caplog) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 7), nn.BatchNorm1d(7), nn.Flatten(), nn.Linear(49, 3))
+    batch = ARCHITECTURES["torch encoder"].batch()
+    assert batch[0].shape[1] == 7
+    assert [g.name for g in find_units(model, task=TASK, batch=batch)] == ["3"]
+    assert "'0' is not decayed: a normalisation without a scale of its own for each unit" in caplog.text
 
 
 PASSED = {

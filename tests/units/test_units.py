@@ -369,6 +369,18 @@ def test_unknown_layers_are_an_input_error_that_lists_the_known(layers) -> None:
 # ---------------------------------------------------------------- guests leave no trace
 
 
+def test_a_spectral_norm_in_training_does_not_go_on_with_its_iteration() -> None:
+    batch = vectors(5)
+    model = built(
+        lambda: nn.Sequential(
+            nn.utils.parametrizations.spectral_norm(nn.Linear(5, 7)), nn.ReLU(), nn.Linear(7, CLASSES)
+        )
+    ).train()
+    before = of_model(model)
+    find_units(model, task=TASK, batch=batch)
+    assert of_model(model) == before
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_finding_units_leaves_the_model_as_it_was(name: str) -> None:
     build, shape, _ = NETS[name]

@@ -54,16 +54,17 @@ def find_units(model: nn.Module, *, task: Task, batch: Any, layers: Layers = "al
             "the units of a compiled model cannot be read or gated, as compiled code runs past hooks. Pass "
             "ebbing.compiled.uncompiled(model); methods do that of themselves."
         )
-    candidates = _wanted(model, layers)
-    fitness = Fitness(model, task=task, batch=batch)
     groups: list[UnitGroup] = []
     skipped: dict[str, list[str]] = {}
-    for candidate in sorted(candidates, key=lambda group: fitness.order(group)):
-        found = fitness.of(candidate)
-        if isinstance(found, UnitGroup):
-            groups.append(found)
-        else:
-            skipped.setdefault(found, []).append(candidate.name)
+    with evaluation_mode(model):  # in training, a spectral norm goes on with its iteration wherever a weight is read
+        candidates = _wanted(model, layers)
+        fitness = Fitness(model, task=task, batch=batch)
+        for candidate in sorted(candidates, key=lambda group: fitness.order(group)):
+            found = fitness.of(candidate)
+            if isinstance(found, UnitGroup):
+                groups.append(found)
+            else:
+                skipped.setdefault(found, []).append(candidate.name)
     for why, names in skipped.items():
         log.warning("%s: %s.", "; ".join(f"{name!r} is not decayed" for name in names[:MANY]) + _more(names), why)
     if not groups:

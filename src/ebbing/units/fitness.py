@@ -64,6 +64,7 @@ class Fitness:
     def __init__(self, model: nn.Module, *, task: Task, batch: Any) -> None:
         self.model, self.task, self.batch = model, task, batch
         self._calls: dict[str, int] = {}
+        self._axes: dict[str, int] = {}
         self._position: dict[str, int] = {}
         self._readers: dict[str, list[str]] = {}
         self._owners: dict[int, int] = {}
@@ -100,7 +101,8 @@ class Fitness:
             norm = self._norm_behind(group)
             if norm is not None:
                 scale = getattr(self.model.get_submodule(norm), "weight", None)
-                if not isinstance(scale, Tensor) or scale.shape != (group.size,):
+                own = isinstance(scale, Tensor) and scale.shape == (group.size,)
+                if not own or not self._is_along(group, norm):
                     return "a normalisation without a scale of its own for each unit undoes any factor on it"
                 group = self._behind(group, norm)
                 if not self._changes(group, differing, more_than=UNDONE):
@@ -122,8 +124,12 @@ class Fitness:
         baked = [Slice(f"{norm}.weight", 0)]
         if getattr(module, "bias", None) is not None:
             baked.append(Slice(f"{norm}.bias", 0))
-        axis = -1 if isinstance(module, OVER_FEATURES) else 1
-        return replace(group, site=norm, axis=axis, baked=tuple(baked), slices=(*group.slices, *baked))
+        return replace(group, site=norm, axis=_axis_of(module), baked=tuple(baked), slices=(*group.slices, *baked))
+
+    def _is_along(self, group: UnitGroup, norm: str) -> bool:
+        """Whether the scales of a normalisation lie along the axis of the units, and not along one that is as long."""
+        axes = self._axes[norm]
+        return group.axis % axes == _axis_of(self.model.get_submodule(norm)) % axes
 
     def _trace(self) -> None:
         """Run the batch once: how often modules run, in which order, and, by identity, which leaf reads whose output."""
@@ -140,6 +146,7 @@ class Fitness:
                     if isinstance(value, Tensor) and id(value) in made:
                         self._readers.setdefault(made[id(value)], []).append(name)
                 if isinstance(output, Tensor):
+                    self._axes[name] = output.ndim
                     made[id(output)] = name
                     alive.append(output)
 
@@ -160,7 +167,7 @@ class Fitness:
                 return None
             name = readers[0]
             module = self.model.get_submodule(name)
-            if isinstance(module, NORMS) or type(module).__name__.endswith("RMSNorm"):
+            if isinstance(module, NORMS) or _is_rms_norm(module):
                 return name
             if not isinstance(module, TRANSPARENT) or (group.axis == -1 and isinstance(module, POOLS)):
                 return None
@@ -206,6 +213,16 @@ class Fitness:
         share = max(more_than, self._rounding) if more_than > NOTHING else NOTHING
         scale = float(a.abs().max()) + 1e-12
         return bool((a - b).abs().max() > share * scale)
+
+
+def _axis_of(norm: nn.Module) -> int:
+    """The axis along which the scales of a normalisation lie."""
+    return -1 if isinstance(norm, OVER_FEATURES) or _is_rms_norm(norm) else 1
+
+
+def _is_rms_norm(module: nn.Module) -> bool:
+    """Whether a module is called as those are that the transformers library has for each family of models."""
+    return type(module).__name__.endswith("RMSNorm")
 
 
 def rounding_of(model: nn.Module) -> float:
