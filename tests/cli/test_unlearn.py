@@ -133,6 +133,19 @@ def test_a_setting_reaches_the_method(unlearn, folder) -> None:
     assert (settings["duration"], settings["repair"]["epochs"]) == (2.0, 5.0)
 
 
+@pytest.mark.parametrize("named", ["budget", "ebb.budget"])
+def test_a_budget_of_an_unknown_length_of_training_is_refused(named, refused) -> None:
+    assert f"--set {named}: a budget is a share of what one retraining processes, which must be known" in refused(
+        set=[f"{named}=0.01"]
+    )
+
+
+def test_a_budget_counts_where_the_training_is_said(unlearn) -> None:
+    unlearn(method="fine-tune", set=["budget=0.5", "training.epochs=2"])
+    settings = read_record(Path("new.safetensors")).made_by["settings"]
+    assert (settings["budget"], settings["training"]["epochs"]) == (0.5, 2.0)
+
+
 def test_two_methods_that_write_are_refused(refused) -> None:
     assert "must name one method whose weights are written, but names ebb, fine-tune" in refused(
         method=["ebb", "fine-tune", "do-nothing"]

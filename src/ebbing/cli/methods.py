@@ -112,6 +112,27 @@ def _with_set(chosen: dict[str, Unlearner], word: str) -> dict[str, Unlearner]:
     return chosen | {n: with_setting(chosen[n], path, text, pieces=pieces, label=n) for n in having}
 
 
+def refuse_idle_budgets(chosen: Mapping[str, Unlearner], words: tuple[str, ...]) -> None:
+    """A budget that is set must count: it is a share of one retraining, and the length of that must be known.
+
+    Args:
+        chosen: the methods by label, with what --set says.
+        words: of --set.
+
+    Raises:
+        InputError: naming the first that would change nothing.
+    """
+    set_ = [word.partition("=")[0] for word in words]
+    for label, method in chosen.items():
+        named = next((left for left in set_ if left in ("budget", f"{label}.budget")), None)
+        if named is not None and isinstance(method, methods.Repairing) and method.training is None:
+            raise InputError(
+                f"--set {named}: a budget is a share of what one retraining processes, which must be known, but is not, so "
+                "that the budget would change nothing. Say how the model was trained, such as --set training.epochs=20 (with "
+                "--hf by --pretrained and --recipe), or how long the repair is by --set repair.epochs=2."
+            )
+
+
 def _settings(method: Unlearner) -> list[str]:
     return [f.name for f in fields(method)] if is_dataclass(method) else []
 

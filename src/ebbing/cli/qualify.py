@@ -21,7 +21,7 @@ from ebbing.checkpoints import read_record
 from ebbing.cli.checks import check_file, check_writable, device_named, noted, raise_all
 from ebbing.cli.executing import at_once
 from ebbing.cli.loading import builder_of, datasets_of, load_weights, task_of, training_function_of
-from ebbing.cli.methods import methods_of
+from ebbing.cli.methods import methods_of, refuse_idle_budgets
 from ebbing.cli.screen import make_console, print_line
 from ebbing.cli.waiting import Done, awaited
 from ebbing.errors import InputError
@@ -166,7 +166,9 @@ def _procedure(options: QualifyOptions, console: Console) -> Procedure:
     with noted(problems):
         function = training_function_of(options.train_function)
     with noted(problems):
-        (method,) = methods_of((options.method,), options.settings, recipe=None).values()
+        chosen = methods_of((options.method,), options.settings, recipe=None)
+        refuse_idle_budgets(chosen, options.settings)
+        (method,) = chosen.values()
         if method.control:
             raise InputError(f"--method {options.method!r} is a control: there is nothing to qualify it for.")
     raise_all(problems)

@@ -22,7 +22,7 @@ from ebbing.cli.checks import check_file, check_writable, files_of, noted
 from ebbing.cli.folders import check_out_folder, going_on_from, start_of, toward_chance
 from ebbing.cli.loading import FOLDER, training_function_of
 from ebbing.cli.measuring import tell_measures
-from ebbing.cli.methods import methods_of
+from ebbing.cli.methods import methods_of, refuse_idle_budgets
 from ebbing.cli.own import FAILED, Own, OwnOptions, check_record, prepare, tell_evidence, tell_request
 from ebbing.cli.references import check_references, references_among
 from ebbing.cli.screen import command_line, make_console, print_line, print_report, shown
@@ -166,6 +166,7 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
     with noted(problems):
         adapted = partial(going_on_from, start, recipe)
         methods = methods_of(options.methods, options.settings, recipe=recipe, adapted=adapted)
+        refuse_idle_budgets(methods, options.settings)
         _check_one_writes(methods)
     with noted(problems):
         function = None if options.train_function is None else training_function_of(options.train_function)
