@@ -13,6 +13,7 @@ from ebbing.bench import tasks
 from ebbing.bench.methods import METHODS
 from ebbing.bench.tasks import TASKS
 from ebbing.cli import bench
+from ebbing.cli.listing import told_apart
 from ebbing.training import Recipe
 
 SMALL = replace(TASKS["digits-mislabelled5-cnn/v1"], models=4, recipe=Recipe(epochs=2, learning_rate=5e-3))
@@ -85,6 +86,18 @@ def test_the_list_names_every_task_and_label_in_full(call) -> None:
     assert set(TASKS) <= set(cells)
     assert set(METHODS) <= set(cells)
     assert "not frozen" not in cells
+
+
+def test_the_list_tells_apart_who_is_of_one_class() -> None:
+    apart = told_apart(METHODS)
+    assert (apart["eu-1"], apart["eu-3"], apart["salun"]) == ("layers=1", "layers=3", "")
+    assert "rate=FixedRate, rate.decay_time=2.0" in apart["forgetting-network-ffr"]
+    said = [(type(method), apart[label]) for label, method in METHODS.items()]
+    assert len(set(said)) == len(said)
+
+
+def test_the_list_says_what_tells_them_apart(call) -> None:
+    assert "all others are frozen. Here layers=2." in " ".join(call("bench", "list").out.replace("│", " ").split())
 
 
 def test_a_task_of_a_large_network_is_named_whole_or_not_meant() -> None:

@@ -22,7 +22,7 @@ from ebbing.bench.tables import read_boards, tables
 from ebbing.bench.tasks import LARGE, TASKS, BenchTask, frozen, is_frozen, request_of
 from ebbing.bench.tuning import Range, Tuning, space_of, tune, tuned_method, value_at
 from ebbing.cli.checks import check_writable, device_named
-from ebbing.cli.listing import summary
+from ebbing.cli.listing import summary, told_apart
 from ebbing.cli.methods import methods_of
 from ebbing.cli.screen import command_line, make_console, print_line
 from ebbing.errors import InputError
@@ -102,8 +102,10 @@ def list_all() -> None:
         console, f"Settings may be chosen on {chosen}; figures of the others are of settings that never saw them."
     )
     table = Table(Column("label", no_wrap=True), "", "what it is", title="methods", title_justify="left")
+    apart = told_apart(METHODS)
     for label, method in METHODS.items():
-        table.add_row(label, "control" if method.control else "", summary(method))
+        said = f"{summary(method)} Here {apart[label]}." if apart[label] else summary(method)
+        table.add_row(label, "control" if method.control else "", said)
     console.print(table)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from rich.markup import escape
 from rich.table import Table
 
@@ -9,11 +12,32 @@ from ebbing import curves, methods, models, rankings, rates, sabotage
 from ebbing.attacks import STANDARD
 from ebbing.cli.names import members
 from ebbing.cli.screen import make_console
+from ebbing.fingerprint import as_plain
 
 
 def summary(piece: object) -> str:
     """The first line of what is said of a piece, for a table."""
     return escape((piece.__doc__ or "").strip().partition("\n")[0])
+
+
+def told_apart(pieces: Mapping[str, object]) -> dict[str, str]:
+    """By name, the settings in which a piece differs from others of its class: ``layers=2``; "" where it is the only one."""
+    flat = {name: dict(_flat(as_plain(piece))) for name, piece in pieces.items()}
+    found = {}
+    for name, own in flat.items():
+        alike = [flat[other] for other, piece in pieces.items() if type(piece) is type(pieces[name])]
+        found[name] = ", ".join(f"{k}={v}" for k, v in own.items() if any(other.get(k) != v for other in alike))
+    return found
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by path, such as ``conv.decay_time``; the class of a piece stands at the path of the piece."""
+    for name, value in settings.items():
+        path = prefix.rstrip(".") if name == "type" else f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}.")
+        else:
+            yield path, value
 
 
 def print_listing() -> None:
