@@ -64,7 +64,6 @@ WORDS_OF_REFUSAL = {
     methods.CFk: "last 1 layers",  # the output layer is the embedding
     methods.EUk: "last 1 layers",
     methods.Temperature: "to be its logits",
-    methods.PruneReinit: "a Linear or convolutional layer",
     methods.RandomLabels: "wrong labels",
     methods.SalUn: "wrong labels",
     methods.SISA: "ShardedEnsemble",

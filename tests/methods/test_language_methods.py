@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
@@ -17,7 +18,7 @@ from ebbing.batches import NamedTensors
 from ebbing.errors import InputError
 from ebbing.journal import Journal
 from ebbing.language import IGNORED, CausalLM
-from ebbing.methods import NPO, RMU, RandomLabels, SimNPO, TaskVector, Unlearner
+from ebbing.methods import NPO, RMU, PruneReinit, RandomLabels, SimNPO, TaskVector, Unlearner
 from ebbing.request import ForgetRequest
 from ebbing.training import Recipe, seeded
 
@@ -326,6 +327,21 @@ def test_rmu_takes_the_block_in_the_middle_of_a_transformer() -> None:
     assert any(n.startswith("encoder.layers.2") for n in same)
     assert not any(n.startswith("encoder.layers.1") for n in same)
     assert "head.weight" in same
+
+
+def test_prune_reinit_takes_the_linear_layers_of_gpt_2() -> None:
+    """Those are of a class of their own, and the output layer shares its weight with the embedding."""
+    config = transformers.GPT2Config(
+        vocab_size=WORDS, n_positions=16, n_embd=8, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0
+    )
+    with seeded(1):
+        model = transformers.GPT2LMHeadModel(config)
+    found = PruneReinit(share=0.5, repair=replace(STEPS, learning_rate=1e-12)).unlearn(model, SAID, task=CausalLM())
+    new, old = (dict(m.named_parameters()) for m in (found, model))
+    drawn = {name: float(((new[name] - old[name]).abs() > 1e-6).double().mean()) for name in old}
+    layers = [name for name in old if name.endswith("weight") and ".c_" in name]
+    assert sum(drawn[name] * old[name].numel() for name in layers) > 0.3 * sum(old[name].numel() for name in layers)
+    assert drawn["transformer.wte.weight"] == 0
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,11 @@ from ebbing.methods.teacher import Teacher
 from ebbing.methods.unlearner import Run
 from ebbing.rankings import SmallWeights
 from ebbing.rates import TopRate
+from ebbing.request import ForgetRequest
 from ebbing.task import Outputs
 from ebbing.training import Recipe
 from ebbing.units import UnitGroup, fresh_anchor, single_weights
+from ebbing.units.kinds.kind import is_transposed
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -57,6 +59,10 @@ class PruneReinit(Repairing):
     def _law(self) -> DecayLaw:
         return DecayLaw(TopRate(SmallWeights(), self.share, across=True))
 
+    def least(self, request: ForgetRequest) -> int:
+        """One record, by the old model as well."""
+        return 2
+
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Draw anew, then repair."""
         old = Teacher(model, run)
@@ -72,7 +78,7 @@ class PruneReinit(Repairing):
         return self.mend(model, run, loss=loss, price=2)
 
     def _units(self, model: nn.Module) -> Sequence[UnitGroup]:
-        layers = [n for n, m in model.named_modules() if isinstance(m, LAYERS)]
+        layers = [n for n, m in model.named_modules() if isinstance(m, LAYERS) or is_transposed(m)]
         units = [u for u in single_weights(model) if u.name.rpartition(".")[0] in layers]
         if not units:
             raise InputError("pruning needs a Linear or convolutional layer that is trained, but the model has none.")
