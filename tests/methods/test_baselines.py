@@ -511,16 +511,37 @@ def test_a_budget_is_kept(method, budget: float) -> None:
     made = replace(method() if isclass(method) else method, budget=budget, training=training)
     allowed, journal = budget * training.examples(RETAIN), Journal()
     asked = whole_class(1, 6, 6, staying=RETAIN, going=FORGET) if made.whole_classes else IMAGES
-    if made.statistics(asked) >= allowed:
-        with pytest.raises(InputError, match="must leave some for the repair"):
+    if made.statistics(asked) + made.least(asked) > allowed:
+        with pytest.raises(InputError, match=r"must leave (some|as many) for the repair"):
             made.unlearn(convolutions(), asked)
         return
     made.unlearn(convolutions(), asked, journal=journal)
     spent = journal.examples - 2 * RETAIN
     least = made.statistics(asked) + 2
-    assert spent <= max(allowed, least)
+    assert spent <= allowed
     if allowed > 2 * least:
         assert spent >= 0.7 * min(allowed, made.repair.examples(RETAIN))
+
+
+@pytest.mark.parametrize("method", [*REPAIRING, SCRUB.presets["rewind"]], ids=str)
+def test_the_smallest_budget_is_what_the_shortest_repair_costs(method) -> None:
+    """One example less is refused, and not overspent."""
+    made = method() if isclass(method) else method
+    asked = whole_class(1, 6, 6, staying=RETAIN, going=FORGET) if made.whole_classes else IMAGES
+    training, journal = Recipe(epochs=50), Journal()
+
+    def at(examples: int) -> Repairing:
+        return replace(made, budget=examples / training.examples(RETAIN), training=training)
+
+    def fits(examples: int) -> bool:
+        return at(examples).statistics(asked) + at(examples).least(asked) <= examples
+
+    smallest = next(n for n in range(1, 2000) if fits(n))
+    at(smallest).unlearn(convolutions(), asked, journal=journal)
+    assert journal.examples - 2 * RETAIN <= smallest
+    if smallest > 1:
+        with pytest.raises(InputError, match=r"must leave (some|as many) for the repair"):
+            at(smallest - 1).unlearn(convolutions(), asked)
 
 
 COUNTED = [*REPAIRING, SCRUB.presets["rewind"], NegGrad, SSD, LFSSD, SelectivePruning, TaskVector, ForgettingNetwork]

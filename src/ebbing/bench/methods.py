@@ -89,7 +89,8 @@ def within(method: Unlearner, budget: float, recipe: Recipe, request: ForgetRequ
         request: what is to be forgotten.
 
     Returns:
-        None where the method costs more whatever is set, or is not made for such a request, so that it has no row.
+        None where the method costs more whatever is set, its shortest training too, or is not made for such a request, so
+        that it has no row.
 
     Raises:
         InputError: if the method does not say what it costs.
@@ -103,13 +104,13 @@ def within(method: Unlearner, budget: float, recipe: Recipe, request: ForgetRequ
         return None
     if isinstance(method, Repairing):
         endless = replace(method.repair, epochs=math.ceil(recipe.epochs), max_examples=None)
-        made: Unlearner = replace(method, repair=endless, budget=budget, training=recipe)
-        return made if method.statistics(request) < allowed else None
+        made = replace(method, repair=endless, budget=budget, training=recipe)
+        return made if made.statistics(request) + made.least(request) <= allowed else None
     if isinstance(method, ForgettingNetwork):
         return method.within(allowed, request)
     if isinstance(method, NegGrad):
         examples = min(method.ascent.examples(len(request.forget)), allowed)
-        return replace(method, ascent=replace(method.ascent, max_examples=max(1, examples)))
+        return replace(method, ascent=replace(method.ascent, max_examples=examples)) if examples else None
     if isinstance(method, SSD):
         every = len(request.everything_ids)
         records = min(allowed - len(request.forget), every if method.records is None else method.records)

@@ -14,6 +14,7 @@ from ebbing.methods.beside import Beside, affordable
 from ebbing.methods.repair import Repairing
 from ebbing.methods.teacher import Teacher, divergence, per_record_mean
 from ebbing.methods.unlearner import Run
+from ebbing.request import ForgetRequest
 from ebbing.task import Outputs
 from ebbing.training import Pass, Recipe
 
@@ -56,15 +57,23 @@ class BadTeacher(Repairing):
             "and all of the latter. Run it on one process"
         )
 
+    def least(self, request: ForgetRequest) -> int:
+        """A step with one retained record, by the teachers as well."""
+        return 2 * (1 + self._in_a_step(request)[0])
+
+    def _in_a_step(self, request: ForgetRequest) -> tuple[int, int]:
+        """Records of D_f and of D_r in a step."""
+        batch_size = self.repair.batch_size
+        forget, retain = len(request.forget), self.retain_share * len(request.retain)
+        going = min(forget, max(1, round(batch_size * forget / (forget + retain))), max(1, batch_size - 1))
+        return going, max(1, min(batch_size - going, round(going * retain / forget)))
+
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Follow both teachers."""
         good, initialised = Teacher(model, run), deepcopy(model)
         reinitialise(initialised)
         bad = Teacher(initialised, run)
-        batch_size = self.repair.batch_size
-        forget, retain = len(run.request.forget), self.retain_share * len(run.request.retain)
-        going = min(forget, max(1, round(batch_size * forget / (forget + retain))), max(1, batch_size - 1))
-        staying = max(1, min(batch_size - going, round(going * retain / forget)))
+        going, staying = self._in_a_step(run.request)
         beside = Beside(model, run, batch_size=going)
 
         def loss(outputs: Outputs, batch: Any) -> Tensor:

@@ -116,7 +116,7 @@ class ForgettingNetwork(Unlearner):
         ranked = 0 if self.rank_in_batch else self.turns * self.rate.ranking.reads(request)
         left = allowed - ranked - self.turns * self._unlearning_examples(request)
         epochs = left / self.turns / self._records(self.learning_trains, request)
-        if epochs <= 0:
+        if round(epochs * self._records(self.learning_trains, request)) < 1:
             return None
         if self.nested:  # e (e + 1) / 2 of them are trained
             epochs = math.sqrt(2 * epochs + 0.25) - 0.5

@@ -11,6 +11,7 @@ from ebbing.errors import InputError
 from ebbing.methods.beside import Beside, affordable
 from ebbing.methods.repair import Repairing
 from ebbing.methods.unlearner import Run
+from ebbing.request import ForgetRequest
 from ebbing.task import Outputs
 from ebbing.training import Pass, Recipe
 
@@ -45,6 +46,10 @@ class NegGradPlus(Repairing):
             raise InputError(f"`retain_weight` must lie in (0, 1], but is {self.retain_weight}.")
         if self.forget_batch_size < 1:
             raise InputError(f"`forget_batch_size` must be at least 1, but is {self.forget_batch_size}.")
+
+    def least(self, request: ForgetRequest) -> int:
+        """A step with one retained record."""
+        return 1 + min(self.forget_batch_size, len(request.forget))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Descend and climb at once."""

@@ -15,6 +15,7 @@ from ebbing.methods.beside import Beside, affordable
 from ebbing.methods.repair import Repairing
 from ebbing.methods.teacher import Teacher
 from ebbing.methods.unlearner import Run
+from ebbing.request import ForgetRequest
 from ebbing.task import Outputs
 from ebbing.training import Pass, Recipe
 
@@ -45,6 +46,10 @@ class _Preference(Repairing):
     @abstractmethod
     def _lost(self, outputs: Outputs, batch: Any, teacher: Teacher) -> Tensor:
         """(n,) the loss of each record to forget."""
+
+    def least(self, request: ForgetRequest) -> int:
+        """A step with one retained record."""
+        return 1 + self._price * min(self.forget_batch_size, len(request.forget))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Descend on both at once."""

@@ -10,6 +10,7 @@ from ebbing.errors import InputError
 from ebbing.methods.repair import Repairing, shared_out
 from ebbing.methods.unlearner import Run
 from ebbing.methods.wrong_labels import loss_on_drawn_labels
+from ebbing.request import ForgetRequest
 from ebbing.training import Pass, Recipe
 
 
@@ -42,6 +43,10 @@ class RandomLabels(Repairing):
         super().__post_init__()
         if self.rounds < 1:
             raise InputError(f"`rounds` must be at least 1, but is {self.rounds}.")
+
+    def least(self, request: ForgetRequest) -> int:
+        """A record of each kind in every round."""
+        return 2 * self.rounds
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Alternate."""

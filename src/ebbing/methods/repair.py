@@ -51,6 +51,12 @@ class Repairing(Unlearner):
                 f"a budget of {allowed:,} examples ({self.budget:.3g} of one retraining) must leave some for the repair, but "
                 f"{type(self).__name__} reads {self.statistics(request):,} before it. Give it a larger `budget`."
             )
+        if left < self.least(request):
+            raise InputError(
+                f"a budget of {allowed:,} examples ({self.budget:.3g} of one retraining) must leave as many for the repair as "
+                f"the shortest of {type(self).__name__} processes, {self.least(request):,}, but leaves {left:,}. Give it a "
+                "larger `budget`."
+            )
         return replace(self.repair, max_examples=min(self.repair.examples(n), left))
 
     def allowance(self, request: ForgetRequest) -> int:
@@ -60,6 +66,10 @@ class Repairing(Unlearner):
     def statistics(self, request: ForgetRequest) -> int:
         """Examples that are read before the repair, for a ranking or the like; they count against the budget."""
         return 0
+
+    def least(self, request: ForgetRequest) -> int:
+        """Examples that the shortest repair processes: one record, and what goes with it."""
+        return 1
 
     def expected_examples(self, request: ForgetRequest) -> int:
         """Those of the repair and of what comes before."""

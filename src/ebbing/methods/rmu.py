@@ -16,6 +16,7 @@ from ebbing.methods.beside import Beside, affordable
 from ebbing.methods.npo import GENTLE
 from ebbing.methods.repair import Repairing
 from ebbing.methods.unlearner import Run
+from ebbing.request import ForgetRequest
 from ebbing.task import Outputs, evaluation_mode
 from ebbing.training import Pass, Recipe
 from ebbing.units import KINDS, layers_in_order
@@ -65,6 +66,10 @@ class RMU(Repairing):
             "RMU does not train all layers, so that gradients would not be summed up over processes. Pass `sharded=True`, or "
             "run it on one process"
         )
+
+    def least(self, request: ForgetRequest) -> int:
+        """A step with one retained record, which the original reads as well, as it does the first batch of D_f."""
+        return 2 + 2 * min(self.forget_batch_size, len(request.forget))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Misdirect."""

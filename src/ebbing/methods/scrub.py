@@ -87,6 +87,10 @@ class SCRUB(Repairing):
             return 0
         return self.rounds * min(SAMPLE, len(request.forget)) + min(SAMPLE, size(unseen))
 
+    def least(self, request: ForgetRequest) -> int:
+        """Two records in a round, by the teacher as well."""
+        return 4 * self.rounds
+
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Alternate, and go back if asked to."""
         rewinder = _Rewinder(run) if self.rewind else None

@@ -12,6 +12,7 @@ from ebbing.errors import InputError
 from ebbing.methods.beside import affordable
 from ebbing.methods.repair import Repairing
 from ebbing.methods.unlearner import Run
+from ebbing.request import ForgetRequest
 from ebbing.task import Outputs, evaluation_mode
 from ebbing.training import Pass, Recipe, descend, lone_record
 
@@ -73,6 +74,10 @@ class UNSIR(Repairing):
             "UNSIR takes one mean over retained records and noise, of which each process sees a share of the former and all of "
             "the latter. Run it on one process"
         )
+
+    def least(self, request: ForgetRequest) -> int:
+        """One step on noise for one class, which takes a quarter, and a step of impairing and of repairing."""
+        return 4
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Make noise, impair, repair."""
