@@ -346,13 +346,11 @@ def _made(references: Mapping[str, Figures]) -> str:
     hardware = machines[next(iter(machines))]
     where = hardware["cpu"] if len({m["cpu"] for m in machines.values()}) == 1 else where
     where += "".join(_elsewhere(name, machines[name]["cpu"], short[name]) for name in references)
-    missing = [TASKS[name] for name in TASKS if name not in references]
-    rest = f" Not made yet: {' and '.join(missing)}." if missing else ""
     commands = ", ".join(f"`{facts['command']} --task {name}`" for name in references)
     return (
         f"{commands}; originals with seeds 0 to 4, retrained models with 1000 to 1004; {versions}; "
         f"{where}, {hardware['cores']} cores, {hardware['platform']}, processes of one thread. One retraining took "
-        f"{took} beside other work. Rows are added as they are made; those that are missing were not made yet.{rest}"
+        f"{took} beside other work."
     )
 
 
