@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from ebbing.cli.erasing import project_of
+from ebbing.ledger.settings import read_settings
+
 PROJECT = "--weights model.safetensors --model project:build --data project:train_set --holdout project:test_set"
 HOW = "--keys mine:keys --subjects subjects.csv --method fine-tune --set repair.epochs=1 --oracles 0 --accept inconclusive"
 PARTS = [word for word in PROJECT.split() if word not in ("--weights", "model.safetensors")]
@@ -41,7 +44,9 @@ def test_from_a_request_to_its_evidence(typed, folder) -> None:
     assert said.code == 2
     assert "table.csv, line 3: `basis` must say" in said.err
     assert "2 requests received, numbers 2 to 3; 0 were there already." in said.out
-    assert "would be processed" in typed("process", "--dry-run").out
+    said = typed("process", "--dry-run").out
+    assert re.findall(r"Request (\d), due \S+, would be processed", said) == ["1", "2"]
+    assert re.search(r"Request 3, due \S+, would fail: its subject is not in the map of subjects\.", said)
     done = typed("process")
     assert done.code == 0, done
     assert "Request 3 failed: its subject is not in the map of subjects." in done.out
@@ -153,6 +158,24 @@ def test_what_is_wrong_is_said_in_a_line_and_nothing_is_lost(typed, folder) -> N
     assert (typed_.code, told in typed_.err) == (2, True)
     os.rename("kept.key", "ledger/signing.key")
     assert typed("status").out.startswith("received               0")
+
+
+def test_the_recipe_that_is_said_reaches_the_methods(call, folder, write) -> None:
+    write("def keys():\n    return [f'r{i}' for i in range(120)]\n")
+    words = "--keys mine:keys --recipe epochs=7 --set budget=0.1 --oracles 0"
+    assert call("ledger", "init", *PROJECT.split(), *words.split()).code == 0
+    project = project_of(read_settings(Path("ledger")), Path("ledger"))
+    assert (project.method.budget, project.method.training.epochs) == (0.1, 7)
+    assert (project.gone_method.budget, project.gone_method.training.epochs) == (0.2, 7)
+
+
+@pytest.mark.parametrize("how", ["", "--train-fn mine:fit"])
+def test_a_budget_that_would_change_nothing_is_refused(how, call, folder, write) -> None:
+    write("def keys():\n    return [f'r{i}' for i in range(120)]\n\ndef fit(dataset, *, seed):\n    return None\n")
+    words = f"--keys mine:keys --set budget=0.1 --oracles 0 {how}"
+    assert call("ledger", "init", *PROJECT.split(), *words.split()).code == 0
+    said = call("ledger", "process")
+    assert (said.code, "--set budget: a budget is a share of what one retraining processes" in said.err) == (2, True)
 
 
 def test_an_ensemble_in_shards_is_trained_asked_and_accounted_for(call, folder, write) -> None:

@@ -28,7 +28,7 @@ from ebbing.cli.loading import (
     task_of,
     training_function_of,
 )
-from ebbing.cli.methods import methods_of, recipe_with
+from ebbing.cli.methods import methods_of, recipe_with, refuse_idle_budgets
 from ebbing.cli.names import find
 from ebbing.cli.screen import make_console, print_line, shown
 from ebbing.errors import InputError
@@ -38,6 +38,7 @@ from ebbing.ledger.exporting import present
 from ebbing.ledger.folders import Folders
 from ebbing.ledger.manifest import SHARDS
 from ebbing.ledger.planning import Subjects, subjects_of
+from ebbing.ledger.preparing import foreseen
 from ebbing.ledger.processing import next_requests, process
 from ebbing.ledger.project import Project
 from ebbing.ledger.reading import status
@@ -91,7 +92,7 @@ def project_of(settings: Settings, folder: Path, *, workers: Workers | None = No
             keys = keys_of(settings.keys, records=size(datasets["data"]))
     with noted(problems):
         subjects = _subjects(settings.subjects)
-    start, recipe = _fine_tuned(settings, folders, problems)
+    start, recipe = _trained(settings, folders, problems)
     with noted(problems):
         method = _method(settings.method, settings.settings, start, recipe)
     with noted(problems):
@@ -128,16 +129,18 @@ def project_of(settings: Settings, folder: Path, *, workers: Workers | None = No
         )
 
 
-def _fine_tuned(
+def _trained(
     settings: Settings, folders: Folders | None, problems: list[str]
 ) -> tuple[Pretrained | None, Recipe | None]:
-    """What a model in a folder was fine-tuned from, and how; None where that is not said."""
-    if folders is None or settings.pretrained is None:
-        return None, None
-    start = folders.start(settings.pretrained)
-    with noted(problems):
-        start()  # to find out
-        return start, fine_tuning(settings.recipe)
+    """What a model in a folder was fine-tuned from, and how models are trained; None where that is not said."""
+    if folders is not None and settings.pretrained is not None:
+        start = folders.start(settings.pretrained)
+        with noted(problems):
+            start()  # to find out
+            return start, fine_tuning(settings.recipe)
+    elif settings.recipe or settings.sisa:
+        with noted(problems):
+            return None, recipe_with(Recipe(), settings.recipe)
     return None, None
 
 
@@ -153,8 +156,6 @@ def _trainer(
         return None
     if settings.train_fn is not None:
         return OwnTrainer(training_function_of(settings.train_fn), build, device)
-    if recipe is None and (settings.recipe or settings.sisa):
-        recipe = recipe_with(Recipe(), settings.recipe)
     return None if recipe is None else Trainer(build, recipe, task, device)
 
 
@@ -170,9 +171,11 @@ def _subjects(name: str | None) -> Subjects | None:
 
 
 def _method(word: str, settings: tuple[str, ...], start: Pretrained | None, recipe: Recipe | None) -> Unlearner:
-    """The one method of a word, going on from what a model was fine-tuned from. Its label is no part of what is recorded."""
+    """The one method of a word, held to how models are trained. Its label is no part of what is recorded."""
     adapted = partial(going_on_from, start, recipe)
-    (method,) = methods_of((word,), settings, recipe=recipe, adapted=adapted).values()
+    chosen = methods_of((word,), settings, recipe=recipe, adapted=adapted)
+    refuse_idle_budgets(chosen, settings)
+    (method,) = chosen.values()
     return method
 
 
@@ -204,8 +207,10 @@ def run_process(
                 console, f"What is in work would be gone on with, and no other request taken: {waiting.working}."
             )
         chosen = [] if waiting.working is not None else next_requests(ledger, numbers=numbers, limit=limit)
+        failing = foreseen(ledger, project, chosen)
         for row in chosen[:SHOWN]:
-            print_line(console, f"Request {row.id}, due {row.due}, would be processed.")
+            told = f"would fail: {failing[row.id]}" if row.id in failing else "would be processed"
+            print_line(console, f"Request {row.id}, due {row.due}, {told}.")
         if len(chosen) > SHOWN:
             print_line(console, f"{len(chosen) - SHOWN} more would be processed with them.")
         print_line(console, "Nothing was done: --dry-run.")

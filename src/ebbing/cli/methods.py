@@ -129,7 +129,8 @@ def refuse_idle_budgets(chosen: Mapping[str, Unlearner], words: tuple[str, ...])
             raise InputError(
                 f"--set {named}: a budget is a share of what one retraining processes, which must be known, but is not, so "
                 "that the budget would change nothing. Say how the model was trained, such as --set training.epochs=20 (with "
-                "--hf by --pretrained and --recipe), or how long the repair is by --set repair.epochs=2."
+                "--hf by --pretrained and --recipe, in a ledger by --recipe), or how long the repair is by --set "
+                "repair.epochs=2."
             )
 
 

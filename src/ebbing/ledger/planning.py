@@ -114,6 +114,43 @@ def resolve(fields: Mapping[str, object], known: Known) -> list[str]:
     return keys
 
 
+def resolved(
+    session: Session, salt: str, requests: Sequence[Request], known: Known, earlier: Collection[str]
+) -> tuple[dict[int, dict[str, str]], dict[int, str]]:
+    """The records of requests as keys by salted hash, and why others cannot be done, both by number; nothing is changed.
+
+    Args:
+        session: to read with.
+        salt: of the ledger.
+        requests: in their order; they are taken one after the other until no record would stay.
+        known: of the data.
+        earlier: hashes of records that have gone already.
+    """
+    staying = set(known.marks) - all_marks(session)
+    named: dict[int, dict[str, str]] = {}
+    failed: dict[int, str] = {}
+    for request in requests:
+        try:
+            keys = resolve(json.loads(session.get_one(Personal, request.id).fields), known)
+            own = {marked(salt, "record", key): key for key in keys}
+            strange = [mark for mark, key in own.items() if key not in known.keys and mark not in earlier]
+            if strange and not request.gone:
+                raise UnresolvedError(
+                    f"{len(strange)} of its {len(keys)} record ids are not in the data set; if they are gone at the source "
+                    "already, the request must say so (--gone)"
+                )
+            if staying and not staying - own.keys():
+                raise UnresolvedError(
+                    "with its records gone no record of the data set would stay, and nothing can be learned from none"
+                )
+        except UnresolvedError as error:
+            failed[request.id] = str(error)
+        else:
+            named[request.id] = own
+            staying -= own.keys()
+    return named, failed
+
+
 def plan(session: Session, chain: Chain, batch: Batch, known: Known, settings: Settings) -> Plan:
     """Resolve a batch's requests and say what is to be done; duplicates and failures are finished.
 
@@ -125,29 +162,8 @@ def plan(session: Session, chain: Chain, batch: Batch, known: Known, settings: S
         delete(Record).where(Record.request_id.in_(own))
     )  # of an earlier planning, where one is tried again
     earlier = covered_by(session, exclude=own)
-    staying = set(known.marks) - all_marks(session)
+    named, failed = resolved(session, chain.salt, requests, known, earlier)
     notes: list[str] = []
-    named: dict[int, dict[str, str]] = {}
-    failed: dict[int, str] = {}
-    for request in requests:
-        personal = session.get_one(Personal, request.id)
-        try:
-            keys = resolve(json.loads(personal.fields), known)
-            named[request.id] = {marked(chain.salt, "record", key): key for key in keys}
-            strange = [m for m, key in named[request.id].items() if key not in known.keys and m not in earlier]
-            if strange and not request.gone:
-                raise UnresolvedError(
-                    f"{len(strange)} of its {len(keys)} record ids are not in the data set; if they are gone at the source "
-                    "already, the request must say so (--gone)"
-                )
-            if staying and not staying - named[request.id].keys():
-                raise UnresolvedError(
-                    "with its records gone no record of the data set would stay, and nothing can be learned from none"
-                )
-            staying -= named[request.id].keys()
-        except UnresolvedError as error:
-            named.pop(request.id, None)
-            failed[request.id] = str(error)
     left = {
         m: key for r in requests if r.id in named for m, key in named[r.id].items() if m not in earlier or r.retrain
     }

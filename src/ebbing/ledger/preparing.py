@@ -12,8 +12,10 @@ from ebbing.errors import InputError
 from ebbing.ledger.chain import marked
 from ebbing.ledger.drift import spent
 from ebbing.ledger.leases import hold
+from ebbing.ledger.ledger import Ledger
 from ebbing.ledger.neighbours import Offered, alike
-from ebbing.ledger.planning import Known, Plan, UnresolvedError, all_marks, covered_by, plan, resolve
+from ebbing.ledger.planning import Known, Plan, UnresolvedError, all_marks, covered_by, plan, resolve, resolved
+from ebbing.ledger.project import Project
 from ebbing.ledger.schema import Batch, Fact, Personal, Request
 from ebbing.ledger.work import Work, described
 
@@ -40,6 +42,22 @@ def prepare(work: Work) -> Plan:
     with work.ledger.writing() as (session, chain):
         batch = hold(work.ledger, session, work.lease)
         return plan(session, chain, batch, known, work.ledger.settings)
+
+
+def foreseen(ledger: Ledger, project: Project, requests: Sequence[Request]) -> dict[int, str]:
+    """Why requests would fail if they were processed now, by number, as far as that can be told; nothing is changed.
+
+    Args:
+        ledger: that they are in.
+        project: what ``ledger.json`` names.
+        requests: none of them begun.
+    """
+    with ledger.database.reading() as session:
+        salt = session.get_one(Fact, "salt").value
+        known = Known(set(project.places), project.marks(salt).keys(), project.subjects)
+        earlier = covered_by(session, exclude=[request.id for request in requests])
+        _, failing = resolved(session, salt, requests, known, earlier)
+    return failing
 
 
 def _refuse_what_cannot_be_done(work: Work, known: Known, again: bool, gone: bool) -> None:
