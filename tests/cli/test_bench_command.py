@@ -35,6 +35,7 @@ def places(tmp_path: Path) -> list[str]:
             "--set would change salun under the label of the leaderboard",
         ),
         (["run", "--method", "nosuch"], "--method 'nosuch' is unknown"),
+        (["run", "--method", "eu-4"], "--method 'eu-4' is unknown. Did you mean 'eu-3'?"),
         (["run", "--tuned"], "--tuned needs methods that were tuned"),
         (["tune", "--method", "ebb", "--task", "fashion10k-random"], "settings may not be chosen on fashion10k"),
         (["tune", "--method", "ebb", "--space", "duration"], "--space must be FIELD=LOW:HIGH[:log]"),

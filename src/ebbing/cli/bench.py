@@ -205,7 +205,7 @@ def _methods(options: BenchOptions) -> Mapping[str, Unlearner]:
     taken = [label for label in (word.partition("@")[2] for word in others) if label in METHODS]
     if taken:
         raise InputError(f"{taken[0]!r} is a label of the leaderboard. Give the method a label of its own.")
-    return known | (methods_of(others, options.settings, recipe=None) if others else {})
+    return known | (methods_of(others, options.settings, recipe=None, labels=METHODS) if others else {})
 
 
 def _tuned(cells: Sequence[Cell], results: Path) -> list[Cell]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ def methods_of(
     *,
     recipe: Recipe | None,
     adapted: Callable[[Unlearner], Unlearner] = lambda method: method,
+    labels: Collection[str] = (),
 ) -> dict[str, Unlearner]:
     """The methods by label, with what --set says.
 
@@ -27,6 +28,7 @@ def methods_of(
         settings: ``[method.]field[.sub]=value``, each.
         recipe: the original's, for the methods that go by it; None where it is not known.
         adapted: what becomes of each before its settings are set.
+        labels: that the command knows besides; a word that is near one is told so.
 
     Raises:
         InputError: if a word cannot be read, or names what there is not.
@@ -35,7 +37,7 @@ def methods_of(
     chosen: dict[str, Unlearner] = {}
     for word in words:
         spec, at, label = word.partition("@")
-        method = _method(spec, known)
+        method = _method(spec, known, labels)
         if recipe is not None and type(method) is methods.Retrain:
             method = replace(method, recipe=recipe)
         elif recipe is not None and isinstance(method, methods.Repairing):
@@ -50,10 +52,10 @@ def methods_of(
     return _with_sets(chosen, settings)
 
 
-def _method(spec: str, known: Mapping[str, Any]) -> Unlearner:
+def _method(spec: str, known: Mapping[str, Any], labels: Collection[str]) -> Unlearner:
     """The method of ``name[:preset]``."""
     name, preset = _split_preset(spec, known)
-    kind = find(name, known, "--method")
+    kind = find(name, known, "--method", labels=labels)
     method: Unlearner = made(kind, Unlearner, f"--method {name!r}")
     if preset and preset not in method.presets:
         has = nearest(preset, method.presets) if method.presets else "It has no presets."

@@ -47,10 +47,16 @@ def members(family: ModuleType, base: type | None = None) -> dict[str, Any]:
     return found
 
 
-def find(name: str, known: Mapping[str, Any], what: str) -> Any:
+def find(name: str, known: Mapping[str, Any], what: str, *, labels: Iterable[str] = ()) -> Any:
     """A known piece by name, or ``pkg.mod:Name`` from anywhere that Python or the working directory has it.
 
     Hyphens and capitals do not count, so that SalUn, salun and sal-un are one.
+
+    Args:
+        name: as it was typed.
+        known: pieces by name.
+        what: for messages.
+        labels: that the command knows besides, so that the nearest may be one of them.
 
     Raises:
         InputError: if there is neither, or the module cannot be imported; the nearest known name is said.
@@ -63,7 +69,9 @@ def find(name: str, known: Mapping[str, Any], what: str) -> Any:
     if not re.fullmatch(r"[\w.]+:\w+", name):
         if not known:
             raise InputError(f"{what} must be named pkg.mod:name, but is {name!r}.{_of_a_file(name)}")
-        raise InputError(f"{what} {name!r} is unknown. {nearest(name, known)} Your own is named pkg.mod:Name.")
+        raise InputError(
+            f"{what} {name!r} is unknown. {nearest(name, {*known, *labels})} Your own is named pkg.mod:Name."
+        )
     module_name, _, member = name.partition(":")
     if os.getcwd() not in sys.path:  # where an installed command does not look by itself
         sys.path.append(os.getcwd())
