@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 
 import pytest
@@ -34,6 +35,13 @@ def vectors(seed: int = 0) -> tuple[Tensor, Tensor]:
 
 DATA = TensorDataset(*vectors())
 REQUEST = ForgetRequest.from_ids(DATA, range(FORGET), holdout=TensorDataset(*vectors(seed=1)))
+EXACT = {"rtol": 1e-13, "atol": 0.0}  # in double precision, which has 16 digits
+
+
+def in_double_precision() -> ForgetRequest:
+    """The same records, so that two orders of adding differ by no more than `EXACT` allows."""
+    x, y = DATA.tensors
+    return ForgetRequest.from_ids(TensorDataset(x.double(), y), range(FORGET), holdout=REQUEST.holdout)
 
 
 def network() -> nn.Module:
@@ -48,7 +56,7 @@ def batches(x: Tensor, y: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
 
 def dampened(model: nn.Module, value, *, power: int, size: int, alpha: float, lam: float) -> dict[str, Tensor]:
     """What selective synaptic dampening leaves of every parameter, as its paper writes it (arXiv 2308.07707)."""
-    x, y = DATA.tensors
+    x, y = DATA.tensors[0].double(), DATA.tensors[1]
 
     def importance(parts) -> dict[str, Tensor]:
         total = {n: torch.zeros_like(p) for n, p in model.named_parameters()}
@@ -71,29 +79,29 @@ def dampened(model: nn.Module, value, *, power: int, size: int, alpha: float, la
 @pytest.mark.parametrize(("alpha", "lam"), [(2.0, 1.0), (1.0, 0.3), (0.2, 0.5), (1.0, 3.0)])
 @pytest.mark.parametrize("size", [1, 12])
 def test_selective_synaptic_dampening(alpha: float, lam: float, size: int) -> None:
-    model = network()
+    model = network().double()
     wanted = dampened(
         model, lambda m, x, y: functional.cross_entropy(m(x), y), power=2, size=size, alpha=alpha, lam=lam
     )
     start = {n: p.clone() for n, p in model.named_parameters()}
     law = DecayLaw(DampeningRate(WeightImportance(batch_size=size), selection=alpha, dampening=lam))
-    law.apply(model, single_weights(model), REQUEST, task=TASK, seed=0)
+    law.apply(model, single_weights(model), in_double_precision(), task=TASK, seed=0)
     for n, p in model.named_parameters():
-        torch.testing.assert_close(p, wanted[n], rtol=2e-5, atol=1e-9)
+        torch.testing.assert_close(p, wanted[n], **EXACT)
         assert torch.equal(p != start[n], wanted[n] != start[n])
     assert any(not torch.equal(p, start[n]) for n, p in model.named_parameters())
 
 
 def test_its_form_without_a_loss_reads_no_labels() -> None:
-    model = network()
+    model = network().double()
     wanted = dampened(model, lambda m, x, y: m(x).square().sum(dim=1).mean(), power=1, size=1, alpha=1.1, lam=0.7)
     ranking = WeightImportance(statistic="output-norm-gradient", batch_size=1)
     law, twin = DecayLaw(DampeningRate(ranking, selection=1.1, dampening=0.7)), deepcopy(model)
-    law.apply(model, single_weights(model), REQUEST, task=TASK, seed=0)
+    law.apply(model, single_weights(model), in_double_precision(), task=TASK, seed=0)
     for n, p in model.named_parameters():
-        torch.testing.assert_close(p, wanted[n], rtol=2e-5, atol=1e-9)
+        torch.testing.assert_close(p, wanted[n], **EXACT)
     x, y = DATA.tensors
-    other = ForgetRequest.from_ids(TensorDataset(x, (y + 1) % CLASSES), range(FORGET), holdout=REQUEST.holdout)
+    other = ForgetRequest.from_ids(TensorDataset(x.double(), (y + 1) % CLASSES), range(FORGET), holdout=REQUEST.holdout)
     law.apply(twin, single_weights(twin), other, task=TASK, seed=0)
     assert of_model(twin) == of_model(model)
 
@@ -140,15 +148,17 @@ def test_the_reset_of_the_last_k_layers(k: int, curve) -> None:
 @given(tau=st.floats(0.15, 1e3))
 @settings(max_examples=30)
 def test_a_fixed_rate_on_the_logits_is_temperature_and_changes_no_prediction(tau: float) -> None:
-    model, (x, _) = network(), DATA.tensors
+    model, x = network().double(), DATA.tensors[0].double()
     with torch.no_grad():
         before = model(x)
-    output = find_units(model, task=TASK, batch=DATA[:8])[-1:]
+    asked = in_double_precision()
+    output = find_units(model, task=TASK, batch=asked.dataset[:8])[-1:]
     law = DecayLaw(FixedRate(tau))
-    phi = law.apply(model, output, REQUEST, task=TASK, seed=0)[output[0].name]
+    phi = law.apply(model, output, asked, task=TASK, seed=0)[output[0].name]
     with torch.no_grad():
         after = model(x)
-    torch.testing.assert_close(after, float(phi[0]) * before, atol=1e-6, rtol=1e-4)
+    assert float(phi[0]) == pytest.approx(math.exp(-1 / tau), rel=1e-12)
+    torch.testing.assert_close(after, float(phi[0]) * before, atol=1e-13 * float(phi[0]), rtol=1e-12)
     assert torch.equal(after.argmax(dim=1), before.argmax(dim=1))
 
 
