@@ -83,14 +83,25 @@ def _class_claim(found: dict[str, Any]) -> list[str]:
     lines = []
     for name in ours:
         row = rows[name]
-        exact = row["forget"] == 0 and row["retain"] >= 98.5 and row["test"] >= 98.4
         share = row["seconds"] / theirs
-        told = "**holds**" if exact and share < 0.7 else "does not hold"
+        told = "**holds**" if _reached(row, theirs) else "does not hold"
         lines.append(
             f"- `class:3`, `{name}`: no forgotten image is known, retain at least 98.5 %, test at least 98.4 %, in under .7 of "
             f"the time of `SSD-authors` ({share:.2f}): {told}."
         )
-    return [*lines, ""]
+    same = [
+        f"`{name}` ({row['seconds'] / theirs:.2f})"
+        for name, row in sorted(rows.items(), key=lambda item: item[1]["seconds"])
+        if name not in (*ours, "retraining") and _reached(row, theirs)
+    ]
+    told = f"of the others this is reached by {', '.join(same)}" if same else "none of the others reaches this"
+    return [*lines, f"- `class:3`: {told}.", ""]
+
+
+def _reached(row: dict[str, float], theirs: float) -> bool:
+    """Whether no forgotten image is known, the others are, and it took under .7 of the time of the authors' code of SSD."""
+    exact = row["forget"] == 0 and row["retain"] >= 98.5 and row["test"] >= 98.4
+    return exact and row["seconds"] / theirs < 0.7
 
 
 def overhead_section() -> str:
@@ -105,6 +116,9 @@ def overhead_section() -> str:
         "## What decay costs\n\n"
         f"Beside `fine-tune` with the same repair, a budget of {100 * found['budget']:g} % of retraining on 10,000 images of "
         f"MNIST, medians of {len(found['seconds']['ebb'])} paired rounds: {told}. At most 5 %: {holds}. "
+        "`ebb` ranks nothing by default. Where the repair trains on 28,500 records, `ebb-ranked` reads 20,000 before it, "
+        "forward alone: all of them for each of two kinds of layer; `ebb-ranked-1000` reads 3,000. What is read to tell "
+        "whether anything was memorised is in none of these: decay was made to take place.\n\n"
         f"{_made(found['provenance'])}\n"
     )
 

@@ -18,7 +18,7 @@ from leaderboard_claims import can_be_told, claims
 from pages import write_or_check
 
 from ebbing.bench.plots import draw_board, draw_settings
-from ebbing.bench.tables import Board, read_boards, tables
+from ebbing.bench.tables import Board, read_boards, remark, tables
 from ebbing.paper.tables import markdown
 from ebbing.report.svg import Plot
 
@@ -144,7 +144,7 @@ def _ablation(cell: Figures) -> list[str]:
     figures = cell["figures"]
     accuracy = {end: 100 * value for end, value in figures["accuracy"]["holdout"].items()}
     return [
-        f"`{cell['label']}`",
+        f"`{cell['label']}`{remark(cell)}",
         _interval(figures["memory"]),
         _interval(figures["drift"]["forget"]),
         f"{figures['margin_gap']['forget']:.2f}",
