@@ -41,16 +41,17 @@ class Ebb(Repairing):
     - decay changes weights, never only activity;
     - convolutions decay too, less than fully connected layers, but for the one that reads the input;
     - one bout of decay and one of learning, in this order, instead of turns, so that the result is a repaired model;
+    - no attack on the forget set says when it is enough: the budget does;
     - the repair's learning rate follows one cycle, with a peak of ten times the learning rate of training, or that of training
       where it followed one cycle as well;
     - the rate is fixed for each kind of layer: ranking units was no better than chance where it was tried with it;
     - where the loss of the forget set rises no more than that of unseen records, nothing was memorised that could be forgotten,
       and the model is left as it was.
 
-    The preset ``plain`` leaves the last, the spared layer and the peak that goes by the training away: it decays and repairs
-    alike whatever is asked. The preset ``gentle`` hardly touches convolutions: .85 of them stays, and they make .15 of every
-    step of the repair. Where most weights are in fully connected layers, it mostly costs less accuracy in a short
-    repair, and forgets less.
+    The preset ``plain`` leaves the last, the spared layer and the peak that goes by the training away, and its convolutions
+    decay twice as fast: it decays and repairs alike whatever is asked. The preset ``gentle`` hardly touches convolutions: .85
+    of them stays, and they make .15 of every step of the repair. Where most weights are in fully connected layers, it mostly
+    costs less accuracy in a short repair, and forgets less.
 
     Attributes:
         linear: decay times of fully connected layers, and of units of kinds that have none here.
