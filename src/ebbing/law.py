@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ebbing.curves import Exponential, ForgettingCurve
 from ebbing.errors import InputError
-from ebbing.rates import FixedRate, Rate
+from ebbing.rates import FixedRate, Rate, Scores
 from ebbing.request import ForgetRequest
 from ebbing.task import Task
 from ebbing.units import UnitGroup, decay, weights_of
@@ -45,10 +45,18 @@ class DecayLaw:
             raise InputError(f"`duration` must be finite and >= 0 unlearning epochs, but is {self.duration}.")
 
     def factors(
-        self, model: nn.Module, units: Sequence[UnitGroup], request: ForgetRequest, *, task: Task, seed: int
+        self,
+        model: nn.Module,
+        units: Sequence[UnitGroup],
+        request: ForgetRequest,
+        *,
+        task: Task,
+        seed: int,
+        scores: Scores | None = None,
     ) -> dict[str, Tensor]:
-        """(n,) phi(duration; tau) by group name."""
-        scores = self.rate.ranking.scores(model, units, request, task=task, seed=seed)
+        """(n,) phi(duration; tau) by group name; the arguments are those of `apply`."""
+        if scores is None:
+            scores = self.rate.ranking.scores(model, units, request, task=task, seed=seed)
         return {name: self.curve.factor(self.duration, tau) for name, tau in self.rate.tau(scores).items()}
 
     def apply(
@@ -60,6 +68,7 @@ class DecayLaw:
         task: Task,
         seed: int,
         anchor: Mapping[str, Tensor] | None = None,
+        scores: Scores | None = None,
     ) -> dict[str, Tensor]:
         """Decay the units of a model in place.
 
@@ -71,11 +80,12 @@ class DecayLaw:
             seed: of a ranking that draws.
             anchor: A by parameter name, such as `ebbing.units.fresh_anchor` or the weights of an earlier checkpoint; None
                 for zero.
+            scores: (n,) of the rate's ranking by group name, where they are known; None to have the ranking read.
 
         Returns:
             (n,) the factors phi by group name.
         """
-        factors = self.factors(model, units, request, task=task, seed=seed)
+        factors = self.factors(model, units, request, task=task, seed=seed, scores=scores)
         rest = None if anchor is None else dict(anchor)
         decay(model, units, factors, start=weights_of(model, units), anchor=rest)
         return factors

@@ -24,6 +24,8 @@ from ebbing.methods.validation import (
     unseen_that_tell,
     watched_within,
 )
+from ebbing.rankings import ActivationRatio
+from ebbing.rates import RankedRate
 from ebbing.request import ForgetRequest
 from ebbing.task import Classification
 from ebbing.training import Recipe, Trainer, seeded
@@ -203,6 +205,27 @@ def test_of_a_few_records_it_is_never_said_that_nothing_was_memorised(learned_by
         assert of_tensors(found.state_dict()) == of_tensors(unlearned(model, alone)[0].state_dict())
         assert any("cannot tell" in note for note in journal.notes)
         assert read_to_tell(alone) == 0
+
+
+def test_kinds_that_go_by_one_ranking_share_what_it_reads_of_the_original(learned_by_heart) -> None:
+    """And it costs that much; a ranking of its own reads for itself, before anything decays as well."""
+    model, asked = learned_by_heart
+    seen: list[tuple[str, list[str]]] = []
+
+    class Watched(ActivationRatio):
+        def scores(self, model, units, request, **how):
+            seen.append((of_tensors(model.state_dict()), [unit.name for unit in units]))
+            return super().scores(model, units, request, **how)
+
+    one, other = Watched(retain_records=10), Watched(retain_records=15)
+    blind = replace(PLAIN, repair=STILL)
+    for conv, groups, read in ((one, [["5", "7", "0", "2"]], 30), (other, [["5", "7"], ["0", "2"]], 65)):
+        method = replace(blind, linear=RankedRate(one), conv=RankedRate(conv))
+        seen.clear()
+        journal = Journal()
+        method.unlearn(model, asked, journal=journal)
+        assert seen == [(of_tensors(model.state_dict()), names) for names in groups]
+        assert method.statistics(asked) == journal.examples - journal.guards - method.allowance(asked) == read
 
 
 def test_what_the_watch_reads_is_counted(learned_by_heart) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from ebbing.law import DecayLaw
 from ebbing.methods.repair import REPAIR, Repairing
 from ebbing.methods.unlearner import Run
 from ebbing.methods.validation import memory_was_lost, read_to_tell, unseen_that_tell, watched_within
+from ebbing.rankings import Ranking
 from ebbing.rates import FixedRate, Rate
 from ebbing.request import ForgetRequest
 from ebbing.training import Recipe, seeded
@@ -52,6 +53,8 @@ class Ebb(Repairing):
     decay twice as fast: it decays and repairs alike whatever is asked. The preset ``gentle`` hardly touches convolutions: .85
     of them stays, and they make .15 of every step of the repair. Where most weights are in fully connected layers, it mostly
     costs less accuracy in a short repair, and forgets less.
+
+    Kinds of layer whose rates go by the same ranking share one reading of it, of the model before any of them decays.
 
     Attributes:
         linear: decay times of fully connected layers, and of units of kinds that have none here.
@@ -120,7 +123,7 @@ class Ebb(Repairing):
 
     def statistics(self, request: ForgetRequest) -> int:
         """What the rankings read, at most, and validation records."""
-        ranked = sum(int(self._rate(kind).ranking.reads(request)) for kind in (*KINDS, *_without_rate()))
+        ranked = sum(int(ranking.reads(request)) for ranking in self._rankings((*KINDS, *_without_rate())))
         return ranked + (0 if self._unseen(request) is None else read_to_tell(request, watched=self._watched(request)))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
@@ -128,24 +131,43 @@ class Ebb(Repairing):
         units = find_units(model, task=run.task, batch=run.to_try())
         _note_untouched(model, units, run)
         anchor = self._anchor(model, units, run)
-        for kind in (*KINDS, *_without_rate()):
-            group = self._decaying(units, kind)
-            if group:
-                rate = self._rate(kind)
-                if kind not in KINDS:
-                    run.journal.note(
-                        f"Units of the kind {kind!r} have no rate of their own: they decay at that of `linear`."
-                    )
-                law = DecayLaw(rate, self.curve, self.duration)
-                factors = law.apply(model, group, run.request, task=run.task, seed=run.seed, anchor=anchor)
-                run.journal.advance(rate.ranking.reads(run.request))
-                run.journal.keep_factors(factors)
+        groups = {kind: self._decaying(units, kind) for kind in (*KINDS, *_without_rate())}
+        groups = {kind: group for kind, group in groups.items() if group}
+        scores = self._scores(model, groups, run)
+        for kind, group in groups.items():
+            if kind not in KINDS:
+                run.journal.note(
+                    f"Units of the kind {kind!r} have no rate of their own: they decay at that of `linear`."
+                )
+            law, own = (
+                DecayLaw(self._rate(kind), self.curve, self.duration),
+                {unit.name: scores[unit.name] for unit in group},
+            )
+            factors = law.apply(model, group, run.request, task=run.task, seed=run.seed, anchor=anchor, scores=own)
+            run.journal.keep_factors(factors)
         return self.mend(model, run, reach=self._reach(units))
 
     def _rate(self, kind: str) -> Rate:
         """The rate of a kind; that of fully connected layers where it has none of its own."""
         rate: Rate = getattr(self, kind) if kind in KINDS else self.linear
         return rate
+
+    def _rankings(self, kinds: Iterable[str]) -> list[Ranking]:
+        """The rankings of kinds of units, each once: kinds that go by the same one share what it reads."""
+        found: list[Ranking] = []
+        for kind in kinds:
+            if self._rate(kind).ranking not in found:
+                found.append(self._rate(kind).ranking)
+        return found
+
+    def _scores(self, model: nn.Module, groups: Mapping[str, list[UnitGroup]], run: Run) -> dict[str, Tensor]:
+        """(n,) the scores of all groups by name, of the model as it is before any of them decays."""
+        scores: dict[str, Tensor] = {}
+        for ranking in self._rankings(groups):
+            units = [unit for kind, group in groups.items() if self._rate(kind).ranking == ranking for unit in group]
+            scores |= ranking.scores(model, units, run.request, task=run.task, seed=run.seed)
+            run.journal.advance(ranking.reads(run.request))
+        return scores
 
     def _reach(self, units: list[UnitGroup]) -> Mapping[str, Tensor] | None:
         """The share of every step that convolutions make, by parameter name; None where all go all the way."""
