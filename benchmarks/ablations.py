@@ -92,6 +92,7 @@ VARIANTS: Mapping[str, Unlearner] = {
     "linear-only": Ebb(conv=NEVER),
     "conv-only": Ebb(linear=NEVER),
     "all-layers": Ebb(spare_input=False),
+    "anew": Ebb(linear=FixedRate(0.0), conv=FixedRate(0.0), spare_input=False),
     "first-linear-only": InLayers(layers=("fc1",)),
     "last-linear-only": InLayers(layers=("fc2",)),
     "conv-half-as-fast": Ebb(conv=FixedRate(12.0)),
