@@ -6,9 +6,11 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import pytest
+import torch
 from torch import nn
 
 from ebbing.bench.cells import identity_of
+from ebbing.curves import ForgettingCurve
 from ebbing.fingerprint import as_plain, is_plain_of, of_model, of_settings, source_of
 from ebbing.methods import Ebb, SelectivePruning
 from ebbing.rankings import ActivationRatio
@@ -83,3 +85,18 @@ def test_the_script_that_was_started_has_one_name_in_all_processes() -> None:
     assert named_in("__main__") == named_in("__mp_main__") == ["__main__:Own"] * 4
     assert named_in("elsewhere") == ["elsewhere:Own"] * 4
     assert of_model(Shown(own("__main__"))) == of_model(Shown(own("__mp_main__"))) != of_model(Shown(own("elsewhere")))
+
+
+@dataclass(frozen=True)
+class OwnCurve(ForgettingCurve):
+    """A curve from outside ebbing."""
+
+    def left(self, age: torch.Tensor) -> torch.Tensor:
+        return (-age).exp()
+
+
+def test_what_tells_methods_apart_has_the_text_of_a_curve_from_elsewhere() -> None:
+    """Its name and settings say nothing of a curve that was rewritten."""
+    ours, theirs = identity_of(Ebb()), identity_of(Ebb(curve=OwnCurve()))
+    assert ours["source"] == []
+    assert any("class OwnCurve" in text for text in theirs["source"])

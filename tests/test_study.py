@@ -242,6 +242,41 @@ def test_a_method_that_was_rewritten_is_run_again(study, work, tmp_path, monkeyp
     assert [type(w).__name__ for w in work] == ["int", "Own", "Own"]
 
 
+BESIDE = """
+from dataclasses import dataclass
+from ebbing.methods import Unlearner
+STRENGTH = 0.5
+UNUSED = 1
+def scaled(weight):
+    return weight.mul_(STRENGTH)
+class Base(Unlearner):
+    def forget(self, model, run):
+        return model.apply(lambda m: [scaled(w.data) for w in m.parameters(recurse=False)] and None)
+@dataclass(frozen=True)
+class Own(Base):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "again"),
+    [("= 0.5", "= 0.6", True), ("mul_", "add_", True), ("weight.mul_", "1 * weight.mul_", True), ("= 1", "= 2", False)],
+)
+def test_a_method_whose_helpers_were_rewritten_is_run_again(
+    before, after, again, study, work, tmp_path, monkeypatch
+) -> None:
+    """A constant, a function and a base of its module count; what it does not use does not."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    name = "own_helpers_of_study"
+    for text in (BESIDE, BESIDE.replace(before, after)):
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        replace(study, methods={"own": __import__(name).Own()}, oracles=0).run()
+    monkeypatch.delitem(sys.modules, name)
+    assert [type(w).__name__ for w in work] == ["int", "Own", *(["Own"] if again else [])]
+
+
 class Exponential(ForgettingCurve):
     """A curve of the user's with a name that ebbing uses too."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import json
+import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, Field, fields, is_dataclass
-from functools import cache
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -96,23 +99,100 @@ def as_in_caller(text: str) -> str:
     return text.replace("__mp_main__", "__main__")
 
 
-def source_of(kind: type) -> list[str]:
-    """Name and text of a class from outside ebbing and torch; nothing for theirs, which go by their versions.
+def source_of(kind: Any) -> list[str]:
+    """Names and text of a class or function from outside ebbing and torch; nothing for theirs, which go by their versions.
 
-    A user who rewrites a curve or a forward pass does not want the old one's result.
+    A user who rewrites a curve or a forward pass does not want the old one's result. The text is that of the class, of the
+    bases it has from outside, and of what each names of its own module: functions, other classes, constants, and what those
+    name in turn. What a module imports is not looked at.
     """
     if kind.__module__.partition(".")[0] in ("ebbing", "torch", "builtins"):
         return []
     return list(_read_source(kind))
 
 
+def sources_of(piece: Any) -> list[str]:
+    """Source and state of a piece, and of the pieces within, that come from outside ebbing; ours add nothing."""
+    found = source_of(piece if inspect.isfunction(piece) else type(piece))
+    if found and not is_dataclass(piece) and not inspect.isfunction(piece):
+        state = repr(sorted(vars(piece).items())) if hasattr(piece, "__dict__") else repr(piece)
+        found.append(as_in_caller(state))
+    if is_dataclass(piece) and not isinstance(piece, type):
+        for part in fields(piece):
+            found += sources_of(getattr(piece, part.name))
+    return found
+
+
 @cache
-def _read_source(kind: type) -> tuple[str, ...]:
-    """Name and text of a class. A class that is rewritten is another object; to find its text takes a tenth of a second."""
+def _read_source(kind: Any) -> tuple[str, ...]:
+    """Names and text of a class. A class that is rewritten is another object; to find its text takes a tenth of a second."""
     found = [as_in_caller(f"{kind.__module__}:{kind.__qualname__}")]
     with suppress(OSError, TypeError):  # made at a prompt
-        found.append(inspect.getsource(kind))
-    return tuple(found)
+        text = inspect.getsource(kind)
+        found += [text, *_named_beside(kind, text)]
+    for base in getattr(kind, "__mro__", (kind,))[1:]:
+        found += [] if base.__module__.partition(".")[0] in sys.stdlib_module_names else source_of(base)
+    return tuple(dict.fromkeys(found))
+
+
+def _named_beside(kind: Any, text: str) -> list[str]:
+    """The text of what a class or function names of its own module, and of what that names in turn, in the module's order."""
+    module = inspect.getmodule(kind)
+    if module is None:
+        return []
+    try:
+        statements = _statements(inspect.getsource(module))
+        wanted = _names(ast.parse(textwrap.dedent(text)))
+    except SyntaxError:  # a function within an expression
+        return []
+    reached: set[int] = set()
+    while new := {i for i, one in enumerate(statements) if i not in reached and wanted & one.defines}:
+        reached |= new
+        wanted = wanted.union(*(statements[i].names for i in new))
+    return [statements[i].text for i in sorted(reached) if statements[i].text != text]
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """A statement of a module: its text, what it gives a name to, and what it reads by name."""
+
+    text: str
+    defines: frozenset[str]
+    names: frozenset[str]
+
+
+@lru_cache(maxsize=16)
+def _statements(text: str) -> list[_Statement]:
+    """Those of a module that import nothing."""
+    lines = text.splitlines(keepends=True)
+    return [
+        _Statement("".join(lines[_first_line(one) - 1 : one.end_lineno]), _defines(one), _names(one))
+        for one in ast.parse(text).body
+        if not isinstance(one, (ast.Import, ast.ImportFrom))
+    ]
+
+
+def _names(tree: ast.AST) -> frozenset[str]:
+    """What code reads by name."""
+    return frozenset(
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    )
+
+
+def _defines(statement: ast.stmt) -> frozenset[str]:
+    """What a statement of a module gives a name to."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    if isinstance(statement, kinds):
+        return frozenset({statement.name})
+    inside = list(ast.walk(statement))
+    stored = {node.id for node in inside if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return frozenset(stored | {node.name for node in inside if isinstance(node, kinds)})
+
+
+def _first_line(statement: ast.stmt) -> int:
+    """Where it begins, its decorators included."""
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def module_source_of(function: Any) -> str:

@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -260,9 +260,9 @@ class Study:
             fingerprint.as_in_caller(type(method).__module__),
             self.seed,
         ]
-        of += [fingerprint.as_plain(self.task), *_foreign(self.task)]
+        of += [fingerprint.as_plain(self.task), *fingerprint.sources_of(self.task)]
         of += [None if seen is None else fingerprint.of_dataset(seen) for seen in self._looked_at()]
-        of += _foreign(method)
+        of += fingerprint.sources_of(method)
         if self.request.training_view is not None:
             of.append(fingerprint.of_dataset(self.request.for_training("retain")))
         of.append(_device_of(original))
@@ -315,15 +315,3 @@ def together(records: Sequence[RunRecord]) -> RunRecord:
 
 def _device_of(model: nn.Module) -> str:
     return str(next((p.device for p in model.parameters()), "cpu"))
-
-
-def _foreign(piece: Any) -> list[str]:
-    """Source and state of a method, and of the pieces within, that come from outside ebbing; ours add nothing."""
-    found = fingerprint.source_of(type(piece))
-    if found and not is_dataclass(piece):
-        state = repr(sorted(vars(piece).items())) if hasattr(piece, "__dict__") else repr(piece)
-        found.append(fingerprint.as_in_caller(state))
-    if is_dataclass(piece) and not isinstance(piece, type):
-        for part in fields(piece):
-            found += _foreign(getattr(piece, part.name))
-    return found

@@ -22,7 +22,7 @@ from ebbing.bench.tasks import BenchTask, request_of
 from ebbing.errors import InputError
 from ebbing.evidence import Judge
 from ebbing.files import write_text
-from ebbing.fingerprint import as_plain, is_plain_of, source_of
+from ebbing.fingerprint import as_plain, is_plain_of, sources_of
 from ebbing.inside import probed_layers
 from ebbing.journal import Journal
 from ebbing.machine import describe
@@ -152,9 +152,8 @@ def refuse_other_settings(cells: Sequence[Cell], places: Places) -> None:
 
 
 def identity_of(method: Unlearner) -> dict[str, Any]:
-    """What tells two methods apart: settings, where the class lives and, of one from elsewhere, its text."""
-    kind = type(method)
-    return {"class": as_plain(kind), "source": source_of(kind), "settings": as_plain(method)}
+    """What tells two methods apart: settings, where the class lives and, of what is from elsewhere, the text."""
+    return {"class": as_plain(type(method)), "source": sources_of(method), "settings": as_plain(method)}
 
 
 def is_identity_of(saved: Mapping[str, Any], method: Unlearner) -> bool:
