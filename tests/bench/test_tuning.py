@@ -113,6 +113,15 @@ def test_what_is_too_dear_is_said_before_anything_is_trained(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("path", ["budget", "repair.epochs"])
+def test_a_setting_that_the_budget_overrules_is_not_looked_for(path: str, tmp_path) -> None:
+    """Every trial would be the same."""
+    idle = replace(tuning(), space={path: Range(0.1, 0.9)})
+    with pytest.raises(InputError, match=f"'{path}' does not: the budget decides it"):
+        list(tune(idle, Places(tmp_path / "results", tmp_path / "work")))
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_not_made_for_a_task_does_not_pass_for_dear(tmp_path) -> None:
     with pytest.raises(InputError, match="UNSIR forgets whole classes"):
         list(tune(tuning("unsir"), Places(tmp_path / "results", tmp_path / "work")))

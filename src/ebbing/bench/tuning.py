@@ -195,7 +195,7 @@ def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
 
     Raises:
         InputError: if Optuna is not installed, the method costs too much or is not made for a task, the file is of another
-            tuning, or what retrained models answered was made by another version.
+            tuning, what retrained models answered was made by another version, or the budget overrules a setting.
     """
     optuna = _optuna()
     path = tuning.path(places.results)
@@ -205,6 +205,7 @@ def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
         tuning.method.require_fit(request, task=task.trainer.task)
         if within(tuning.method, tuning.budget, task.recipe, request) is None:
             raise InputError(f"{tuning.label} costs more than {tuning.budget:.1%} of retraining on {task.name}.")
+        _refuse_idle(tuning, task, request)
     for task in tuning.tasks:
         refuse_other_models(_validated(task, places), task)
         mark_as_made(_validated(task, places), task)
@@ -225,6 +226,18 @@ def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
         trials.append(tried | {"settings": settings, "seconds": time.perf_counter() - started})
         _keep(path, tuning, trials, places)
         yield trials[-1]
+
+
+def _refuse_idle(tuning: Tuning, task: BenchTask, request: ForgetRequest) -> None:
+    """Refuse to look for a setting that the budget overrules: every trial would be the same."""
+    for path, range_ in tuning.space.items():
+        ends = [with_value(tuning.method, path, _typed(range_, end)) for end in (range_.low, range_.high)]
+        low, high = (within(method, tuning.budget, task.recipe, request) for method in ends)
+        if range_.low < range_.high and low == high is not None:
+            raise InputError(
+                f"what is tuned must change the method within its budget, but {path!r} does not: the budget decides it, "
+                "which is --budget. Tune another setting."
+            )
 
 
 def tuned_method(label: str, method: Unlearner, budget: float, results: Path) -> Unlearner | None:
