@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,10 +21,10 @@ from ebbing.checkpoints import write_weights
 from ebbing.errors import InputError
 from ebbing.journal import Journal
 from ebbing.measures import klom_gaussian, standardised_margin_gap
-from ebbing.methods import SSD, DoNothing, FineTune, ForgettingNetwork, NegGrad, Unlearner
+from ebbing.methods import SSD, DoNothing, FineTune, ForgettingNetwork, NegGrad, Repairing, Unlearner
 from ebbing.observations import Observations
 from ebbing.seen import Seen
-from ebbing.training import Recipe
+from ebbing.training import Recipe, fit
 
 NAME = "digits-mislabelled5-cnn/v1"
 # the frozen records with fewer and shorter trainings: enough that wrong labels are known by heart
@@ -375,6 +375,25 @@ def test_what_says_nothing_of_its_cost_is_not_held_to_a_budget() -> None:
 
     with pytest.raises(InputError, match="must say by `expected_examples`"):
         within(Silent(), 0.1, SMALL.recipe, request_of(SMALL))
+
+
+@dataclass(frozen=True)
+class Overdrawn(Repairing):
+    """Its repair is as long as its recipe says, whatever the budget."""
+
+    def forget(self, model, run):
+        data = run.request.for_training("retain")
+        fit(model, data, self.repair, task=run.task, generator=run.generator, journal=run.journal)
+        return model
+
+
+def test_a_method_that_does_not_keep_to_its_budget_gets_no_row(made) -> None:
+    """The row would stand beside those of methods that did."""
+    places, _ = made
+    overdrawn = Cell(SMALL, "overdrawn", Overdrawn(), 0.05)
+    with pytest.raises(InputError, match=r"may process 1,232 examples, but Overdrawn processed 24,640"):
+        list(make_cells([overdrawn], places, workers=1))
+    assert not places.cell(overdrawn).exists()
 
 
 def test_without_anything_to_compare_with_nothing_is_scored(tmp_path) -> None:

@@ -16,7 +16,7 @@ import torch
 
 from ebbing import __version__
 from ebbing.bench.margins import publish_margins
-from ebbing.bench.methods import FREE, within
+from ebbing.bench.methods import FREE, refuse_overdrawn, within
 from ebbing.bench.score import floors, score
 from ebbing.bench.tasks import BenchTask, request_of
 from ebbing.errors import InputError
@@ -317,7 +317,7 @@ def _make_cell(places: Places, cell: Cell) -> None:
     if method is None:
         figures |= {"figures": None, "reason": _why_none(cell.method, task, request)}
     else:
-        figures |= _figures(method, task, request, places)
+        figures |= _figures(method, cell.budget, task, request, places)
     write_text(places.cell(cell), json.dumps(figures, indent=1) + "\n")
 
 
@@ -330,9 +330,15 @@ def _why_none(method: Unlearner, task: BenchTask, request: ForgetRequest) -> str
     return TOO_DEAR
 
 
-def _figures(method: Unlearner, task: BenchTask, request: ForgetRequest, places: Places) -> dict[str, Any]:
+def _figures(
+    method: Unlearner, budget: float | None, task: BenchTask, request: ForgetRequest, places: Places
+) -> dict[str, Any]:
     """Cost and figures of a method."""
-    runs = [_unlearn(method, task, request, places, number) for number in range(task.models)]
+    runs = []
+    for number in range(task.models):
+        runs.append(_unlearn(method, task, request, places, number))
+        if budget is not None:
+            refuse_overdrawn(method, runs[-1].examples, budget, task.recipe, request)
     seen = [run.seen for run in runs]
     judge, inside = judge_of(task, places), Seen.concatenate(seen[:INSIDE])
     ratios = [run.seconds / run.retraining for run in runs if run.retraining]

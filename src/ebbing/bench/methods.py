@@ -40,6 +40,7 @@ from ebbing.task import Classification
 from ebbing.training import Recipe
 
 BUDGETS = (0.01, 0.03, 0.1)
+OVERDRAWN = 1.05  # times a budget: what rounding to whole batches may come to
 FREE = ("do-nothing", "temperature")  # what costs next to nothing has one row for all budgets
 
 METHODS: Mapping[str, Unlearner] = {
@@ -122,3 +123,26 @@ def within(method: Unlearner, budget: float, recipe: Recipe, request: ForgetRequ
             "but does not. Add it, or derive from ebbing.methods.Repairing."
         )
     return method if expected <= allowed else None
+
+
+def refuse_overdrawn(method: Unlearner, examples: int, budget: float, recipe: Recipe, request: ForgetRequest) -> None:
+    """Refuse what a method made of a model with more examples than its budget allows.
+
+    Args:
+        method: that was held to the budget, see `within`.
+        examples: that it processed, without those of the guards.
+        budget: share of one retraining.
+        recipe: of the retraining.
+        request: what is to be forgotten.
+
+    Raises:
+        InputError: if it processed more. The records of the turns of a `ForgettingNetwork` are not held against it.
+    """
+    allowed = round(budget * recipe.examples(len(request.retain)))
+    if isinstance(method, ForgettingNetwork) or examples <= OVERDRAWN * allowed:
+        return
+    raise InputError(
+        f"within {budget:.3g} of one retraining a method may process {allowed:,} examples, but {type(method).__name__} "
+        f"processed {examples:,}. Train by `mend` or `train` of ebbing.methods.Repairing, which keep to the budget, and say by "
+        "`statistics` what is read before; a method that does not repair says all by `expected_examples`."
+    )

@@ -22,7 +22,7 @@ from ebbing.bench.cells import (
     refuse_other_models,
     trained,
 )
-from ebbing.bench.methods import METHODS, within
+from ebbing.bench.methods import METHODS, refuse_overdrawn, within
 from ebbing.bench.tasks import BenchTask, request_of
 from ebbing.errors import InputError
 from ebbing.files import write_text
@@ -346,6 +346,7 @@ def _on(task: BenchTask, method: Unlearner, budget: float, places: Places) -> di
         journal = Journal()
         original = trained(task, places, "original", number).model
         model = held.unlearn(original, request, task=task.trainer.task, seed=number, journal=journal)
+        refuse_overdrawn(held, journal.examples - journal.guards, budget, task.recipe, request)
         judged = figures(observe([model], view, task=task.trainer.task), reference)
         memory.append(judged.m)
         accuracy.append(judged.holdout_accuracy)
