@@ -12,6 +12,7 @@ import pytest
 from ebbing.bench import tasks
 from ebbing.bench.methods import METHODS
 from ebbing.bench.tasks import TASKS
+from ebbing.bench.tuning import REFUSED
 from ebbing.cli import bench
 from ebbing.cli.listing import told_apart
 from ebbing.training import Recipe
@@ -160,3 +161,23 @@ def test_a_task_from_end_to_end(call, places, tmp_path, monkeypatch: pytest.Monk
     assert text.count('<figure class="plot"') == 2
     assert all(f"<b>{name}</b>" in text or f">{name}</th>" in text for name in ("fine-tune", "mine", "theirs"))
     assert not re.search(r"(?:src|href)=[\"'](?!data:|#)", text)
+
+
+def test_tuning_names_the_command_that_makes_its_cells(call, places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the method as it was named, its budget, and the folders that are not the usual ones."""
+    trial = {"settings": {"repair.learning_rate": 0.01}, "value": 1.5}
+    monkeypatch.setattr(bench, "tune", lambda tuning, places: iter([trial]))
+    words = ["bench", "tune", "--method", "fine-tune@mine", "--budget", "0.03", "--trials", "1"]
+    said = call(*words, "--space", "repair.learning_rate=1e-3:1e-1:log", *places)
+    assert said.code == 0, said.err
+    wanted = f"bench run --tuned --method fine-tune@mine --budget 0.03 --results {places[1]} --out {places[3]}"
+    assert wanted in " ".join(said.out.split())
+
+
+def test_tuning_says_why_settings_were_refused(call, places, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = {"settings": {"repair.learning_rate": 0.01}, "value": REFUSED, "reason": "It is too hot."}
+    monkeypatch.setattr(bench, "tune", lambda tuning, places: iter([trial]))
+    said = call("bench", "tune", "--method", "fine-tune", "--trials", "1", *places)
+    assert "repair.learning_rate 0.01: refused. It is too hot." in " ".join(said.out.split())
+    assert said.code == 2
+    assert "refused all settings that were tried" in said.err

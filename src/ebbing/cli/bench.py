@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from ebbing.bench.methods import METHODS
 from ebbing.bench.page import leaderboard_page
 from ebbing.bench.tables import read_boards, tables
 from ebbing.bench.tasks import LARGE, TASKS, BenchTask, frozen, is_frozen, request_of
-from ebbing.bench.tuning import Range, Tuning, space_of, tune, tuned_method, value_at
+from ebbing.bench.tuning import REFUSED, Range, Tuning, space_of, tune, tuned_method, value_at
 from ebbing.cli.checks import check_writable, device_named
 from ebbing.cli.listing import summary, told_apart
 from ebbing.cli.methods import methods_of
@@ -29,6 +30,8 @@ from ebbing.errors import InputError
 from ebbing.files import write_text
 from ebbing.methods import Unlearner
 from ebbing.pool import Executor, LocalExecutor
+
+RESULTS, OUT = Path("results/bench"), Path("runs/bench")  # as in leaderboard.py, which loads no torch
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def show_tables(results: Path, html: Path | None = None) -> None:
 def export_task(name: str, folder: Path, *, data_dir: Path | None, out: Path) -> None:
     """Write a task's originals and splits into a folder."""
     console, task = _begin(), _task(name)
-    places = Places(Path("results/bench"), out, data_dir, command_line())
+    places = Places(RESULTS, out, data_dir, command_line())
 
     check_writable(out)
     check_writable(folder, "FOLDER")
@@ -252,11 +255,21 @@ def tune_method(
         best = min(best, trial["value"])
         left = (time.perf_counter() - started) / found * (trials - found) / 60
         settings = ", ".join(f"{name} {value:.4g}" for name, value in trial["settings"].items())
-        print_line(
-            console,
-            f"{found} of {trials} trials, about {left:.0f} min left; {settings}: {trial['value']:.2f} (best {best:.2f})",
-        )
-    print_line(console, f"{tuning.path(results)}; `ebbing bench run --tuned --method {label}` makes its cells.")
+        value = f"refused. {trial['reason']}" if "reason" in trial else f"{trial['value']:.2f} (best {best:.2f})"
+        print_line(console, f"{found} of {trials} trials, about {left:.0f} min left; {settings}: {value}")
+    kept = tuning.path(results)
+    if best >= REFUSED:
+        raise InputError(f"the method refused all settings that were tried, see {str(kept)!r}. Take another --space.")
+    there = "".join(
+        f" {option} {shlex.quote(str(given))}"
+        for option, given, usual in (("--results", results, RESULTS), ("--out", out, OUT))
+        if given != usual
+    )
+    print_line(
+        console,
+        f"{kept}; `ebbing bench run --tuned --method {word} --budget {budget:g}{there}` makes its cells, on every task; "
+        "--task chooses.",
+    )
 
 
 def _range(text: str, method: Unlearner) -> tuple[str, Range]:
