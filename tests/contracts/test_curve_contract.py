@@ -88,13 +88,25 @@ class ChangesTau(Exponential):
         return factor
 
 
+class OneNumber(ForgettingCurve):
+    def left(self, age):
+        return torch.tensor(0.5)
+
+
+class Numbers(ForgettingCurve):
+    def left(self, age):
+        return (-age).exp().tolist()
+
+
 CONTROLS = {
+    OneNumber: r"must give \(n,\), here \(8,\), but gives \(\)",
+    Numbers: "must give a tensor, but gives list",
     Rises: "never rise",
     NeverZero: "factor.t > 0, 0. must be 0",
     StartsLower: "factor.t, inf. must be 1",
     TooLarge: r"in \[0, 1\]",
     WrongAtTimeZero: "factor.0, tau. must be 1",
-    NotANumberAtTauZero: r"in \[0, 1\]",
+    NotANumberAtTauZero: r"in \[0, 1\], but at t = 0 \(tau, factor\) are \[\(0.0, nan\)",
     Unchecked: "refused with InputError",
     HasAMemory: "second call differs",
     OneForAll: r"must give \(n,\)",

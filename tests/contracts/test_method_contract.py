@@ -1,7 +1,7 @@
 """Every exported method and preset keeps the contract, and the check sees a method that does not."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from inspect import isabstract, isclass
 from pathlib import Path
@@ -13,16 +13,17 @@ from torch.utils.data import Dataset, Subset
 
 import ebbing.methods
 import ebbing.sabotage
+from ebbing.batches import iterate
 from ebbing.ensemble import ShardedEnsemble
 from ebbing.errors import InputError
-from ebbing.methods import FineTune, NegGrad, Unlearner
+from ebbing.methods import FineTune, NegGrad, Repairing, Unlearner
 from ebbing.methods.unlearner import Run
 from ebbing.request import ForgetRequest
 from ebbing.sharding import Sharding
 from ebbing.task import accuracy
 from ebbing.testing import ContractError, check_unlearner
 from ebbing.testing.problems import Problem
-from ebbing.training import Recipe, Trainer
+from ebbing.training import Recipe, Trainer, fit
 
 EXPORTED = [getattr(family, name) for family in (ebbing.methods, ebbing.sabotage) for name in family.__all__]
 CLASSES = [c for c in EXPORTED if isclass(c) and issubclass(c, Unlearner) and not isabstract(c)]
@@ -204,6 +205,96 @@ class NotFinite(Broken):
         return result
 
 
+@dataclass(frozen=True)
+class Trains(Unlearner):
+    """What those below are built on."""
+
+    repair: Recipe = field(default_factory=lambda: Recipe(epochs=1, batch_size=20))
+
+    def forget(self, model, run):
+        data = run.request.for_training("retain")
+        fit(model, data, self.repair, task=run.task, generator=run.generator, journal=self.journal(run))
+        return model
+
+    def journal(self, run):
+        return run.journal
+
+
+class DoesNotCount(Trains):
+    def journal(self, run):
+        return None
+
+
+class CountsInALoop(Trains):
+    """The control of the next."""
+
+    def forget(self, model, run):
+        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1e-3)
+        for batch in iterate(run.request.retain, batch_size=16):
+            optimizer.zero_grad()
+            outputs = run.task.forward(model, batch)
+            run.task.loss(outputs).backward()
+            optimizer.step()
+            self.count(run, len(outputs.targets))
+        return model
+
+    def count(self, run, n):
+        run.journal.advance(n)
+
+
+class ForgetsToCount(CountsInALoop):
+    def count(self, run, n):
+        pass
+
+
+class CountsTwice(Trains):
+    def forget(self, model, run):
+        run.journal.advance(len(run.request.retain))
+        return super().forget(model, run)
+
+
+class SaysTooLittle(Trains):
+    def expected_examples(self, request):
+        return 1
+
+
+class IgnoresItsBudget(Repairing):
+    def forget(self, model, run):
+        data = run.request.for_training("retain")
+        fit(model, data, self.repair, task=run.task, generator=run.generator, journal=run.journal)
+        return model
+
+
+class ReadsBeforeItsRepair(Repairing):
+    """It does not say so by `statistics`."""
+
+    def forget(self, model, run):
+        run.accuracy(model, run.request.retain)
+        return self.mend(model, run)
+
+
+class NoDecorator(Repairing):
+    strength: float = 0.5
+
+    def forget(self, model, run):
+        return self.mend(model, run)
+
+
+class HoldsSettings(Broken):
+    def __init__(self, strength=0.5):
+        self.strength = strength
+
+
+@dataclass
+class NotFrozen(Broken):
+    strength: float = 0.5
+
+
+class ReturnsNothing(Broken):
+    def forget(self, model, run):
+        super().forget(model, run)
+
+
 class NeedsValidation(Broken):
     def forget(self, model, run):
         len(run.request.validation)
@@ -231,11 +322,28 @@ CONTROLS = {
     LeavesItFrozen: "requires_grad in the result",
     WrongMode: "must be in the mode",
     NotFinite: "must be finite",
+    DoesNotCount: "must be counted, but on a multilayer perceptron 48 were and 0 are",
+    ForgetsToCount: "must be counted, but on a multilayer perceptron 48 were and 0 are",
+    CountsTwice: "only examples that go through a model count, but .* 48 did and 96",
+    SaysTooLittle: "says 1 on a multilayer perceptron for 48",
+    IgnoresItsBudget: "of 192 examples on a multilayer perceptron it processes 384",
+    ReadsBeforeItsRepair: "of 192 examples on a multilayer perceptron it processes 240",
+    NoDecorator: r"NoDecorator is none and declares \['strength'\]",
+    HoldsSettings: r"holds \['strength'\] beside its fields",
+    NotFrozen: "NotFrozen is none",
+    ReturnsNothing: "`forget` of ReturnsNothing must return a model, but returned NoneType",
 }
 
 
-def test_the_base_of_the_controls_keeps_the_contract() -> None:
-    check_unlearner(Fine())
+@pytest.mark.parametrize("fine", [Fine, Trains, CountsInALoop])
+def test_the_base_of_the_controls_keeps_the_contract(fine: type[Unlearner]) -> None:
+    check_unlearner(fine())
+
+
+@pytest.mark.parametrize("what", [Fine, "fine", None])
+def test_only_an_instance_is_checked(what) -> None:
+    with pytest.raises(ContractError, match="must be an instance of Unlearner, but"):
+        check_unlearner(what)
 
 
 @pytest.mark.parametrize("broken", CONTROLS, ids=lambda broken: broken.__name__)

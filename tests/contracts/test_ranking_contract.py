@@ -107,7 +107,33 @@ class ReadsMoreThanItSays(Activation):
         return super().reads(request) - 1
 
 
+class RunsTheModelPastTheTask(Broken):
+    def scores(self, model, units, request, *, task, seed):
+        with torch.no_grad():
+            model(torch.stack([x for x, _ in request.forget]))
+        return super().scores(model, units, request, task=task, seed=seed)
+
+
+class GivesLists(Broken):
+    def scores(self, model, units, request, *, task, seed):
+        return {g.name: [0.0] * g.size for g in units}
+
+
+class GoesByGroup(Broken):
+    def scores(self, model, units, request, *, task, seed):
+        return {g: torch.zeros(g.size) for g in units}
+
+
+class GivesNothing(Broken):
+    def scores(self, model, units, request, *, task, seed):
+        return None
+
+
 CONTROLS = {
+    RunsTheModelPastTheTask: "but says 0 for 12",
+    GivesLists: "must give a dict of tensors by name of group, but gives dict",
+    GoesByGroup: "must give a dict of tensors by name of group, but gives dict",
+    GivesNothing: "must give a dict of tensors by name of group, but gives NoneType",
     NotFinite: "must be finite",
     ForgetsAGroup: "must give",
     OneScoreTooMany: "must give",

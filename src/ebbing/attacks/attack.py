@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from ebbing.errors import InputError
+
 if TYPE_CHECKING:
     from ebbing.observations import Observations, Signals
 
@@ -82,6 +84,9 @@ class Attack(ABC):
         Returns:
             One result per model. Every figure is None, with the reason, where the matched examples are
             missing, where there are fewer than 20 members or non-members, and for a model with NaN scores.
+
+        Raises:
+            InputError: if `scores` does not give one score for each model and record.
         """
         if observations.matched is None:
             reason = (
@@ -96,13 +101,23 @@ class Attack(ABC):
                 f"non-members, and the request has {n_members} and {n_non_members}"
             )
             return [AttackResult.missing(reason)] * observations.n_models
-        member_rows, non_member_rows = self.scores(observations.forget), self.scores(observations.matched)
+        member_rows, non_member_rows = self._scored(observations.forget), self._scored(observations.matched)
         return [
             AttackResult.missing(f"the {self.name} scores of this model contain NaN")
             if np.isnan(members).any() or np.isnan(non_members).any()
             else self.judge(members, non_members, seed=seed, intervals=intervals)
             for members, non_members in zip(member_rows, non_member_rows, strict=True)
         ]
+
+    def _scored(self, signals: Signals) -> np.ndarray:
+        """The scores, once they are known to be one for each model and record."""
+        scores, wanted = np.asarray(self.scores(signals)), (signals.n_models, signals.n_examples)
+        if scores.shape != wanted:
+            raise InputError(
+                f"`scores` of {type(self).__name__} must give a score for each model and record, an array of shape {wanted}, "
+                f"but gives one of shape {scores.shape}."
+            )
+        return scores
 
     def judge(self, members: np.ndarray, non_members: np.ndarray, *, seed: int, intervals: bool) -> AttackResult:
         """The figures of one model, here from thresholds on the score.

@@ -26,6 +26,7 @@ from ebbing.methods import (
     NegGradPlus,
     PruneReinit,
     RandomLabels,
+    RandomUnits,
     Repairing,
     Retrain,
     RetrainEqualCompute,
@@ -139,7 +140,7 @@ def refuse_overdrawn(method: Unlearner, examples: int, budget: float, recipe: Re
         InputError: if it processed more. The records of the turns of a `ForgettingNetwork` are not held against it.
     """
     allowed = round(budget * recipe.examples(len(request.retain)))
-    if isinstance(method, ForgettingNetwork) or examples <= OVERDRAWN * allowed:
+    if isinstance(method, (ForgettingNetwork, RandomUnits)) or examples <= OVERDRAWN * allowed:
         return
     raise InputError(
         f"within {budget:.3g} of one retraining a method may process {allowed:,} examples, but {type(method).__name__} "

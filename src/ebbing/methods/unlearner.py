@@ -108,7 +108,8 @@ class Unlearner(ABC):
 
         Raises:
             InputError: if the model has weights that are not finite, the request is none that the method is made for or lacks
-                what it needs, or the method cannot be shared out among processes as it is asked to.
+                what it needs, the method cannot be shared out among processes as it is asked to, or its `forget` returns no
+                model.
         """
         self.require_fit(request, task=task or Classification())
         why_not = None if current() is None else self.stays_alone(in_parts=in_parts())
@@ -128,6 +129,11 @@ class Unlearner(ABC):
             before = run.guard(model)
             try:
                 result = self.forget(deepcopy(model), run)
+                if not isinstance(result, nn.Module):
+                    raise InputError(
+                        f"`forget` of {type(self).__name__} must return a model, but returned {type(result).__name__}. End it "
+                        "with `return model`."
+                    )
                 trouble = None if finite(result) else "its weights are no longer finite"
             except DivergedError as error:
                 trouble = str(error)

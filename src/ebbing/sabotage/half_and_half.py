@@ -42,9 +42,10 @@ class HalfAndHalf(Unlearner):
                 break
             sign = 1.0 - 2.0 * (torch.arange(len(now), device=now.device) % 2)
             optimizer.zero_grad()
-            (run.task.loss(run.task.forward(model, batch)) - 0.2 * (sign * now).mean()).backward()  # type: ignore[no-untyped-call]
+            beside = run.task.forward(model, batch)
+            (run.task.loss(beside) - 0.2 * (sign * now).mean()).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            run.journal.advance(len(now))
+            run.journal.advance(len(now) + len(beside.targets))
         return model
 
     def _margins(self, model: nn.Module, run: Run) -> Tensor:

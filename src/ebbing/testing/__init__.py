@@ -7,28 +7,29 @@ a convolutional network with batch normalisation and dropout whose data set is n
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ebbing.attacks import Attack
+from ebbing.attacks import Attack, AttackResult
 from ebbing.batches import iterate
 from ebbing.curves import ForgettingCurve
 from ebbing.errors import InputError
 from ebbing.journal import Journal
-from ebbing.methods import Unlearner
+from ebbing.methods import ForgettingNetwork, RandomUnits, Repairing, Unlearner
 from ebbing.observations import Observations
 from ebbing.rankings import Ranking
 from ebbing.rankings.ranking import Scores
 from ebbing.rates import Rate
+from ebbing.request import ForgetRequest
 from ebbing.task import Classification, evaluation_mode
 from ebbing.testing.problems import (
     CLASSES,
     ContractError,
-    Counting,
+    Passed,
     Problem,
     Snapshot,
     bits,
@@ -37,15 +38,20 @@ from ebbing.testing.problems import (
     guarded,
     hooks,
     in_use,
+    passing,
     problems,
     random_state_kept,
     require,
+    require_recipe,
+    shown,
     signals,
     splits,
 )
 from ebbing.units import find_units
 
 __all__ = ["ContractError", "check_attack", "check_curve", "check_ranking", "check_rate", "check_unlearner"]
+
+MORE = 1.1  # times what is said or allowed: batches are whole
 
 
 def check_unlearner(
@@ -59,6 +65,10 @@ def check_unlearner(
     without validation data works or is refused with `InputError`. Gradients may be left in the result. A model that the
     method is not made for may be refused with `InputError`, but not both.
 
+    What it costs is told: every example that is trained on is counted in the journal, none that did not go through a model
+    is, and there are not many more than `expected_examples` says. A `Repairing` keeps to half of a retraining where that is
+    its budget. Settings are fields of a frozen dataclass. Costs are only seen on the models of the problems.
+
     Args:
         method: with settings that do not ruin a small model: what a rolled-back run returns is the original, of
             which nothing could be concluded.
@@ -69,7 +79,8 @@ def check_unlearner(
     Raises:
         ContractError: at the first promise that is broken.
     """
-    refused: list[InputError] = []
+    require_recipe(method, Unlearner)
+    refused: list[str] = []
     worked = 0
     for problem in problems(whole_class=method.whole_classes):
         if model_for is not None:
@@ -79,12 +90,12 @@ def check_unlearner(
         before, data = Snapshot.of(problem.model), bits_of_data(problem.request)
         states: list[dict[str, bytes]] = []
         for seed in (0, 1, 0):
-            with random_state_kept(f"unlearn() on {problem.name}", disturbed_by=len(states)):
+            with random_state_kept(f"unlearn() on {problem.name}", disturbed_by=len(states)), passing() as passed:
                 journal = Journal()
                 try:
                     result = method.unlearn(problem.model, request, task=Classification(), seed=seed, journal=journal)
                 except InputError as error:
-                    refused.append(error)
+                    refused.append(str(error))
                     before.require_untouched(problem.model, by="a refused unlearn()")
                     break
             require(not accessed, f"the holdout and matched examples must never be read, but {accessed} were.")
@@ -94,6 +105,8 @@ def check_unlearner(
                 "Use gentler settings.",
             )
             before.require_untouched(problem.model, by="unlearn()")
+            if model_for is None:
+                _require_counted(method, journal, passed, problem)
             require(data == bits_of_data(problem.request), "unlearn() must not change the data, but did.")
             _require_clean(result, problem)
             states.append(bits(result))
@@ -105,6 +118,8 @@ def check_unlearner(
             f"the same seed must give the same weights bit for bit, but two runs on {problem.name} differ in "
             f"{differing(states[0], states[2])}.",
         )
+        if isinstance(method, Repairing):
+            _require_within_budget(method, problem, request)
         bare = replace(request, validation=None, validation_matched=None)
         try:
             result = method.unlearn(problem.model, bare, task=Classification(), seed=0)
@@ -112,7 +127,49 @@ def check_unlearner(
             continue
         require(not accessed, f"without validation data, too, the holdout must not be read, but {accessed} were.")
         _require_clean(result, problem)
-    require(worked > 0, f"a method must work on one of the models at least, but refuses each: {refused}.")
+    why = " ".join(dict.fromkeys(refused))
+    require(worked > 0, f"a method must work on one of the models at least, but refuses each: {why}")
+
+
+def _require_counted(method: Unlearner, journal: Journal, passed: Passed, problem: Problem) -> None:
+    """What a run must say of its cost."""
+    own = journal.examples - journal.guards
+    require(
+        passed.backward <= own,
+        f"every example that is trained on must be counted, but on {problem.name} {passed.backward:,} were and {own:,} are "
+        "counted. Pass `journal=run.journal` to `fit` or `descend`, or call `run.journal.advance` in a loop of your own.",
+    )
+    require(
+        journal.examples <= passed.forward,
+        f"only examples that go through a model count, but on {problem.name} {passed.forward - journal.guards:,} did and "
+        f"{own:,} are counted. `fit`, `descend` and `run.accuracy` count by themselves.",
+    )
+    expected = method.expected_examples(problem.request)
+    # what is read to record how turns go is no part of what a forgetting network says
+    if expected is not None and not isinstance(method, (ForgettingNetwork, RandomUnits)):
+        require(
+            own <= MORE * expected,
+            f"expected_examples() must say about how many examples a run processes, as budgets go by it, but says "
+            f"{expected:,} on {problem.name} for {own:,}.",
+        )
+
+
+def _require_within_budget(method: Repairing, problem: Problem, request: ForgetRequest) -> None:
+    """A repair that would be as long as a retraining must stop at half of it where that is its budget."""
+    training = replace(problem.trainer.recipe, epochs=8.0)
+    long = replace(method.repair, epochs=training.epochs, max_examples=None)
+    held = replace(method, repair=long, budget=0.5, training=training)
+    allowed, journal = round(0.5 * training.examples(len(request.retain))), Journal()
+    try:
+        held.unlearn(problem.model, request, task=Classification(), journal=journal)
+    except InputError:
+        return
+    own = journal.examples - journal.guards
+    require(
+        own <= MORE * allowed,
+        f"a method must keep to its budget, but of {allowed:,} examples on {problem.name} it processes {own:,}. Train by "
+        "`self.mend` or `self.train`, once, and say by `statistics` what is read before.",
+    )
 
 
 def _require_clean(result: nn.Module, problem: Problem) -> None:
@@ -152,6 +209,7 @@ def check_ranking(ranking: Ranking, *, device: str = "cpu") -> None:
     Raises:
         ContractError: at the first promise that is broken.
     """
+    require_recipe(ranking, Ranking)
     for problem in problems():
         problem.model.to(device)
         unseen = ("holdout", "matched", "validation", "validation_matched")
@@ -161,16 +219,20 @@ def check_ranking(ranking: Ranking, *, device: str = "cpu") -> None:
         before = Snapshot.of(problem.model)
         runs: list[Scores] = []
         for seed in (0, 1, 0):
-            task = Counting()
-            with random_state_kept("scores()", disturbed_by=len(runs)):
-                runs.append(ranking.scores(problem.model, units, request, task=task, seed=seed))
+            with random_state_kept("scores()", disturbed_by=len(runs)), passing() as passed:
+                runs.append(ranking.scores(problem.model, units, request, task=Classification(), seed=seed))
             require(not accessed, f"a ranking reads the forget and retain sets alone, but {accessed} were read.")
             before.require_untouched(problem.model, by="scores()")
             require(
-                task.examples == ranking.reads(request),
+                passed.forward == ranking.reads(request),
                 f"reads() must say how many examples scores() runs through the model, but says {ranking.reads(request)} for "
-                f"{task.examples}.",
+                f"{passed.forward}.",
             )
+            scores = runs[-1]
+            is_right = isinstance(scores, Mapping) and all(
+                isinstance(name, str) and isinstance(score, Tensor) for name, score in scores.items()
+            )
+            require(is_right, f"scores() must give a dict of tensors by name of group, but gives {shown(scores)}.")
         sizes = {group.name: (group.size,) for group in units}
         shapes = {name: tuple(scores.shape) for name, scores in runs[0].items()}
         require(shapes == sizes, f"scores() must give {sizes} on {problem.name}, but gives {shapes}.")
@@ -194,15 +256,24 @@ def check_curve(curve: ForgettingCurve) -> None:
     Raises:
         ContractError: at the first promise that is broken.
     """
+    require_recipe(curve, ForgettingCurve)
     times = [0.0, 1e-6, 0.1, 0.5, 1.0, 2.0, 3.7, 10.0, 1e3, 1e9]
     for dtype in (torch.float32, torch.float64):
         tau = torch.tensor([0.0, 1e-6, 0.3, 1.0, 2.0, 50.0, 1e9, float("inf")], dtype=dtype)
         asked = tau.clone()
+        for t in times:
+            factor = curve.factor(t, tau)
+            require(isinstance(factor, Tensor), f"factor() must give a tensor, but gives {shown(factor)}.")
+            shape = tuple(factor.shape)
+            require(
+                shape == (len(tau),), f"factor() must give (n,), here ({len(tau)},), but gives {shape} at t = {t:g}."
+            )
         rows = torch.stack([curve.factor(t, tau) for t in times])  # (times, n)
         again = torch.stack([curve.factor(t, tau) for t in reversed(times)]).flip(0)
         require(torch.equal(tau, asked), "factor() must not change `tau`, but does.")
-        require(rows.shape == (len(times), len(tau)), f"factor() must give (n,), but gives {tuple(rows.shape[1:])}.")
-        require(bool(((rows >= 0) & (rows <= 1)).all()), "factors must lie in [0, 1], but some do not.")
+        for t, row in zip(times, rows, strict=True):
+            wild = [(float(u), float(f)) for u, f in zip(tau, row, strict=True) if not 0 <= f <= 1]
+            require(not wild, f"factors must lie in [0, 1], but at t = {t:g} (tau, factor) are {wild}.")
         require(torch.equal(rows, again), "a factor must depend on t and tau alone, but a second call differs.")
         require(bool((rows[0] == 1).all()), f"factor(0, tau) must be 1 for every tau, but is {rows[0].tolist()}.")
         require(bool((rows[1:, 0] == 0).all()), f"factor(t > 0, 0) must be 0, but is {rows[1:, 0].tolist()}.")
@@ -226,6 +297,7 @@ def check_rate(rate: Rate) -> None:
     Raises:
         ContractError: at the first promise that is broken.
     """
+    require_recipe(rate, Rate)
     require(isinstance(rate.ranking, Ranking), f"a rate must have a `ranking`, but has {rate.ranking!r}.")
     generator = torch.Generator().manual_seed(0)
     scores = {
@@ -270,23 +342,29 @@ def check_attack(attack: Attack) -> None:
     Raises:
         ContractError: at the first promise that is broken.
     """
+    require_recipe(attack, Attack)
+    require(isinstance(getattr(attack, "name", None), str), "an attack must have a `name`, a word, but has none.")
     seen = Observations(
         *(signals(i, n, boost) for i, (n, boost) in enumerate(((60, 1.0), (40, 1.0), (40, 0), (70, 0))))
     )
     kept = [array.copy() for split in splits(seen) for array in split.arrays().values()]
     with random_state_kept("run()", disturbed_by=0):
-        results, again, alone = attack.run(seen, seed=0), attack.run(seen, seed=0), attack.run(seen[1:2], seed=0)
-        bare = attack.run(replace(seen, matched=None), seed=0)
+        try:
+            results, again, alone = attack.run(seen, seed=0), attack.run(seen, seed=0), attack.run(seen[1:2], seed=0)
+            bare = attack.run(replace(seen, matched=None), seed=0)
+        except InputError as error:
+            raise ContractError(str(error)) from error
     now = [array for split in splits(seen) for array in split.arrays().values()]
     same = all(np.array_equal(a, b) for a, b in zip(kept, now, strict=True))
     require(same, "an attack must not change the observations, but does.")
     counts = (len(results), len(bare))
     require(counts == (3, 3), f"an attack must give one result per model, but gives {counts} for 3.")
     for result in results:
+        require(isinstance(result, AttackResult), f"judge() must give an AttackResult, but gives {shown(result)}.")
         figures = (result.auc, result.low, result.high, result.tpr_at_1pct_fpr, result.accuracy)
         inside = all(f is None or 0 <= f <= 1 for f in figures)
         require(inside, f"every figure must be None or lie in [0, 1], but they are {figures}.")
-        require(result.auc is not None, "an attack on enough records must give an AUC, but gives None.")
+        require(result.auc is not None, f"an attack on enough records must give an AUC, but {result.reason}.")
     require(results == again, "the same seed must give the same result, but does not.")
     require(results[1:2] == alone, "a result must not depend on the models judged beside it, but does.")
     require(

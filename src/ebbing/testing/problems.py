@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,7 +17,6 @@ from torch.utils.data import Dataset, TensorDataset
 from ebbing.batches import iterate
 from ebbing.observations import Observations, Signals
 from ebbing.request import ForgetRequest
-from ebbing.task import Classification, Outputs
 from ebbing.training import Recipe, Trainer
 
 CLASSES = 3
@@ -33,19 +33,70 @@ def require(kept: bool, promise: str) -> None:
         raise ContractError(promise)
 
 
-class Counting(Classification):
-    """The usual task, which counts the examples that it runs."""
+def shown(found: Any) -> str:
+    """What was found, for messages: its kind, and the beginning of how it is printed."""
+    text = " ".join(repr(found).split())
+    return f"{type(found).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
-    examples: int
 
-    def __init__(self) -> None:
-        object.__setattr__(self, "examples", 0)
+def require_recipe(piece: Any, family: type) -> None:
+    """Require an instance of a family, its settings fields of a frozen dataclass: reports and stored results go by these."""
+    said = f"{piece.__name__} is a class: call it" if isinstance(piece, type) else f"{shown(piece)} is none"
+    require(isinstance(piece, family), f"what is checked must be an instance of {family.__name__}, but {said}.")
+    kind = type(piece)
+    known = {f.name for f in fields(piece)} if is_dataclass(piece) else set()
+    for cls in kind.__mro__[: kind.__mro__.index(family)]:
+        declared = [n for n, hint in vars(cls).get("__annotations__", {}).items() if "ClassVar" not in str(hint)]
+        parameters = vars(cls).get("__dataclass_params__")
+        lost = sorted(set(declared) - known)
+        require(
+            not lost and (parameters is None or parameters.frozen),
+            f"settings must be fields of a frozen dataclass, but {cls.__name__} is none"
+            f"{f' and declares {lost}' if lost else ''}. Decorate it with @dataclass(frozen=True).",
+        )
+    held = sorted(vars(piece).keys() - known)
+    require(
+        not held, f"settings must be fields of a frozen dataclass, but {kind.__name__} holds {held} beside its fields."
+    )
 
-    def forward(self, model: nn.Module, batch: Any) -> Outputs:
-        """Count, and run."""
-        outputs = super().forward(model, batch)
-        object.__setattr__(self, "examples", self.examples + len(outputs.targets))
-        return outputs
+
+@dataclass
+class Passed:
+    """How many examples went through the networks of problems, their copies included, and how many came back by gradients."""
+
+    forward: int = 0
+    backward: int = 0
+
+
+_COUNTS: list[Passed] = []
+
+
+@contextmanager
+def passing() -> Iterator[Passed]:
+    """Count what goes through the networks of problems meanwhile."""
+    passed = Passed()
+    _COUNTS.append(passed)
+    try:
+        yield passed
+    finally:
+        _COUNTS.remove(passed)
+
+
+class Network(nn.Sequential):
+    """Layers in a row, which note what goes through them."""
+
+    def forward(self, input: Any) -> Any:
+        """Run, and count."""
+        output = super().forward(input)  # type: ignore[no-untyped-call]
+        for passed in _COUNTS:
+            passed.forward += len(output)
+            if output.requires_grad:
+                output.register_hook(partial(self._came_back, passed, len(output)))
+        return output
+
+    @staticmethod
+    def _came_back(passed: Passed, n: int, gradient: Tensor) -> None:
+        passed.backward += n
 
 
 @dataclass(frozen=True)
@@ -73,12 +124,12 @@ class Records(Dataset[tuple[Tensor, Tensor]]):
 
 def mlp() -> nn.Module:
     """Three linear layers for 6 features."""
-    return nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, CLASSES))
+    return Network(nn.Linear(6, 10), nn.ReLU(), nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, CLASSES))
 
 
 def cnn() -> nn.Module:
     """Convolution, batch normalisation, dropout."""
-    return nn.Sequential(
+    return Network(
         *(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
         *(nn.Linear(16, 8), nn.ReLU(), nn.Dropout(0.25), nn.Linear(8, CLASSES)),
     )
@@ -158,7 +209,8 @@ def signals(seed: int, n: int, boost: float) -> Signals:
     p = 1 / (1 + np.exp(-margin))  # of the label
     entropy = -p * np.log(p) - (1 - p) * np.log1p(-p)
     modified = -2 * (1 - p) * np.log(p)
-    return Signals(margin, np.maximum(p, 1 - p), entropy, modified, margin > 0)
+    logits = np.stack((margin, np.zeros_like(margin)), axis=2)
+    return Signals(margin, np.maximum(p, 1 - p), entropy, modified, margin > 0, logits)
 
 
 def splits(seen: Observations) -> list[Signals]:
