@@ -110,7 +110,8 @@ def _with_set(chosen: dict[str, Unlearner], word: str) -> dict[str, Unlearner]:
     having = [n for n, m in chosen.items() if path[0] in _settings(m)]
     if not having:
         known = sorted({*chosen, *(f for m in chosen.values() for f in _settings(m))})
-        raise InputError(f"--set {word!r}: no method has a setting {path[0]!r}. {nearest(path[0], known)}")
+        before = f" Before the dot stands a method's label: {', '.join(chosen)}." if len(path) > 1 else ""
+        raise InputError(f"--set {word!r}: no method has a setting {path[0]!r}. {nearest(path[0], known)}{before}")
     return chosen | {n: with_setting(chosen[n], path, text, pieces=pieces, label=n) for n in having}
 
 
