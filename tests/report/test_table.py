@@ -54,6 +54,14 @@ def test_figures_are_in_percent_where_the_header_says_so(report):
     assert cells(report, "retrained (16)")["cost"] == "100.0"
 
 
+def test_it_is_said_that_cost_is_time(report):
+    """Budgets are shares of examples: who is held to 20 % of those may well read 40 here."""
+    assert "Cost is time, not examples" in printed(report, width=100)
+    for method in report["methods"].values():
+        method["cost"]["ratio_to_retraining"] = None
+    assert "Cost is time" not in printed(report, width=100)
+
+
 def test_several_models_give_a_mean_and_its_interval(report):
     row = next(row for row in comparison_rows(report) if row.name == "ebb")
     assert row.cells["forget"].text == "2.1"

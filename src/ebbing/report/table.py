@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ebbing.report.rows import (
     COLUMNS,
+    DASH,
     Cell,
     Row,
     comparison_rows,
@@ -98,6 +99,8 @@ def comparison_table(report: Mapping[str, Any]) -> Table:
     notes = "\n".join(footnotes(report))
     if any(cell.half for row in rows for cell in row.cells.values()):
         notes = f"± is half the width of an interval.\n{notes}".rstrip()
+    if any(row.kind not in ("original", "retrained") and row.cells["cost"].text != DASH for row in rows):
+        notes = f"Cost is time, not examples, as a share of one retraining.\n{notes}".rstrip()
     table = Table(
         title=Text(printable(description)) if description else None,
         caption=Text(notes) if notes else None,
