@@ -17,6 +17,7 @@ from ebbing.bench.methods import BUDGETS, METHODS, within
 from ebbing.bench.score import SPLITS, figures_of_each
 from ebbing.bench.tables import HEADER, Board, table, tables
 from ebbing.bench.tasks import TASKS, frozen, request_of
+from ebbing.bench.tuning import Range, Tuning, tune
 from ebbing.checkpoints import write_weights
 from ebbing.errors import InputError
 from ebbing.journal import Journal
@@ -394,6 +395,39 @@ def test_a_method_that_does_not_keep_to_its_budget_gets_no_row(made) -> None:
     with pytest.raises(InputError, match=r"may process 1,232 examples, but Overdrawn processed 24,640"):
         list(make_cells([overdrawn], places, workers=1))
     assert not places.cell(overdrawn).exists()
+
+
+@dataclass(frozen=True)
+class Raises(Repairing):
+    """It breaks whatever it is given."""
+
+    def forget(self, model, run):
+        raise RuntimeError("broken")
+
+
+@dataclass(frozen=True)
+class GivesNothing(Repairing):
+    """It forgets to return the model."""
+
+    def forget(self, model, run):
+        self.mend(model, run)
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "said"),
+    [
+        (Raises(), RuntimeError, "broken"),
+        (GivesNothing(), InputError, "must return a model"),
+        (Overdrawn(), InputError, "may process 1,232 examples"),
+    ],
+)
+def test_what_is_wrong_with_a_method_is_found_before_anything_is_trained(method, error, said, tmp_path) -> None:
+    places = Places(tmp_path / "results", tmp_path / "work")
+    with pytest.raises(error, match=said):
+        list(make_cells([Cell(SMALL, "mine", method, 0.05)], places, workers=1))
+    with pytest.raises(error, match=said):
+        list(tune(Tuning("mine", method, 0.05, {"repair.learning_rate": Range(1e-3, 1e-2)}, [SMALL]), places))
+    assert not list(tmp_path.glob("work/*/models"))
 
 
 def test_without_anything_to_compare_with_nothing_is_scored(tmp_path) -> None:

@@ -194,12 +194,31 @@ def make_cells(cells: Sequence[Cell], places: Places, *, workers: Workers) -> It
         missing = [cell for cell in cells if cell.task == task and not places.cell(cell).exists()]
         request_of(task, places.data_dir)  # what cannot be had is found out before any process is started
         unmade = missing if places.reference(task).exists() else [cell for cell in cells if cell.task == task]
-        for job, _ in compute(_make_model, places, _jobs(unmade, places), workers=workers, folders=shared):
+        jobs = _jobs(unmade, places)
+        for cell in missing if jobs else ():
+            if cell.budget is not None:
+                try_out(cell.method, cell.budget, task, places)
+        for job, _ in compute(_make_model, places, jobs, workers=workers, folders=shared):
             yield job
         if not places.reference(task).exists():
             _make_reference(task, places)
         for cell, _ in compute(_make_cell, places, missing, workers=workers, folders=shared):
             yield cell
+
+
+def try_out(method: Unlearner, budget: float, task: BenchTask, places: Places) -> None:
+    """Let a method from outside ebbing unlearn an untrained model: what is wrong with it is found before models are trained.
+
+    Raises:
+        InputError: if it returns no model, or does not keep to the budget; whatever its own code raises comes through.
+    """
+    request = request_of(task, places.data_dir)
+    held = within(method, budget, task.recipe, request) if sources_of(method) else None
+    if held is None:
+        return
+    journal = Journal()
+    held.unlearn(places.trainer(task).initial(seed=0), request, task=task.trainer.task, journal=journal)
+    refuse_overdrawn(held, journal.examples - journal.guards, budget, task.recipe, request)
 
 
 def _claim(task: BenchTask, places: Places) -> None:

@@ -21,6 +21,7 @@ from ebbing.bench.cells import (
     mark_as_made,
     refuse_other_models,
     trained,
+    try_out,
 )
 from ebbing.bench.methods import METHODS, refuse_overdrawn, within
 from ebbing.bench.tasks import BenchTask, request_of
@@ -206,6 +207,8 @@ def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
         if within(tuning.method, tuning.budget, task.recipe, request) is None:
             raise InputError(f"{tuning.label} costs more than {tuning.budget:.1%} of retraining on {task.name}.")
         _refuse_idle(tuning, task, request)
+        if not trials:
+            try_out(tuning.method, tuning.budget, task, places)
     for task in tuning.tasks:
         refuse_other_models(_validated(task, places), task)
         mark_as_made(_validated(task, places), task)
