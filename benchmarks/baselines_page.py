@@ -109,16 +109,22 @@ def overhead_section() -> str:
     if not OVERHEAD.exists():
         return ""
     found = json.loads(OVERHEAD.read_text(encoding="utf-8"))
-    ratios = found["ratio"]
-    told = ", ".join(f"`{name}` {100 * (ratios[name] - 1):+.1f} %" for name in ratios if name != "fine-tune")
-    holds = "**holds**" if max(ratios.values()) <= 1.05 else "does not hold"
+    told = []
+    for name, middle in found["ratio"].items():
+        if name == "fine-tune":
+            continue
+        pairs = [own / plain for own, plain in zip(found["seconds"][name], found["seconds"]["fine-tune"], strict=True)]
+        low, high = (100 * (end(pairs) - 1) for end in (min, max))
+        holds = "**holds**" if middle <= 1.05 else "does not hold"
+        told.append(f"- `{name}`: {100 * (middle - 1):+.1f} % ({low:+.0f} to {high:+.0f}). At most 5 %: {holds}.")
+    rounds = len(found["seconds"]["ebb"])
     return (
         "## What decay costs\n\n"
         f"Beside `fine-tune` with the same repair, a budget of {100 * found['budget']:g} % of retraining on 10,000 images of "
-        f"MNIST, medians of {len(found['seconds']['ebb'])} paired rounds: {told}. At most 5 %: {holds}. "
-        "`ebb` ranks nothing by default. Where the repair trains on 28,500 records, `ebb-ranked` reads 20,000 before it, "
-        "forward alone: all of them for each of two kinds of layer; `ebb-ranked-1000` reads 3,000. What is read to tell "
-        "whether anything was memorised is in none of these: decay was made to take place.\n\n"
+        f"MNIST, medians of {rounds} paired rounds and their ends:\n\n" + "\n".join(told) + "\n\n"
+        "`ebb` ranks nothing by default. Where the repair trains on 28,500 records, `ebb-ranked` reads all 10,000 before it, "
+        "forward alone, once for both kinds of layer; `ebb-ranked-1000` reads 1,500. What is read to tell whether anything was "
+        "memorised is in none of these: decay was made to take place.\n\n"
         f"{_made(found['provenance'])}\n"
     )
 
