@@ -382,6 +382,7 @@ def test_a_whole_run_goes_by_ray_and_is_found_by_others(cluster, tmp_path, monke
 # ---------------------------------------------------------------- the leaderboard
 
 
+@pytest.mark.slow
 def test_cells_of_the_leaderboard_are_the_same_by_ray(executor, tmp_path) -> None:
     task = replace(TASKS["digits-mislabelled5-cnn/v1"], models=4, recipe=eb.Recipe(epochs=2.0))
     cells = cells_of([task], {"fine-tune": METHODS["fine-tune"]}, [0.5])

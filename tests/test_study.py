@@ -428,6 +428,7 @@ def test_after_an_interruption_the_same_command_goes_on(tmp_path, work, monkeypa
     assert (tmp_path / "report.json").exists()
 
 
+@pytest.mark.slow
 def test_after_kills_the_same_command_goes_on(tmp_path, work, monkeypatch) -> None:
     killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     delays = np.random.default_rng(0).uniform(0, 0.3, size=3)
