@@ -290,6 +290,11 @@ class NotFrozen(Broken):
     strength: float = 0.5
 
 
+class TakesNoRun(Broken):
+    def forget(self, model):
+        return model
+
+
 class ReturnsNothing(Broken):
     def forget(self, model, run):
         super().forget(model, run)
@@ -331,6 +336,7 @@ CONTROLS = {
     NoDecorator: r"NoDecorator is none and declares \['strength'\]",
     HoldsSettings: r"holds \['strength'\] beside its fields",
     NotFrozen: "NotFrozen is none",
+    TakesNoRun: r"`forget` of TakesNoRun must take a model and a run, but takes \(model\)",
     ReturnsNothing: "`forget` of ReturnsNothing must return a model, but returned NoneType",
 }
 

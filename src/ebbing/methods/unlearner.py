@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import deepcopy
@@ -152,11 +153,19 @@ class Unlearner(ABC):
         return result
 
     def require_fit(self, request: ForgetRequest, *, task: Task) -> None:
-        """Refuse a request that the method is not made for, before anything is done.
+        """Refuse a request that the method is not made for, and a method that cannot be run, before anything is done.
 
         Raises:
-            InputError: if it is made for whole classes, and some records of them stay.
+            InputError: if it is made for whole classes, and some records of them stay, or its `forget` takes other arguments.
         """
+        taken = inspect.signature(self.forget)
+        try:
+            taken.bind(None, None)
+        except TypeError:
+            raise InputError(
+                f"`forget` of {type(self).__name__} must take a model and a run, but takes {taken}. Write "
+                "`def forget(self, model, run)`."
+            ) from None
         if self.whole_classes and torch.isin(task.targets(request.retain), task.targets(request.forget)).any():
             raise InputError(
                 f"{type(self).__name__} forgets whole classes, so every record of the classes of what goes must go, but some "
