@@ -44,21 +44,6 @@ class DecayLaw:
         if not 0 <= self.duration < float("inf"):
             raise InputError(f"`duration` must be finite and >= 0 unlearning epochs, but is {self.duration}.")
 
-    def factors(
-        self,
-        model: nn.Module,
-        units: Sequence[UnitGroup],
-        request: ForgetRequest,
-        *,
-        task: Task,
-        seed: int,
-        scores: Scores | None = None,
-    ) -> dict[str, Tensor]:
-        """(n,) phi(duration; tau) by group name; the arguments are those of `apply`."""
-        if scores is None:
-            scores = self.rate.ranking.scores(model, units, request, task=task, seed=seed)
-        return {name: self.curve.factor(self.duration, tau) for name, tau in self.rate.tau(scores).items()}
-
     def apply(
         self,
         model: nn.Module,
@@ -85,7 +70,9 @@ class DecayLaw:
         Returns:
             (n,) the factors phi by group name.
         """
-        factors = self.factors(model, units, request, task=task, seed=seed, scores=scores)
+        if scores is None:
+            scores = self.rate.ranking.scores(model, units, request, task=task, seed=seed)
+        factors = {name: self.curve.factor(self.duration, tau) for name, tau in self.rate.tau(scores).items()}
         rest = None if anchor is None else dict(anchor)
         decay(model, units, factors, start=weights_of(model, units), anchor=rest)
         return factors
