@@ -151,7 +151,6 @@ LARGE: Mapping[str, Unlearner] = {  # the most wanted first
     **{label: TRANSFORMER[label] for label in ("salun", "salun-adam", "ssd", "ssd-less", "ssd-least")},
     **{label: TRANSFORMER[label] for label in ("neg-grad-plus", "neg-grad-plus-more", "neg-grad-plus-adam")},
     "scrub": SCRUB(),
-    "fine-tune-hot": FineTune(repair=hot(1e-2)),
 }
 STUDIES: Mapping[str, Mapping[str, Unlearner]] = {
     "mnist10k-mislabelled5-resnet/v1": CONVOLUTIONS,
