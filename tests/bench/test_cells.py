@@ -15,9 +15,10 @@ from ebbing.bench.cells import TOO_DEAR, Cell, Places, cells_of, make_cells, ref
 from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import BUDGETS, METHODS, within
 from ebbing.bench.score import SPLITS, figures_of_each
+from ebbing.bench.spaces import Range
 from ebbing.bench.tables import HEADER, Board, table, tables
 from ebbing.bench.tasks import TASKS, frozen, request_of
-from ebbing.bench.tuning import Range, Tuning, tune
+from ebbing.bench.tuning import Tuning, tune
 from ebbing.checkpoints import write_weights
 from ebbing.errors import InputError
 from ebbing.journal import Journal

@@ -9,8 +9,9 @@ import pytest
 
 from ebbing.bench.cells import Places
 from ebbing.bench.methods import METHODS
+from ebbing.bench.spaces import Range, space_of, with_value
 from ebbing.bench.tasks import TASKS, request_of
-from ebbing.bench.tuning import REFUSED, Range, Tuning, space_of, tune, tuned_method, validation_view, with_value
+from ebbing.bench.tuning import REFUSED, Tuning, tune, tuned_method, validation_view
 from ebbing.errors import InputError
 from ebbing.methods import FineTune
 from ebbing.observations import observe

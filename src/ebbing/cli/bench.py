@@ -19,9 +19,10 @@ from ebbing.bench.cells import Cell, Places, cells_of, jobs_for, make_cells, ref
 from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import METHODS
 from ebbing.bench.page import leaderboard_page
+from ebbing.bench.spaces import Range, space_of, value_at
 from ebbing.bench.tables import read_boards, tables
 from ebbing.bench.tasks import LARGE, TASKS, BenchTask, frozen, is_frozen, request_of
-from ebbing.bench.tuning import REFUSED, Range, Tuning, space_of, tune, tuned_method, value_at
+from ebbing.bench.tuning import REFUSED, Tuning, tune, tuned_method
 from ebbing.cli.checks import check_writable, device_named
 from ebbing.cli.listing import summary, told_apart
 from ebbing.cli.methods import methods_of
