@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ebbing.bench import tasks
+from ebbing.bench.cells import Job
 from ebbing.bench.methods import METHODS
 from ebbing.bench.tasks import TASKS
 from ebbing.bench.tuning import REFUSED
@@ -164,19 +165,29 @@ def test_a_task_from_end_to_end(call, places, tmp_path, monkeypatch: pytest.Monk
 
 
 def test_tuning_names_the_command_that_makes_its_cells(call, places, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the method as it was named, its budget, and the folders that are not the usual ones."""
-    trial = {"settings": {"repair.learning_rate": 0.01}, "value": 1.5}
-    monkeypatch.setattr(bench, "tune", lambda tuning, places: iter([trial]))
-    words = ["bench", "tune", "--method", "fine-tune@mine", "--budget", "0.03", "--trials", "1"]
-    said = call(*words, "--space", "repair.learning_rate=1e-3:1e-1:log", *places)
+    """With the method as it was named, its settings, its budget, and the folders that are not the usual ones."""
+    asked = []
+
+    def trials(tuning, places, *, workers, on_model):
+        asked.append((tuning.method.repair.batch_size, workers))
+        on_model(Job(tuning.tasks[0], "retrained", 3), 1, 20)
+        yield {"settings": {"repair.learning_rate": 0.01}, "value": 1.5, "seconds": 60.0}
+
+    monkeypatch.setattr(bench, "tune", trials)
+    words = ["--method", "fine-tune@mine", "--set", "repair.batch_size=32", "--budget", "0.03"]
+    more = ["--trials", "2", "--workers", "2", "--space", "repair.learning_rate=1e-3:1e-1:log"]
+    said = call("bench", "tune", *words, *more, *places)
     assert said.code == 0, said.err
-    wanted = f"bench run --tuned --method fine-tune@mine --budget 0.03 --results {places[1]} --out {places[3]}"
-    assert wanted in " ".join(said.out.split())
+    assert asked == [(32, 2)]
+    out = " ".join(said.out.split())
+    assert "1 of 20 models, about 0 min left for them; digits-mislabelled5-cnn-v1/retrained-3" in out
+    assert "1 of 2 trials, about 1 min left; repair.learning_rate 0.01: 1.50 (best 1.50)" in out
+    assert f"bench run --tuned {' '.join(words)} --results {places[1]} --out {places[3]}" in out
 
 
 def test_tuning_says_why_settings_were_refused(call, places, monkeypatch: pytest.MonkeyPatch) -> None:
-    trial = {"settings": {"repair.learning_rate": 0.01}, "value": REFUSED, "reason": "It is too hot."}
-    monkeypatch.setattr(bench, "tune", lambda tuning, places: iter([trial]))
+    trial = {"settings": {"repair.learning_rate": 0.01}, "value": REFUSED, "seconds": 1.0, "reason": "It is too hot."}
+    monkeypatch.setattr(bench, "tune", lambda tuning, places, **more: iter([trial]))
     said = call("bench", "tune", "--method", "fine-tune", "--trials", "1", *places)
     assert "repair.learning_rate 0.01: refused. It is too hot." in " ".join(said.out.split())
     assert said.code == 2

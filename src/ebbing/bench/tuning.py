@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ebbing.bench.cells import (
+    Job,
     Places,
     check_label,
     identity_of,
@@ -33,8 +34,10 @@ from ebbing.machine import describe
 from ebbing.measures import Reference, figures, left_out, prediction_band
 from ebbing.methods import Unlearner
 from ebbing.observations import Observations, observe
+from ebbing.pool import Workers, compute
 from ebbing.request import ForgetRequest
 from ebbing.seen import Seen
+from ebbing.store import kept
 from ebbing.verdict import JOINT_LEVEL
 
 RETRAINED = 16
@@ -84,7 +87,13 @@ class Tuning:
         return results / "tuned" / f"{self.label}-{100 * self.budget:g}.json"
 
 
-def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
+def tune(
+    tuning: Tuning,
+    places: Places,
+    *,
+    workers: Workers = 1,
+    on_model: Callable[[Job, int, int], None] = lambda job, done, needed: None,
+) -> Iterator[dict[str, Any]]:
     """Try settings one by one, by the tree-structured Parzen estimator of Optuna; each trial is kept as it is finished.
 
     The value of a trial is the mean over tasks of abs(M - mean of retrained models' M) / half the width of its band + the
@@ -94,6 +103,8 @@ def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
     Args:
         tuning: what is tried.
         places: where everything is kept; a tuning goes on from its file.
+        workers: processes of one thread each that train the models which are missing, before the first trial.
+        on_model: called with each of them when it is trained, how many are, and how many were missing.
 
     Yields:
         Each trial, those that were found included: settings, value, and what it is made of.
@@ -117,6 +128,11 @@ def tune(tuning: Tuning, places: Places) -> Iterator[dict[str, Any]]:
         refuse_other_models(_validated(task, places), task)
         mark_as_made(_validated(task, places), task)
     yield from trials[: tuning.trials]
+    if len(trials) < tuning.trials:
+        needed = _missing_models(tuning, places)
+        made = compute(_make_model, places, needed, workers=workers, folders=[places.work])
+        for done, (job, _) in enumerate(made, start=1):
+            on_model(job, done, len(needed))
     while len(trials) < tuning.trials:
         # a seed of its own for each trial, so that one that goes on does not draw what was drawn before
         sampler = optuna.samplers.TPESampler(seed=len(trials), n_startup_trials=5)
@@ -240,7 +256,7 @@ def _on(task: BenchTask, method: Unlearner, budget: float, places: Places) -> di
     """M and accuracy on a task's validation records."""
     request = request_of(task, places.data_dir)
     view = validation_view(request)
-    reference = Reference(_retrained(task, view, places), request.concept)
+    reference = Reference(_retrained(task, places), request.concept)
     held = within(method, budget, task.recipe, request)
     if held is None:
         raise InputError(f"{type(method).__name__} costs more than {budget:.0%} of retraining on {task.name}.")
@@ -282,13 +298,38 @@ def _validated(task: BenchTask, places: Places) -> Path:
     return places.work / task.folder / "validation"
 
 
-def _retrained(task: BenchTask, view: ForgetRequest, places: Places) -> Observations:
-    """What retrained models answer on the validation view; seen once."""
-    parts = []
-    for number in range(min(RETRAINED, task.models)):
-        path = _validated(task, places) / f"retrained-{number}.npz"
-        if not path.exists():
-            model = trained(task, places, "retrained", number).model
-            Seen(observe([model], view, task=task.trainer.task)).save(path)
-        parts.append(Seen.load(path).answers)
-    return Observations.concatenate(parts)
+def _answers(job: Job, places: Places) -> Path:
+    """Where it is kept what a retrained model answers on validation records."""
+    return _validated(job.task, places) / f"{job.role}-{job.number}.npz"
+
+
+def _retrained_of(task: BenchTask) -> list[Job]:
+    """The retrained models that originals are held against."""
+    return [Job(task, "retrained", number) for number in range(min(RETRAINED, task.models))]
+
+
+def _missing_models(tuning: Tuning, places: Places) -> list[Job]:
+    """The models that trials need, and that were not trained, or not seen, yet."""
+    missing = []
+    for task in tuning.tasks:
+        missing += [job for job in _retrained_of(task) if not _answers(job, places).exists()]
+        data = request_of(task, places.data_dir).everything
+        missing += [
+            Job(task, "original", number)
+            for number in range(min(MODELS, task.models))
+            if not kept(places.trainer(task), data, [number], store=places.store(task), threads=1)
+        ]
+    return missing
+
+
+def _make_model(places: Places, job: Job) -> None:
+    """Train a model; of one that was retrained, keep what it answers on validation records."""
+    model = trained(job.task, places, job.role, job.number).model
+    if job.role == "retrained":
+        view = validation_view(request_of(job.task, places.data_dir))
+        Seen(observe([model], view, task=job.task.trainer.task)).save(_answers(job, places))
+
+
+def _retrained(task: BenchTask, places: Places) -> Observations:
+    """What retrained models answer on the validation view."""
+    return Observations.concatenate([Seen.load(_answers(job, places)).answers for job in _retrained_of(task)])

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from ebbing.allocator import keep_freed_memory
-from ebbing.bench.cells import Cell, Places, cells_of, jobs_for, make_cells, refuse_other_settings
+from ebbing.bench.cells import Cell, Job, Places, cells_of, jobs_for, make_cells, refuse_other_settings
 from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import METHODS
 from ebbing.bench.page import leaderboard_page
@@ -237,13 +237,15 @@ def tune_method(
     words: tuple[str, ...],
     trials: int,
     space: tuple[str, ...],
+    settings: tuple[str, ...],
+    workers: int,
     data_dir: Path | None,
     results: Path,
     out: Path,
 ) -> None:
-    """Try settings of one method, a line for each."""
+    """Try settings of one method; a line for each, and for each model that is trained for it."""
     console = _begin()
-    options = BenchOptions(results, out, methods=(word,), budgets=(budget,))
+    options = BenchOptions(results, out, methods=(word,), settings=settings, budgets=(budget,))
     ((label, method),) = _methods(options).items()
     tasks = [task for task in chosen_tasks(words or ("digits-",)) if words or task.chosen_on]
     ranges = dict(_range(text, method) for text in space)
@@ -251,24 +253,31 @@ def tune_method(
     places = Places(results, out, data_dir, command_line())
     check_writable(results, "--results")
     check_writable(out)
-    best, started = float("inf"), time.perf_counter()
-    for found, trial in enumerate(tune(tuning, places), start=1):
-        best = min(best, trial["value"])
-        left = (time.perf_counter() - started) / found * (trials - found) / 60
-        settings = ", ".join(f"{name} {value:.4g}" for name, value in trial["settings"].items())
+    started = time.perf_counter()
+
+    def told(job: Job, done: int, needed: int) -> None:
+        left = (time.perf_counter() - started) * (needed - done) / done / 60
+        print_line(console, f"{done} of {needed} models, about {left:.0f} min left for them; {job.path}")
+
+    best, seconds = float("inf"), 0.0
+    for found, trial in enumerate(tune(tuning, places, workers=workers, on_model=told), start=1):
+        best, seconds = min(best, trial["value"]), seconds + trial["seconds"]
+        left = seconds / found * (trials - found) / 60
+        tried = ", ".join(f"{name} {value:.4g}" for name, value in trial["settings"].items())
         value = f"refused. {trial['reason']}" if "reason" in trial else f"{trial['value']:.2f} (best {best:.2f})"
-        print_line(console, f"{found} of {trials} trials, about {left:.0f} min left; {settings}: {value}")
+        print_line(console, f"{found} of {trials} trials, about {left:.0f} min left; {tried}: {value}")
     kept = tuning.path(results)
     if best >= REFUSED:
         raise InputError(f"the method refused all settings that were tried, see {str(kept)!r}. Take another --space.")
+    given = "".join(f" --set {shlex.quote(setting)}" for setting in settings)
     there = "".join(
-        f" {option} {shlex.quote(str(given))}"
-        for option, given, usual in (("--results", results, RESULTS), ("--out", out, OUT))
-        if given != usual
+        f" {option} {shlex.quote(str(path))}"
+        for option, path, usual in (("--results", results, RESULTS), ("--out", out, OUT))
+        if path != usual
     )
     print_line(
         console,
-        f"{kept}; `ebbing bench run --tuned --method {word} --budget {budget:g}{there}` makes its cells, on every task; "
+        f"{kept}; `ebbing bench run --tuned --method {word}{given} --budget {budget:g}{there}` makes its cells, on every task; "
         "--task chooses.",
     )
 

@@ -94,6 +94,10 @@ def bench_tune(
         list[str] | None,
         typer.Option(help="FIELD=LOW:HIGH[:log], such as repair.learning_rate=1e-4:1e-1:log; repeatable."),
     ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="As of `ebbing run`; of what is not tuned.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes of one thread each that train models.", min=1)] = 1,
     data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files are.")] = None,
     results: BenchResults = Path("results/bench"),
     out: BenchWork = Path("runs/bench"),
@@ -107,6 +111,8 @@ def bench_tune(
         words=tuple(task or ()),
         trials=trials,
         space=tuple(space or ()),
+        settings=tuple(setting or ()),
+        workers=workers,
         data_dir=data_dir,
         results=results,
         out=out,
