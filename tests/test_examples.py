@@ -15,6 +15,7 @@ LONG = (
     "language_model",
     "vision_transformer",
     "convolutions",
+    "own_attack",
     "own_curve",
     "own_method",
 )  # `make examples` runs them too, in CI as well

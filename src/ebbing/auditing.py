@@ -13,12 +13,22 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from torch import nn
 
 from ebbing import fingerprint
+from ebbing.attacks import Attack, with_standard
 from ebbing.bank import OracleBank
 from ebbing.battery import Battery, Copies, Level, Planted, copies_of, planted_in
 from ebbing.compiled import uncompiled
 from ebbing.errors import InputError
 from ebbing.evidence import Judge
-from ebbing.facts import cost_notes, cost_of_run, describe_counts, describe_request, digests, plain, provenance_of
+from ebbing.facts import (
+    cost_notes,
+    cost_of_run,
+    describe_counts,
+    describe_request,
+    digests,
+    origin_of,
+    plain,
+    provenance_of,
+)
 from ebbing.files import write_text
 from ebbing.inside import probed_layers
 from ebbing.journal import RunRecord
@@ -118,6 +128,7 @@ def audit(
     measures: Level | None = "quick",
     technical: bool = False,
     show_examples: bool = False,
+    attacks: Sequence[Attack] = (),
     on_model: Callable[[], None] | None = None,
 ) -> AuditReport:
     """Judge unlearned models beside the untouched and the retrained ones.
@@ -137,14 +148,16 @@ def audit(
         technical: whether to add what specialists look at: factors of units, likeness of layers to retrained models', and
             which classes the forgotten records went to.
         show_examples: whether the report may show forgotten records as pictures. Without it a report holds none of them.
+        attacks: of your own, reported beside the standard ones; no verdict goes by any attack.
         on_model: called after each model was seen.
 
     Returns:
         The report.
 
     Raises:
-        InputError: if there is nothing to judge or a model's outputs are not finite.
+        InputError: if there is nothing to judge, a model's outputs are not finite, or an attack has the name of another.
     """
+    with_standard(attacks)  # what is wrong with them is said before any model is looked at
     task, records = task or Classification(), records or {}
     models = _all_of(original, unlearned, oracles)
     first, enough = models.original[0], len(oracles) >= FEWEST_ORACLES
@@ -157,7 +170,7 @@ def audit(
         task=task,
         layers=layers,
         seed=seed,
-        logits=measured is not None or (technical and enough),
+        logits=measured is not None or (technical and enough) or bool(attacks),
         on_model=on_model,
     )
     before, after = look(models.original), {name: look(own) for name, own in models.unlearned.items()}
@@ -170,6 +183,7 @@ def audit(
         measures=measures,
         copies=copies,
         planted=_planted_in(models, seen, request, task) if measured == "full" else None,
+        attacks=attacks,
         concept=request.concept,
         records=records,
         costs={name: cost_of_run(records.get(name, RunRecord()), oracles, request) for name in models.unlearned},
@@ -206,6 +220,7 @@ def judge_observations(
     measures: Level | None = "quick",
     copies: OfAll[Copies] | None = None,
     planted: OfAll[Planted] | None = None,
+    attacks: Sequence[Attack] = (),
     models: Mapping[str, Any] | None = None,
 ) -> AuditReport:
     """Judge models by what was seen of them, wherever they were trained: `audit` without models.
@@ -224,6 +239,7 @@ def judge_observations(
         measures: how much is measured beside what the verdict needs, see `ebbing.battery.Battery`; None for nothing.
         copies: what copies of the models answer that only who has the weights can make.
         planted: what the models show of what was planted before training, which needs the request and the weights.
+        attacks: of your own, beside the standard ones.
         models: digests of the weights, ``{"original": [...], "methods": {name: [...]}}``.
     """
     before, retrained = _as_seen(original), None if oracles is None else _as_seen(oracles)
@@ -240,7 +256,7 @@ def judge_observations(
             copies=None if copies is None else copies.retrained,
             planted=None if planted is None else planted.retrained,
         )
-    judge = Judge(before, retrained, concept=concept, seed=seed, battery=battery)
+    judge = Judge(before, retrained, concept=concept, seed=seed, battery=battery, attacks=attacks)
     blocks, verdicts = {}, {}
     on_matched = judge.note_on_matched()
     for name, answers in unlearned.items():
@@ -285,7 +301,7 @@ def judge_observations(
         "measures": None if battery is None else {"level": battery.level, "seconds": battery.seconds},
         "examples": None,
         "rule": {"text": RULE},
-        "provenance": dict(provenance or {}),
+        "provenance": dict(provenance or {}) | origin_of(attacks),
     }
     return AuditReport(plain(data), verdicts)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ebbing import verdict
-from ebbing.attacks import STANDARD
+from ebbing.attacks import Attack, with_standard
 from ebbing.battery import Battery, Copies, Planted
 from ebbing.measures import (
     Figures,
@@ -39,9 +39,17 @@ class Judge:
     """What all models of one audit are held against: the original and the retrained ones."""
 
     def __init__(
-        self, before: Seen, retrained: Seen | None, *, concept: bool, seed: int, battery: Battery | None = None
+        self,
+        before: Seen,
+        retrained: Seen | None,
+        *,
+        concept: bool,
+        seed: int,
+        battery: Battery | None = None,
+        attacks: Sequence[Attack] = (),
     ) -> None:
         self.battery = battery
+        self.attacks = with_standard(attacks)
         self.concept, self.seed, self.before = concept, seed, before
         self.retrained = None if retrained is None else retrained.answers
         answers = before.answers
@@ -103,7 +111,7 @@ class Judge:
             "accuracy": accuracy,
             "memory": self._memory(found),
             "drift": drift,
-            "attacks": _attacks(models, seed=self.seed),
+            "attacks": _attacked(models, self.attacks, seed=self.seed),
             "measures": None if self.battery is None else self.battery.measure(models, copies=copies, planted=planted),
             "tow": self._tow(models),
             "profile": profile(found, models),
@@ -200,7 +208,7 @@ class Judge:
         described["accuracy"] = {s: _range(getattr(self.retrained, s).accuracy) for s in JUDGED_SPLITS}
         described["attacks"] = {
             attack.name: {"auc": _range([r.auc for r in attack.run(self.retrained, seed=self.seed, intervals=False)])}
-            for attack in STANDARD
+            for attack in self.attacks
         }
         described["attacks"]["loss"]["roc"] = roc_range(self.retrained)
         bands = self.bands_for(1)
@@ -249,10 +257,10 @@ def _spread(values: Sequence[float] | np.ndarray) -> Any:
     return float(values[0]) if len(values) == 1 else _range(values)
 
 
-def _attacks(models: Observations, *, seed: int) -> dict[str, Any]:
-    """Every standard attack by name."""
+def _attacked(models: Observations, attacks: Sequence[Attack], *, seed: int) -> dict[str, Any]:
+    """What every attack found, by name."""
     found: dict[str, Any] = {}
-    for attack in STANDARD:
+    for attack in attacks:
         results = attack.run(models, seed=seed)
         first = results[0]
         if len(results) == 1:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ebbing import __version__, fingerprint
+from ebbing.attacks import Attack
 from ebbing.bank import OracleBank
 from ebbing.journal import RunRecord
 from ebbing.observations import Observations
@@ -90,6 +91,12 @@ def provenance_of(model: nn.Module) -> dict[str, Any]:
         "command": None,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def origin_of(attacks: Sequence[Attack]) -> dict[str, Any]:
+    """What a report says of attacks beside the standard ones: the class and the settings of each, by its name."""
+    own = {a.name: {"class": fingerprint.as_plain(type(a)), "settings": fingerprint.as_plain(a)} for a in attacks}
+    return {"attacks": own} if own else {}
 
 
 def plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ebbing import __version__, fingerprint
+from ebbing.attacks import Attack, with_standard
 from ebbing.auditing import AuditReport, audit
 from ebbing.bank import OracleBank
 from ebbing.battery import Level
@@ -64,6 +65,7 @@ class Study:
         measures: how much is measured, see `ebbing.auditing.audit`.
         technical: whether the report has what specialists look at, see `ebbing.auditing.audit`.
         show_examples: whether the report may show forgotten records.
+        attacks: of your own, reported beside the standard ones, see `ebbing.auditing.audit`.
         threads: that methods run with, as stored models are named by it; None for those that torch has here.
         report: the files of the report without their endings; by default ``report`` in ``directory``.
     """
@@ -85,6 +87,7 @@ class Study:
     measures: Level | None = "quick"
     technical: bool = False
     show_examples: bool = False
+    attacks: Sequence[Attack] = ()
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -103,6 +106,7 @@ class Study:
         if self.task is None:
             own = self.trainer.task if isinstance(self.trainer, Trainer) else Classification()
             object.__setattr__(self, "task", own)
+        with_standard(self.attacks)
         for method in self.methods.values():
             method.require_fit(self.request, task=self.task)
 
@@ -151,6 +155,7 @@ class Study:
             measures=self.measures,
             technical=self.technical,
             show_examples=self.show_examples,
+            attacks=self.attacks,
             on_model=lambda: show(1),
         )
         files = self.report or self.directory / "report"

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset, TensorDataset
 
+from ebbing.attacks import Attack
+
 FEATURES, CLASSES, RECORDS, UNSEEN = 6, 3, 120, 80
 WRONG = range(12)
 STEPS = 60
@@ -97,6 +99,16 @@ def train(dataset: Dataset[Any], *, seed: int) -> nn.Module:
         functional.cross_entropy(model(inputs), labels).backward()
         optimizer.step()
     return model
+
+
+class Loud(Attack):
+    """An attack of the project's."""
+
+    name = "loud"
+
+    def scores(self, signals: Any) -> Any:
+        """The largest logit, which is only there where it was asked for."""
+        return signals.logits.max(axis=-1)
 
 
 # ---------------------------------------------------------------- what the tests do with it

@@ -76,6 +76,18 @@ def test_it_says_what_unlearn_says_of_the_same_files(audit, unlearn, retrained, 
     assert "Written to judged/report.json and judged/report.html" in said.out
 
 
+def test_an_attack_of_ones_own_stands_beside_the_others(audit, unlearn, folder) -> None:
+    Path("more.txt").write_text("\n".join(map(str, range(24))))
+    assert unlearn(forget="more.txt", attack="project:Loud").code == 0
+    theirs = report("new.report.json")["methods"]["ebb"]["attacks"]
+    said = audit(forget="more.txt", attack="project:Loud")
+    assert said.code == 0, said.err
+    ours = report()
+    assert ours["provenance"]["attacks"]["loud"]["class"] == "project:Loud"
+    assert ours["methods"]["unlearned"]["attacks"] == theirs
+    assert 0 < theirs["loud"]["low"] <= theirs["loud"]["auc"] <= theirs["loud"]["high"] < 1
+
+
 def test_another_seed_holds_other_data_out(audit) -> None:
     saved("new.safetensors", seed=7)
     found = []

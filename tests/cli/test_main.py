@@ -331,12 +331,14 @@ def test_data_that_is_nowhere(call, tmp_path) -> None:
 
 def test_all_faults_are_said_at_once(call, tmp_path) -> None:
     said = call(
-        *("run", "--method", "eb", "--recipe", "epoch=1", "--device", "abacus", "--model", "x", "--out", "/dev/null/x")
+        *("run", "--method", "eb", "--recipe", "epoch=1", "--device", "abacus", "--model", "x", "--out", "/dev/null/x"),
+        *("--attack", "loss"),
     )
     assert said.code == 2
     lines = said.err.splitlines()
     assert all(line.startswith("Error: ") for line in lines)
-    assert len(lines) == 5
+    assert len(lines) == 6
+    assert "--attack must be named pkg.mod:name, but is 'loss'." in said.err
 
 
 def test_a_network_must_know_every_class(call, tmp_path, monkeypatch) -> None:

@@ -6,14 +6,7 @@ from ebbing.attacks.entropy import EntropyThreshold
 from ebbing.attacks.logistic import LossLogistic
 from ebbing.attacks.loss import LossThreshold
 from ebbing.attacks.modified_entropy import ModifiedEntropyThreshold
-
-STANDARD: tuple[Attack, ...] = (
-    LossThreshold(),
-    ConfidenceThreshold(),
-    EntropyThreshold(),
-    ModifiedEntropyThreshold(),
-    LossLogistic(),
-)
+from ebbing.attacks.standard import STANDARD, with_standard
 
 __all__ = [
     "STANDARD",
@@ -27,4 +20,5 @@ __all__ = [
     "auc",
     "bootstrap_auc_interval",
     "tpr_at_fpr",
+    "with_standard",
 ]

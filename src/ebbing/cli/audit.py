@@ -84,6 +84,7 @@ def run_audit(options: AuditOptions) -> int:
             measures=options.own.measures,
             technical=options.own.technical,
             show_examples=options.own.show_examples,
+            attacks=own.attacks,
             on_model=lambda: show(1),
         )
         report.save(options.out)

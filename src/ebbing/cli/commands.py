@@ -26,6 +26,7 @@ from ebbing.cli.leaderboard import bench
 from ebbing.cli.ledger import ledger
 from ebbing.cli.options import (
     LARGEST_SEED,
+    Attacks,
     Download,
     Measures,
     ShowExamples,
@@ -123,6 +124,7 @@ def run(
     measures: Measures = "quick",
     technical: Technical = False,
     show_examples: ShowExamples = False,
+    attack: Attacks = None,
     download: Download = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes.")] = False,
 ) -> None:
@@ -152,6 +154,7 @@ def run(
             measures=measures,
             technical=technical,
             show_examples=show_examples,
+            attacks=tuple(attack or ()),
             download=download,
         ),
         dry_run=dry_run,

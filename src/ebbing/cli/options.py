@@ -36,6 +36,13 @@ ShowExamples = Annotated[
     typer.Option("--show-examples", help="Put forgotten records into the report, as pictures. It has none otherwise."),
 ]
 
+Attacks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attack", help="pkg.mod:Name, a membership attack of your own beside the standard ones; repeatable."
+    ),
+]
+
 Download = Annotated[
     bool, typer.Option("--download/--no-download", help="Fetch MNIST or Fashion-MNIST where their files are nowhere.")
 ]

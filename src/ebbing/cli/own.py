@@ -14,9 +14,11 @@ from rich.console import Console
 from torch import nn
 from torch.utils.data import Dataset
 
+from ebbing.attacks import Attack
 from ebbing.batches import size
 from ebbing.battery import Level
 from ebbing.checkpoints import WeightsRecord, read_record
+from ebbing.cli.attacks import attacks_of
 from ebbing.cli.checks import arguments_as_options, check_file, device_named, named_option, noted, raise_all
 from ebbing.cli.loading import builder_of, datasets_of, keys_of, load_weights, padding_of, task_of
 from ebbing.cli.names import nearest
@@ -54,6 +56,7 @@ class OwnOptions:
     measures: Level = "quick"
     technical: bool = False
     show_examples: bool = False
+    attacks: tuple[str, ...] = ()
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
@@ -71,6 +74,7 @@ class Own:
         ids: how many were named.
         allow_pt: whether weights may be `.pt` files.
         fail_if: outcomes that make the command fail.
+        attacks: reported beside the standard ones.
     """
 
     build: Callable[[], nn.Module]
@@ -80,6 +84,7 @@ class Own:
     ids: int
     allow_pt: bool
     fail_if: tuple[str, ...]
+    attacks: tuple[Attack, ...]
 
     def load(self, path: Path, option: str, console: Console) -> nn.Module:
         """A fresh network with the weights of a file."""
@@ -112,6 +117,8 @@ def prepare(options: OwnOptions, problems: list[str], *, workers: Workers | None
         device = device_named(options.device, workers=workers)
     with noted(problems):
         fail_if = outcomes_of(options.fail_if)
+    with noted(problems):
+        attacks = attacks_of(options.attacks)
     received: date | None = None
     with noted(problems):
         received = None if options.received is None else _day(options.received)
@@ -135,7 +142,7 @@ def prepare(options: OwnOptions, problems: list[str], *, workers: Workers | None
         request = _request(
             options, datasets, ids["--forget"], ids.get("--exclude", []), keys, task=task, received=received
         )
-    return Own(build, request, task, device, len(ids["--forget"]), options.allow_pt, fail_if)
+    return Own(build, request, task, device, len(ids["--forget"]), options.allow_pt, fail_if, attacks)
 
 
 def _request(

@@ -15,6 +15,7 @@ from ebbing import models
 from ebbing.allocator import keep_freed_memory
 from ebbing.batches import evenly
 from ebbing.battery import Level
+from ebbing.cli.attacks import attacks_of
 from ebbing.cli.checks import check_writable, device_named, named_option, noted
 from ebbing.cli.loading import builder_of
 from ebbing.cli.measuring import tell_measures
@@ -60,6 +61,7 @@ class Options:
     measures: Level = "quick"
     technical: bool = False
     show_examples: bool = False
+    attacks: tuple[str, ...] = ()
     download: bool = True
 
 
@@ -128,6 +130,8 @@ def build_study(options: Options) -> tuple[Study, Trainer]:
     with noted(problems):
         chosen = methods_of(options.methods, options.settings, recipe=recipe)
     with noted(problems):
+        attacks = attacks_of(options.attacks)
+    with noted(problems):
         device = device_named(options.device, workers=options.workers)
     with noted(problems):
         check_writable(options.out)
@@ -155,6 +159,7 @@ def build_study(options: Options) -> tuple[Study, Trainer]:
         measures=options.measures,
         technical=options.technical,
         show_examples=options.show_examples,
+        attacks=attacks,
     )
     return study, trainer
 

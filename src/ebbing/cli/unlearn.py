@@ -207,6 +207,7 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
         measures=options.own.measures,
         technical=options.own.technical,
         show_examples=options.own.show_examples,
+        attacks=own.attacks,
     )
     return own, methods, study, record
 

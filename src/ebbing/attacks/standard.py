@@ -1,0 +1,52 @@
+"""The attacks that every report has, and others beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ebbing.attacks.attack import Attack
+from ebbing.attacks.confidence import ConfidenceThreshold
+from ebbing.attacks.entropy import EntropyThreshold
+from ebbing.attacks.logistic import LossLogistic
+from ebbing.attacks.loss import LossThreshold
+from ebbing.attacks.modified_entropy import ModifiedEntropyThreshold
+from ebbing.errors import InputError
+
+STANDARD: tuple[Attack, ...] = (
+    LossThreshold(),
+    ConfidenceThreshold(),
+    EntropyThreshold(),
+    ModifiedEntropyThreshold(),
+    LossLogistic(),
+)
+
+
+def with_standard(more: Sequence[Attack]) -> tuple[Attack, ...]:
+    """The standard attacks and others, in this order.
+
+    Args:
+        more: attacks whose names no standard one has.
+
+    Raises:
+        InputError: if one is no attack, has no name, or has that of another.
+    """
+    found = list(STANDARD)
+    for attack in more:
+        if not isinstance(attack, Attack):
+            raise InputError(
+                f"`attacks` must hold instances of Attack, but {attack!r} is none. Derive your class from "
+                "ebbing.attacks.Attack, and pass one, not the class."
+            )
+        name = getattr(attack, "name", None)
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise InputError(
+                f"an attack must have a printable `name`, but that of {type(attack).__name__} is {name!r}. Give its class one."
+            )
+        if name in [other.name for other in found]:
+            raise InputError(
+                f"attacks must have different names, but {name!r} is that of "
+                f"{'a standard one, which every report has' if name in [s.name for s in STANDARD] else 'two'}. Name yours "
+                "otherwise, or leave it out."
+            )
+        found.append(attack)
+    return tuple(found)

@@ -1,0 +1,85 @@
+"""Attacks of one's own in a report: beside the standard ones, which they leave as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from ebbing.attacks import STANDARD, Attack, LossThreshold, with_standard
+from ebbing.data.selection import select
+from ebbing.data.sources import load
+from ebbing.errors import InputError
+from ebbing.methods import DoNothing
+from ebbing.models import digits_mlp
+from ebbing.report.citations import citations
+from ebbing.report.html import render
+from ebbing.report.tidy import to_dataframe
+from ebbing.study import Study
+from ebbing.training import Recipe, Trainer
+from schema_check import complaints
+
+
+@dataclass(frozen=True)
+class Sure(Attack):
+    """score = times * sum of p log p, from the logits: what `EntropyThreshold` goes by."""
+
+    name: ClassVar[str] = "sure"
+    times: float = 2.0
+
+    def scores(self, signals):
+        logits = signals.logits.astype(float)
+        log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        return self.times * (np.exp(log_p) * log_p).sum(-1)
+
+
+@dataclass(frozen=True)
+class Nameless(LossThreshold):
+    name: ClassVar[str] = ""
+
+
+@pytest.fixture
+def study(tmp_path) -> Study:
+    request = select("mislabelled:0.1", load("digits", train_size=400), seed=0)
+    trainer = Trainer(digits_mlp, Recipe(epochs=5))
+    return Study(trainer, request, {"nothing": DoNothing()}, 4, tmp_path, attacks=(Sure(),), measures=None)
+
+
+def test_it_stands_beside_the_standard_ones(study) -> None:
+    """Of every subject, in the page, the table and the citations; and nothing else changes."""
+    report = study.run()
+    assert not complaints(report.data)
+    for subject in (report.data["original"], report.data["methods"]["nothing"], report.data["oracles"]):
+        assert list(subject["attacks"]) == [*(attack.name for attack in STANDARD), "sure"]
+        assert subject["attacks"]["sure"]["auc"] == pytest.approx(subject["attacks"]["entropy"]["auc"], abs=1e-3)
+    assert report.data["original"]["attacks"]["sure"]["low"] is not None
+    origin = report.data["provenance"]["attacks"]["sure"]
+    assert origin["class"].endswith("test_beside_standard:Sure")
+    assert origin["settings"] == {"type": "Sure", "times": 2.0}
+    assert "<b>sure</b>" in render(report.data)
+    figures = to_dataframe(report.data)
+    assert set(figures[figures.figure == "sure/auc"].kind) == {"original", "control", "retrained"}
+    assert "attack sure" in citations([report.data]).unknown
+    plain = replace(study, attacks=()).run().data
+    assert "attacks" not in plain["provenance"]
+    del report.data["original"]["attacks"]["sure"]
+    assert report.data["original"] == plain["original"]
+    assert report.data["methods"]["nothing"]["verdict"] == plain["methods"]["nothing"]["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([Sure], "must hold instances of Attack, but"),
+        ([LossThreshold()], "'loss' is that of a standard one, which every report has"),
+        ([Sure(), Sure(times=3.0)], "'sure' is that of two"),
+        ([Nameless()], "an attack must have a printable `name`, but that of Nameless is ''"),
+    ],
+)
+def test_what_cannot_stand_there_is_refused_before_anything_is_trained(more, said, study) -> None:
+    with pytest.raises(InputError, match=said):
+        replace(study, attacks=more)
+    with pytest.raises(InputError, match=said):
+        with_standard(more)
