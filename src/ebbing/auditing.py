@@ -50,7 +50,7 @@ NO_COST: dict[str, float | None] = {"seconds": None, "ratio_to_retraining": None
 UNREAD = "Its layers are not the original's, so that it was judged by its answers alone."
 
 Models = nn.Module | Sequence[nn.Module]
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,8 @@ def judge_observations(
         models: digests of the weights, ``{"original": [...], "methods": {name: [...]}}``.
     """
     before, retrained = _as_seen(original), None if oracles is None else _as_seen(oracles)
-    kind = str((request or {}).get("kind", "ids"))
+    of_copies: OfAll[Copies | None] = copies or OfAll(None, dict.fromkeys(unlearned), None)
+    of_planted: OfAll[Planted | None] = planted or OfAll(None, dict.fromkeys(unlearned), None)
     battery = None
     if measures is not None:
         battery = Battery(
@@ -251,50 +252,37 @@ def judge_observations(
             None if retrained is None else retrained.answers,
             level=measures,
             concept=concept,
-            kind=kind,
+            kind=str((request or {}).get("kind", "ids")),
             seed=seed,
-            copies=None if copies is None else copies.retrained,
-            planted=None if planted is None else planted.retrained,
+            copies=of_copies.retrained,
+            planted=of_planted.retrained,
         )
     judge = Judge(before, retrained, concept=concept, seed=seed, battery=battery, attacks=attacks)
-    blocks, verdicts = {}, {}
+    after = {name: _as_seen(answers) for name, answers in unlearned.items()}
+    verdicts = {name: judge.verdict(seen) for name, seen in after.items()}
+    took = {name: NO_COST | dict((costs or {}).get(name, {})) for name in unlearned}
     on_matched = judge.note_on_matched()
-    for name, answers in unlearned.items():
-        after, record = _as_seen(answers), (records or {}).get(name, RunRecord())
-        cost = NO_COST | dict((costs or {}).get(name, {}))
-        verdicts[name] = judge.verdict(after)
-        unread = judge.inside is not None and after.inside is None
-        blocks[name] = {
-            "verdict": {"outcome": verdicts[name].outcome, "reason": verdicts[name].reason},
-            "control": record.control,
-            "summary": record.summary,
-            **judge.describe(
-                after,
-                copies=None if copies is None else copies.unlearned[name],
-                planted=None if planted is None else planted.unlearned[name],
-            ),
-            "removed": judge.removed(after),
-            "cost": cost,
-            "notes": [
-                *record.notes,
-                *judge.notes(after),
-                *cost_notes(cost),
-                *([UNREAD] if unread else []),
+    blocks = {
+        name: _method_block(
+            verdicts[name],
+            judge.describe(seen, copies=of_copies.unlearned[name], planted=of_planted.unlearned[name]),
+            (records or {}).get(name, RunRecord()),
+            cost=took[name],
+            removed=judge.removed(seen),
+            notes=[
+                *judge.notes(seen),
+                *cost_notes(took[name]),
+                *([UNREAD] if judge.inside is not None and seen.inside is None else []),
                 *on_matched,
             ],
-            "settings": record.settings,
-            "history": record.history,
-            "technical": None,
-        }
+        )
+        for name, seen in after.items()
+    }
     data = {
         "schema": SCHEMA,
         "request": dict(request) if request is not None else describe_counts(before.answers, concept),
         "models": models,
-        "original": judge.describe(
-            before,
-            copies=None if copies is None else copies.original,
-            planted=None if planted is None else planted.original,
-        ),
+        "original": judge.describe(before, copies=of_copies.original, planted=of_planted.original),
         "oracles": judge.describe_oracles(seconds=seconds),
         "bands": judge.describe_bands(),
         "methods": blocks,
@@ -306,13 +294,37 @@ def judge_observations(
     return AuditReport(plain(data), verdicts)
 
 
+def _method_block(
+    verdict: Verdict,
+    described: Mapping[str, Any],
+    record: RunRecord,
+    *,
+    cost: Mapping[str, float | None],
+    removed: Any,
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    """What a report says of one method."""
+    return {
+        "verdict": {"outcome": verdict.outcome, "reason": verdict.reason},
+        "control": record.control,
+        "summary": record.summary,
+        **described,
+        "removed": removed,
+        "cost": cost,
+        "notes": [*record.notes, *notes],
+        "settings": record.settings,
+        "history": record.history,
+        "technical": None,
+    }
+
+
 @dataclass(frozen=True)
-class OfAll(Generic[T]):
+class OfAll(Generic[T_co]):
     """Something that only who has the weights can see, of the originals, of each method's models, and of the retrained."""
 
-    original: T
-    unlearned: Mapping[str, T]
-    retrained: T
+    original: T_co
+    unlearned: Mapping[str, T_co]
+    retrained: T_co
 
 
 def _all_of(
