@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import baselines_page
 import leaderboard_claims
@@ -73,6 +75,27 @@ def test_verdicts_of_others_stand_beside_ours() -> None:
     claim = told("Verdicts", one)
     assert claim.rows[1][3:] == ["**holds**", "4, 0", "0"]
     assert "is said of 4 of the 12 models" in claim.text
+
+
+@pytest.mark.parametrize(
+    ("memory", "cpu", "left_alone", "answer"),
+    [
+        (0.2, "here", 0, ["1.000 (abs M)", "**holds**"]),
+        (0.3, "here", 64, ["1.500 (abs M)", "does not hold"]),
+        (0.3, "there", 64, ["its models are the untouched ones, of another processor", "**holds**"]),
+        (0.3, "there", 63, ["1.500 (abs M)", "does not hold"]),
+    ],
+)
+def test_models_of_another_processor_are_held_to_being_the_untouched_ones(memory, cpu, left_alone, answer) -> None:
+    """Their distances are not those of do-nothing's models, even where nothing was done to them."""
+
+    def on(name: str, found: dict[str, Any]) -> dict[str, Any]:
+        return found | {"provenance": {"hardware": {"cpu": name}}, "left_alone": left_alone}
+
+    nothing, fresh = cell("do-nothing", 0.2, 0.98, None), cell("retrain-equal-compute", 0.1, 0.9)
+    cells = [on("here", nothing), on(cpu, cell("ebb", memory, 0.98)), on("here", fresh)]
+    claim = told("Where nothing is memorised", Board(TASKS[NAME], board().reference, cells))
+    assert claim.rows[1][-2:] == answer
 
 
 def test_a_row_of_the_ablations_tells_what_was_undone() -> None:
