@@ -493,7 +493,7 @@ def test_every_misfit_is_counted_and_the_first_are_named(path) -> None:
     assert "7 unexpected ('extra.0'; 'extra.1'; 'extra.2'; 'extra.3'; 'extra.4'; and 2 more);" in message
     assert "1 of another shape ('4.weight': (3, 3) for (3, 36));" in message
     assert "1 of another kind ('1.running_mean': torch.int32 for torch.float32). " in message
-    assert message.endswith("Is --model the network these weights were trained with?")
+    assert message.endswith("Is the model the network that these weights were trained with?")
 
 
 def test_names_from_a_file_cannot_write_to_the_terminal(path) -> None:

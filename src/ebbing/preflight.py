@@ -151,7 +151,7 @@ def _check_labels(name: str, labels: Tensor, classes: int) -> None:
     if outside:
         raise InputError(
             f"labels must lie in [0, {classes}), one logit of the model for each class, but those of `{name}` contain "
-            f"{outside[:5]}. Check --model and the labels."
+            f"{outside[:5]}. Check the model and the labels."
         )
 
 

@@ -309,7 +309,8 @@ def _class_of(library: Any, folder: Path) -> Any:
     if not (isinstance(kind, type) and issubclass(kind, library.PreTrainedModel)):
         raise InputError(
             f"{folder / CONFIG} must name an architecture that the installed transformers library has, but names "
-            f"{names or 'none'}. Models with code of their own are not loaded; name a function that builds them by --model."
+            f"{names or 'none'}. Models with code of their own are not loaded: in the place of the folder, name "
+            "a function that builds one by --model, and its weights by --weights."
         )
     return kind
 

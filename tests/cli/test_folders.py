@@ -211,6 +211,26 @@ def test_a_folder_that_is_no_model_of_safetensors_is_refused(call, here: Path, t
     assert all(each in said.err for each in says)
 
 
+def test_errors_speak_of_the_option_that_was_given(call, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder is named by --hf alone: nobody said --model or --weights."""
+    save_file({"other": torch.zeros(2)}, "other.safetensors")
+    Path("shifted.py").write_text(
+        "import mytexts\n\ndef records():\n    made = mytexts.train_set()\n    made.tensors['labels'] += 2\n    return made\n"
+    )
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    monkeypatch.delitem(sys.modules, "shifted", raising=False)
+    for more, says in (
+        (["--retrained", str(here / "tuned")], "and --hf"),
+        (["--retrained", "other.safetensors"], "Is the model the network that these weights"),
+        (["--data", "shifted:records"], "--hf and --data: labels must lie in [0, 2)"),
+        (["--hf", "nowhere"], "--hf: a model of the transformers library is a folder"),
+    ):
+        said = call(*arguments(here, "--dry-run", *more))
+        assert said.code == 2, said.err
+        assert says in " ".join(said.err.split())
+        assert not any(option in said.err for option in ("--model", "--weights")), said.err
+
+
 def test_a_folder_that_holds_something_else_is_not_written_over(call, here: Path) -> None:
     Path("forgotten").mkdir()
     Path("forgotten/letters.txt").write_text("dear", encoding="utf-8")

@@ -302,7 +302,7 @@ def test_a_training_function_that_fails_leaves_weights_that_were_not_judged(unle
         ("import sys; sys.exit(0)", "SystemExit"),
         ("return None", "returned a NoneType"),
         ("return train(dataset, seed=seed).state_dict()", "returned a OrderedDict"),
-        ("return nn.Linear(FEATURES, CLASSES)", "of its tensors are not those of the model that --model builds"),
+        ("return nn.Linear(FEATURES, CLASSES)", "of its tensors are not those of the model that was given"),
         (
             "model = build()\n    model[0].weight.data[0, 0] = float('nan')\n    return model",
             "the weights ['0.weight'] are not finite",
@@ -1048,7 +1048,7 @@ def test_weights_of_another_network_are_refused(refused, write) -> None:
     write("def wider():\n    model = build()\n    model[0] = nn.Linear(FEATURES, 25)\n    return model")
     err = refused(model="mine:wider")
     assert "'0.weight': (24, 6) for (25, 6)" in err
-    assert "Is --model the network these weights were trained with?" in err
+    assert "Is the model the network that these weights were trained with?" in err
 
 
 def test_a_pickle_is_read_only_where_it_is_allowed(refused, unlearn, trained) -> None:

@@ -208,7 +208,7 @@ def _refuse_misfit(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Te
     if found:
         raise InputError(
             f"the tensors in {path} must be the {len(own)} of the model, but there are {found}. "
-            "Is --model the network these weights were trained with?"
+            "Is the model the network that these weights were trained with?"
         )
 
 
@@ -242,7 +242,7 @@ def _load(path: Path, model: nn.Module, state: Mapping[str, Tensor], own: Mappin
             raise InputError(
                 f"the model must hold the weights in {path} once they are loaded, but {len(lost)} of {len(state)} tensors "
                 f"then differ ({few(lost)}): the model ties them, and the file has two values for one tensor. "
-                "Is --model the network these weights were trained with?"
+                "Is the model the network that these weights were trained with?"
             )
     except BaseException as error:
         for name, tensor in own.items():

@@ -31,18 +31,24 @@ from ebbing.training import seeded
 FOLDER = "hf:"  # before the name of a folder of the transformers library, in the place of a module's
 
 
-def builder_of(name: str, known: Mapping[str, Any]) -> Callable[[], nn.Module]:
+def builder_of(name: str, known: Mapping[str, Any], *, option: str = "--model") -> Callable[[], nn.Module]:
     """What builds the network, of a function or a folder of the transformers library: a fresh one each time.
+
+    Args:
+        name: ``pkg.mod:name``, one that is known, or a folder behind `FOLDER`.
+        known: by name, beside those of modules.
+        option: that names it.
 
     Raises:
         InputError: if the name stands for nothing of the kind; it is called once to find out.
     """
     if name.startswith(FOLDER):
         folder = Pretrained(name.removeprefix(FOLDER))
-        folder()  # to find out
+        with named_option(option):
+            folder()  # to find out
         return folder
-    what = f"--model {name!r}"
-    build = find(name, known, "--model")
+    what = f"{option} {name!r}"
+    build = find(name, known, option)
     if isinstance(build, nn.Module):
         template = build
         return lambda: deepcopy(template)

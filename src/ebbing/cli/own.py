@@ -37,7 +37,7 @@ FAILED = 3
 
 @dataclass(frozen=True)
 class OwnOptions:
-    """The options that name the user's own model, data and request."""
+    """The options that name the user's own model, data and request; ``model_option`` is the one that names the model."""
 
     model: str
     data: str
@@ -60,6 +60,7 @@ class OwnOptions:
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
+    model_option: str = "--model"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Own:
         allow_pt: whether weights may be `.pt` files.
         fail_if: outcomes that make the command fail.
         attacks: reported beside the standard ones.
+        model_option: that names the model.
     """
 
     build: Callable[[], nn.Module]
@@ -85,6 +87,7 @@ class Own:
     allow_pt: bool
     fail_if: tuple[str, ...]
     attacks: tuple[Attack, ...]
+    model_option: str
 
     def load(self, path: Path, option: str, console: Console) -> nn.Module:
         """A fresh network with the weights of a file."""
@@ -105,7 +108,7 @@ def prepare(options: OwnOptions, problems: list[str], *, workers: Workers | None
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     with noted(problems):
-        build = builder_of(options.model, {})
+        build = builder_of(options.model, {}, option=options.model_option)
     named = {"data": options.data, "holdout": options.holdout, "matched": options.matched}
     pad = 0
     with noted(problems):
@@ -142,7 +145,17 @@ def prepare(options: OwnOptions, problems: list[str], *, workers: Workers | None
         request = _request(
             options, datasets, ids["--forget"], ids.get("--exclude", []), keys, task=task, received=received
         )
-    return Own(build, request, task, device, len(ids["--forget"]), options.allow_pt, fail_if, attacks)
+    return Own(
+        build,
+        request,
+        task,
+        device,
+        len(ids["--forget"]),
+        options.allow_pt,
+        fail_if,
+        attacks,
+        model_option=options.model_option,
+    )
 
 
 def _request(
@@ -244,7 +257,7 @@ def tell_request(own: Own, original: nn.Module, console: Console) -> None:
     excluded = total - records - len(request.retain_ids)
     kept = f", {excluded} kept out as forgotten before" if excluded else ""
     print_line(console, f"{ids} id{'s' * (ids != 1)} matched {records} of {total} records{kept}.")
-    with named_option("--model and --data"), arguments_as_options():
+    with named_option(f"{own.model_option} and --data"), arguments_as_options():
         found = preflight(original, request, task=own.task)
     print_line(
         console,

@@ -114,6 +114,7 @@ def unlearn(
     model_name, weights_file = model_and_weights(model, weights, hf)
     own = OwnOptions(
         model=model_name,
+        model_option="--model" if hf is None else "--hf",
         data=data,
         holdout=holdout,
         forget=forget,

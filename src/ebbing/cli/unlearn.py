@@ -18,7 +18,7 @@ from ebbing.allocator import keep_freed_memory
 from ebbing.bank import OracleBank
 from ebbing.batches import size
 from ebbing.checkpoints import WeightsRecord, digest_of, record_path, write_weights
-from ebbing.cli.checks import check_file, check_writable, files_of, noted
+from ebbing.cli.checks import check_file, check_writable, files_of, named_option, noted
 from ebbing.cli.folders import check_out_folder, going_on_from, start_of, toward_chance
 from ebbing.cli.loading import FOLDER, training_function_of
 from ebbing.cli.measuring import tell_measures
@@ -61,6 +61,11 @@ class UnlearnOptions:
     def beside(self, ending: str) -> Path:
         """What stands beside the output: of a file its ending is replaced, to the name of a folder one is added."""
         return self.out.with_suffix(ending) if self.folder is None else self.out.with_name(self.out.name + ending)
+
+    @property
+    def weights_option(self) -> str:
+        """The option that names the weights."""
+        return "--weights" if self.own.model_option == "--model" else self.own.model_option
 
     @property
     def folder(self) -> Path | None:
@@ -148,8 +153,9 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
     problems: list[str] = []
     with noted(problems):
         if options.folder is not None:
-            check_folder(options.folder)
-        check_file(options.weights, "--weights")
+            with named_option(options.own.model_option):
+                check_folder(options.folder)
+        check_file(options.weights, options.weights_option)
     start: Pretrained | None = None
     recipe: Recipe | None = None
     with noted(problems):
@@ -160,7 +166,7 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
             retrained += files_of(path, "--retrained")
     if not problems:
         with noted(problems):
-            check_references(retrained, {"--weights": (options.weights,)})
+            check_references(retrained, {options.weights_option: (options.weights,)})
     with noted(problems):
         _check_out(options, retrained)
     with noted(problems):
@@ -183,7 +189,7 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
         trainer = OwnTrainer(function, own.build, own.device)
     elif start is not None and recipe is not None:
         trainer = Trainer(start, recipe, task=own.task, device=own.device)
-    original = own.load(options.weights, "--weights", console)
+    original = own.load(options.weights, options.weights_option, console)
     record = check_record(options.weights, own.request, console)
     tell_request(own, original, console)
     if hint := toward_chance(options.folder, start, methods.values()):

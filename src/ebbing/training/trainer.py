@@ -104,7 +104,7 @@ class OwnTrainer:
         wanted = {name: tuple(tensor.shape) for name, tensor in self.initial(seed=0).state_dict().items()}
         other = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
         if other:
-            return f"{len(other)} of its tensors are not those of the model that --model builds, {other[:3]} first"
+            return f"{len(other)} of its tensors are not those of the model that was given, {other[:3]} first"
         broken = [
             n for n, t in model.state_dict().items() if t.is_floating_point() and not bool(torch.isfinite(t).all())
         ]
