@@ -94,6 +94,17 @@ def test_the_layer_that_reads_the_input_is_spared_where_another_follows(learned_
     assert not torch.equal(decayed(alone, asked, spare_input=True)[0].weight, alone[0].weight)
 
 
+def test_weights_that_layers_share_are_noted_once(learned_by_heart) -> None:
+    """As those of a language model's embeddings are, where its output has them too."""
+    layers = [nn.Linear(36, 36), nn.Linear(36, 36), nn.Linear(36, CLASSES)]
+    layers[1].weight = layers[0].weight
+    model = nn.Sequential(nn.Flatten(), layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+    journal = Journal()
+    decayed(model, learned_by_heart[1], journal=journal)
+    (said,) = [note for note in journal.notes if "does not decay" in note]
+    assert said.startswith("1 (Linear, 90% of the parameters, shared with 3)")
+
+
 def test_a_kind_without_a_rate_of_its_own_decays_at_that_of_linear_layers(learned_by_heart, monkeypatch) -> None:
     class Named(LinearRows):
         name = "named"

@@ -229,14 +229,24 @@ def _without_rate() -> list[str]:
 
 
 def _note_untouched(model: nn.Module, units: list[UnitGroup], run: Run) -> None:
-    """Name the modules with a part of the parameters worth naming that decay does not reach, such as embeddings."""
+    """Name the modules with a part of the parameters worth naming that decay does not reach, such as embeddings.
+
+    Parameters that modules share, as tied embeddings are, are named once, with the first of them.
+    """
     reached = {part.parameter.rpartition(".")[0] for unit in units for part in unit.slices}
     total = sum(p.numel() for p in model.parameters())
+    holders: dict[nn.Parameter, list[str]] = {}
     for name, module in model.named_modules():
-        own = sum(p.numel() for p in module.parameters(recurse=False))
-        if name not in reached and own > WORTH_NAMING * total:
+        for parameter in module.parameters(recurse=False):
+            holders.setdefault(parameter, []).append(name)
+    for name, module in model.named_modules():
+        own = [p for p in module.parameters(recurse=False) if holders[p][0] == name]
+        share = sum(p.numel() for p in own) / total
+        if name not in reached and share > WORTH_NAMING:
+            others = list(dict.fromkeys(other for p in own for other in holders[p][1:]))
+            shared = f", shared with {', '.join(others)}" if others else ""
             run.journal.note(
-                f"{name or 'the model'} ({type(module).__name__}, {own / total:.0%} of the parameters) does not decay: it is "
+                f"{name or 'the model'} ({type(module).__name__}, {share:.0%} of the parameters{shared}) does not decay: it is "
                 "only repaired."
             )
 
