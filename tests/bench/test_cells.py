@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -277,14 +278,13 @@ def test_what_is_exported_can_be_unlearned_elsewhere_and_scored(made, tmp_path) 
 
     wanted = figures(places, cell("do-nothing", None))["figures"]
     back = take_in(SMALL, places, tmp_path / "task" / "originals", label="theirs", budget=0.3, examples=1000.0)
-    found = figures(places, back)
+    found = figures(places, back.cell)
     assert found["figures"] == wanted
     assert found["cost"]["examples_ratio"] == pytest.approx(1000 / SMALL.recipe.examples(len(request.retain)))
 
     published = replace(places, work=tmp_path / "empty")
-    by_margins = figures(
-        places, take_in(SMALL, published, tmp_path / "task" / "originals", label="margins", budget=1.0)
-    )
+    back = take_in(SMALL, published, tmp_path / "task" / "originals", label="margins", budget=1.0)
+    by_margins = figures(places, back.cell)
     assert by_margins["figures"]["memory"]["mean"] == pytest.approx(wanted["memory"]["mean"], rel=0.01)
     assert by_margins["figures"]["accuracy"] == wanted["accuracy"]
     assert not by_margins["figures"]["looked_inside"]
@@ -323,6 +323,35 @@ def test_what_was_made_here_is_not_overwritten(made, tmp_path) -> None:
     with pytest.raises(InputError, match="holds figures of a method that was run here"):
         take_in(SMALL, places, tmp_path, label="mine", budget=0.3)
     mine.unlink()
+
+
+def test_weights_that_were_brought_back_are_not_scored_twice_nor_written_over(made, tmp_path) -> None:
+    places = replace(made[0], results=tmp_path / "results")
+    shutil.copytree(made[0].results, places.results)
+    for number in range(4):
+        write_weights(tmp_path / f"{number}.safetensors", SMALL.trainer.initial(seed=number))
+    said = {"label": "theirs", "budget": 0.3, "examples": 1000.0}
+    first = take_in(SMALL, places, tmp_path, **said)
+    path = places.cell(first.cell)
+    written = path.read_text()
+    path.write_text(written.replace('"rolled_back": 0', '"rolled_back": 1'))  # to see that nothing is written
+    marked = path.read_text()
+    again = take_in(SMALL, places, tmp_path, **said, on_model=lambda number: pytest.fail("scored again"))
+    assert (first.new, again.new) == (True, False)
+    with pytest.raises(InputError, match="something else than is given now"):
+        take_in(SMALL, places, tmp_path, **(said | {"examples": 2000.0}))
+    write_weights(tmp_path / "3.safetensors", SMALL.trainer.initial(seed=4))
+    with pytest.raises(InputError, match="was made of others"):
+        take_in(SMALL, places, tmp_path, **said)
+    assert path.read_text() == marked
+    assert take_in(SMALL, places, tmp_path, **(said | {"label": "others"})).new
+
+    old = json.loads(written)
+    del old["method"]["weights"]
+    path.write_text(json.dumps(old))
+    with pytest.raises(InputError, match="does not say of which"):
+        take_in(SMALL, places, tmp_path, **said)
+    assert "theirs" in table(Board(SMALL, json.loads(places.reference(SMALL).read_text()), [old]), 0.3)
 
 
 def test_other_recipes_do_not_pass_for_the_asked_one(made) -> None:

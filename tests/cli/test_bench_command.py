@@ -152,6 +152,11 @@ def test_a_task_from_end_to_end(call, places, tmp_path, monkeypatch: pytest.Monk
         "bench", "import", SMALL.name, tmp_path / "task" / "originals", "--label", "theirs", "--budget", "0.5", *places
     )
     assert back.code == 0, back.err
+    assert "nothing is to be done" not in back.out
+    again = call(
+        "bench", "import", SMALL.name, tmp_path / "task" / "originals", "--label", "theirs", "--budget", "0.5", *places
+    )
+    assert (again.code, "nothing is to be done" in again.out) == (0, True), again
     shown = call("bench", "show", *places[:2])
     assert all(
         re.search(rf"^\| \**{name}\**( \(.*\))? \|", shown.out, re.M) for name in ("fine-tune", "mine", "theirs")

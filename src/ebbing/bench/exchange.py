@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ebbing.checkpoints import read_weights, write_weights
 from ebbing.errors import InputError
 from ebbing.evidence import Judge
 from ebbing.files import write_text
-from ebbing.fingerprint import as_plain
+from ebbing.fingerprint import as_plain, of_settings, of_tensors
 from ebbing.inside import probed_layers
 from ebbing.machine import describe
 from ebbing.methods import DoNothing
@@ -30,6 +31,19 @@ from ebbing.seen import Seen, see
 
 ELSEWHERE = "made elsewhere"
 READABLE = "validation"  # what a method may look at beside the records that go and stay
+
+
+@dataclass(frozen=True)
+class TakenIn:
+    """What became of weights that were brought back.
+
+    Attributes:
+        cell: that they are.
+        new: whether they were scored now; False where the cell holds their figures already.
+    """
+
+    cell: Cell
+    new: bool
 
 
 def export(
@@ -89,8 +103,10 @@ def take_in(
     examples: float | None = None,
     seconds: float | None = None,
     on_model: Callable[[int], None] = lambda number: None,
-) -> Cell:
+) -> TakenIn:
     """Score weights that were made elsewhere, and keep the figures as a cell.
+
+    The cell says which weights they are. The same ones with the same cost are not scored twice.
 
     Args:
         task: which.
@@ -103,11 +119,11 @@ def take_in(
         on_model: called after each model was seen, with its number.
 
     Returns:
-        The cell.
+        The cell, and whether it is new.
 
     Raises:
-        InputError: if files are missing or do not fit the network, there is nothing to compare with, or that was made by
-            another version.
+        InputError: if files are missing or do not fit the network, the cell is there with figures of other weights, there is
+            nothing to compare with, or that was made by another version.
     """
     _refuse_label_or_budget(label, budget)
     cell, request = Cell(task, label, DoNothing(), budget), request_of(task, places.data_dir)
@@ -122,28 +138,36 @@ def take_in(
         )
     _refuse_figures_of_ours(places.cell(cell))
     models = _weights_from(folder, task)
+    weights = of_settings([of_tensors(model.state_dict()) for model in models])
+    cost = {
+        "examples_ratio": None if examples is None else examples / retraining,
+        "seconds_ratio": None,
+        "seconds": seconds,
+    }
+    if places.cell(cell).exists():
+        _refuse_other_weights(places.cell(cell), weights, cost)
+        return TakenIn(cell, new=False)
     judge, seen = _judge(task, places), []
     for number, model in enumerate(models):
         read = judge.inside is not None and number < INSIDE
         layers = probed_layers(model, request, task=task.trainer.task) if read else []
         seen.append(see([model], request, task=task.trainer.task, layers=layers))
         on_model(number)
-    ratio = None if examples is None else examples / retraining
     figures: dict[str, Any] = {
         "task": task.name,
         "label": label,
         "budget": budget,
-        "method": {"type": ELSEWHERE, "label": label},
+        "method": {"type": ELSEWHERE, "label": label, "weights": weights},
         "settings": None,
         "provenance": describe(places.command) | {"threads": torch.get_num_threads()},
         "figures": score(
             judge, Seen.concatenate([Seen(one.answers) for one in seen]), looked_into=Seen.concatenate(seen[:INSIDE])
         ),
-        "cost": {"examples_ratio": ratio, "seconds_ratio": None, "seconds": seconds},
+        "cost": cost,
         "rolled_back": 0,
     }
     write_text(places.cell(cell), json.dumps(figures, indent=1) + "\n")
-    return cell
+    return TakenIn(cell, new=True)
 
 
 def _refuse_label_or_budget(label: str, budget: float) -> None:
@@ -158,6 +182,21 @@ def _refuse_figures_of_ours(path: Path) -> None:
     """A cell of a method that was run here is not written over."""
     if path.exists() and json.loads(path.read_text(encoding="utf-8"))["method"].get("type") != ELSEWHERE:
         raise InputError(f"{str(path)!r} holds figures of a method that was run here. Take another label.")
+
+
+def _refuse_other_weights(path: Path, weights: str, cost: dict[str, float | None]) -> None:
+    """A cell of weights that were brought back before is not written over; cells of old do not say which they were."""
+    held = json.loads(path.read_text(encoding="utf-8"))
+    if held["method"].get("weights") != weights:
+        raise InputError(
+            f"{str(path)!r} must be of the weights that are given, but was made of others, or does not say of which. Take "
+            "another label, or delete the file."
+        )
+    if held["cost"] != cost:
+        raise InputError(
+            f"{str(path)!r} holds the figures of these weights, but says of `examples` or `seconds` something else than is "
+            "given now. Give them as before, or delete the file."
+        )
 
 
 def _weights_from(folder: Path, task: BenchTask) -> list[nn.Module]:

@@ -157,8 +157,11 @@ def import_weights(
     def told(number: int) -> None:
         print_line(console, f"{number + 1} of {task.models} models")
 
-    cell = take_in(task, places, folder, label=label, budget=budget, examples=examples, seconds=seconds, on_model=told)
-    print_line(console, f"{places.cell(cell)}: {_in_a_line(json.loads(places.cell(cell).read_text(encoding='utf-8')))}")
+    found = take_in(task, places, folder, label=label, budget=budget, examples=examples, seconds=seconds, on_model=told)
+    path = places.cell(found.cell)
+    if not found.new:
+        print_line(console, f"{path} holds the figures of these weights already: nothing is to be done.")
+    print_line(console, f"{path}: {_in_a_line(json.loads(path.read_text(encoding='utf-8')))}")
 
 
 def _task(name: str) -> BenchTask:
