@@ -123,6 +123,7 @@ class ForgetRequest:
         overlap: Overlap = "refuse",
         received: date | None = None,
         planted: Mark | None = None,
+        inspected: Inspection | None = None,
     ) -> ForgetRequest:
         """A request to forget the records with these ids.
 
@@ -150,6 +151,7 @@ class ForgetRequest:
                 refuses more, "drop" leaves out all, "allow" keeps all.
             received: the day on which the request came in.
             planted: what was planted on these records before training; ``dataset`` holds it.
+            inspected: what one reading of ``dataset`` found; None reads it.
 
         Raises:
             InputError: if ids are empty, unknown, duplicate, out of range, not integers where positions are
@@ -174,7 +176,7 @@ class ForgetRequest:
             )
         task = task or Classification()
         holdout, validation, matched, validation_matched = _checked_unseen(
-            dataset, holdout, validation, matched, validation_matched, overlap=overlap
+            dataset, holdout, validation, matched, validation_matched, overlap=overlap, inspected=inspected
         )
         labels = task.targets(dataset)
         _check_targets(labels, n=n)
@@ -243,10 +245,10 @@ class _Named(Dataset[Any]):
         return self.view[position]
 
 
-def _inspected(dataset: Dataset[Any], name: str) -> Inspection:
-    """What a data set holds; refused if it differs when it is read twice, or is not finite."""
+def _inspected(dataset: Dataset[Any], name: str, known: Inspection | None = None) -> Inspection:
+    """What a data set holds, read unless it is known; refused if it differs when it is read twice, or is not finite."""
     require_steady(dataset, name=name)
-    found = inspect(dataset, name=name)
+    found = inspect(dataset, name=name) if known is None else known
     require_finite(found, name=name)
     return found
 
@@ -259,9 +261,10 @@ def _checked_unseen(
     validation_matched: Dataset[Any] | None,
     *,
     overlap: Overlap,
+    inspected: Inspection | None,
 ) -> tuple[Dataset[Any], Dataset[Any] | None, Dataset[Any] | None, Dataset[Any] | None]:
     """All unseen data without what was trained on; validation also without what is in the holdout."""
-    seen = {"dataset": _inspected(dataset, "dataset")}
+    seen = {"dataset": _inspected(dataset, "dataset", inspected)}
     judged = {"holdout": _inspected(holdout, "holdout")}
 
     def kept(data: Dataset[Any] | None, name: str, others: dict[str, Inspection]) -> Dataset[Any] | None:

@@ -17,6 +17,7 @@ import torch
 from clinic import BOTH, QUICK, TODAY, erasure, number_of, project
 from torch.utils.data import Dataset, Subset, TensorDataset
 
+from ebbing import fingerprint, inspection
 from ebbing.checkpoints import read_record
 from ebbing.errors import InputError
 from ebbing.inspection import inspect
@@ -26,7 +27,8 @@ from ebbing.ledger.deciding import Decision, abandon, decide, redact
 from ebbing.ledger.digests import file_digest
 from ebbing.ledger.drift import measured, spent
 from ebbing.ledger.exporting import excluded, exported, present
-from ebbing.ledger.processing import STEPS, process
+from ebbing.ledger.preparing import foreseen
+from ebbing.ledger.processing import STEPS, next_requests, process
 from ebbing.ledger.reading import shown, status
 from ebbing.ledger.schema import REDACTED, Audit, Batch, Fact, Offer
 from ebbing.ledger.verifying import verify
@@ -99,6 +101,40 @@ def test_a_map_may_give_an_array(make) -> None:
     ledger.add([erasure(subject="Ada")])
     process(ledger, project(keys=None, subjects=lambda subject: np.array([3, 5])))
     assert read_record(current(ledger)).forgotten == (3, 5)  # type: ignore[union-attr]
+
+
+def test_subjects_are_looked_up_and_data_are_checked_once(make, monkeypatch) -> None:
+    """The map may be a database, and the data larger than memory."""
+    ledger = make(accept=ALL)
+    ledger.add([erasure(subject="patient 1", reference="T1"), erasure(subject="patient 1", reference="T2")])
+    asked, checked, hashed = [], [], []
+    blocks, content = inspection._blocks, fingerprint.of_dataset
+
+    def subjects(patient: str) -> list[str]:
+        asked.append(patient)
+        return clinic.subjects(patient)
+
+    def read(dataset: Dataset[Any], *, name: str) -> Iterator[Any]:
+        checked.append(id(dataset))
+        return blocks(dataset, name=name)
+
+    def of_dataset(dataset: Dataset[Any]) -> str:
+        hashed.append(id(dataset))
+        return content(dataset)
+
+    monkeypatch.setattr(inspection, "_blocks", read)
+    monkeypatch.setattr(fingerprint, "of_dataset", of_dataset)
+    asked_for = project(subjects=subjects)
+    assert not foreseen(ledger, asked_for, next_requests(ledger))
+    assert asked == ["patient 1"]
+    process(ledger, asked_for)
+    assert asked == ["patient 1"] * 2  # once in the dry run, and once in earnest
+    assert states(ledger, 1, 2) == ["closed", "closed"]
+    assert (
+        len(checked) == 5
+    )  # the training set; of unseen and of matched records what methods may look at, and the rest
+    assert len(set(checked)) == 5
+    assert hashed.count(id(asked_for.dataset)) == 1
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ EXACT = (
 def judge(work: Work) -> None:
     """Judge the new weights beside retrained ones, and write down what was found."""
     batch = work.batch()
-    request = work.request()
+    request = work.request
     _, model = work.current()
     study = work.study(batch, request, model)
     figures: dict[str, Any] = {}

@@ -16,7 +16,7 @@ from ebbing.batches import size
 from ebbing.checkpoints import WeightsRecord, read_record, write_weights
 from ebbing.ensemble import Records, ShardedEnsemble
 from ebbing.errors import InputError
-from ebbing.fingerprint import of_tensors
+from ebbing.fingerprint import of_dataset, of_tensors
 from ebbing.journal import Journal
 from ebbing.ledger.bodies import version_body
 from ebbing.ledger.chain import Chain
@@ -39,7 +39,7 @@ class RolledBackError(Exception):
 def unlearn(work: Work) -> None:
     """Make the new weights, put them in place, and write them down; see `RolledBackError`."""
     batch = work.batch()
-    request = work.request()
+    request = work.request
     version, model = work.current()
     _check_data(work, version, request)
     if work.project.shards is not None:
@@ -63,7 +63,7 @@ def begin(work: Work) -> None:
     examples = shards.sharding.shards * ensemble.stage_recipe.examples(size(dataset))
     show = work.progress("the first version", examples)
     ensemble.fit(dataset, journal=Journal(on_advance=show))
-    record = _record(work, dataset, (), {"method": "train", "seed": shards.seed})
+    record = _record(dataset, of_dataset(dataset), (), {"method": "train", "seed": shards.seed})
     file = _written(work, "v0000", ensemble, record, Records.of(dataset, None))
     with work.ledger.writing() as (session, chain):
         batch = hold(work.ledger, session, work.lease)
@@ -109,7 +109,7 @@ def _land(work: Work, batch: Batch, before: Version, request: ForgetRequest, mad
         "from": before.file,
     }
     told |= {"request": request.fingerprint, "ledger-batch": batch.id}
-    record = _record(work, request.dataset, forgotten, told)
+    record = _record(request.dataset, request.data_fingerprint, forgotten, told)
     records = None
     if work.project.shards is not None:  # all of it is in the folder, but for what was lost there since
         records = records_that_stay(request)
@@ -133,11 +133,17 @@ def _land(work: Work, batch: Batch, before: Version, request: ForgetRequest, mad
         _version(session, chain, work, file, kind=kind, parent=parent, batch=batch.id)
 
 
-def _record(work: Work, dataset: Dataset[Any], forgotten: tuple[int, ...], told: Mapping[str, Any]) -> WeightsRecord:
-    """What is known of new weights; their digest is filled in when they are written."""
-    data, n = work.project.data_fingerprint, size(dataset)
+def _record(dataset: Dataset[Any], data: str, forgotten: tuple[int, ...], told: Mapping[str, Any]) -> WeightsRecord:
+    """What is known of new weights; their digest is filled in when they are written.
+
+    Args:
+        dataset: the full training set.
+        data: its fingerprint.
+        forgotten: positions that the weights were not trained on.
+        told: how they were made.
+    """
     made_by = {"ebbing": __version__, **told}
-    return WeightsRecord("0" * 32, data=data, records=n, forgotten=forgotten, made_by=made_by)
+    return WeightsRecord("0" * 32, data=data, records=size(dataset), forgotten=forgotten, made_by=made_by)
 
 
 def _version(

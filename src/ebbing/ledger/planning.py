@@ -55,6 +55,7 @@ class Known:
         method: that unlearns.
         gone_method: for records that are gone at the source.
         described: settings by the kind of a batch, as JSON.
+        answers: what the map said of each subject that it was asked about, and what was wrong with that.
     """
 
     keys: Collection[str]
@@ -66,6 +67,7 @@ class Known:
     method: str | None = None
     gone_method: str | None = None
     described: Mapping[str, str] = field(default_factory=dict)
+    answers: dict[str, tuple[list[str], str | None]] = field(default_factory=dict)
 
 
 class UnresolvedError(Exception):
@@ -92,26 +94,34 @@ def subjects_of(path: Path) -> Subjects:
 
 
 def resolve(fields: Mapping[str, object], known: Known) -> list[str]:
-    """The keys that a request names.
+    """The keys that a request names; the map of subjects is asked once about each.
 
     Raises:
         UnresolvedError: if the subject is unknown; an empty answer of the map counts as that.
     """
-    subject = fields.get("subject")
-    if subject is None:
+    if fields.get("subject") is None:
         return [str(key) for key in fields["records"]]  # type: ignore[attr-defined]
-    if known.subjects is None:
-        raise UnresolvedError("it names a subject, and ledger.json has no map of subjects (`subjects`)")
+    subject = str(fields["subject"])
+    if subject not in known.answers:
+        known.answers[subject] = _asked(known.subjects, subject)
+    keys, problem = known.answers[subject]
+    if problem is not None:
+        raise UnresolvedError(problem)
+    return keys
+
+
+def _asked(subjects: Subjects | None, subject: str) -> tuple[list[str], str | None]:
+    """The keys of a subject, and what is wrong with the map or its answer."""
+    if subjects is None:
+        return [], "it names a subject, and ledger.json has no map of subjects (`subjects`)"
     try:
-        found = known.subjects(str(subject))
+        found = subjects(subject)
         keys = list(dict.fromkeys(str(key) for key in (() if found is None else found)))
     except Exception as error:  # of the user's own function; its text may name the person
-        raise UnresolvedError(f"the map of subjects raised {type(error).__name__}") from None
+        return [], f"the map of subjects raised {type(error).__name__}"
     if isinstance(found, str):  # each of its characters may be an id
-        raise UnresolvedError("the map of subjects must give a list of ids, but gave text")
-    if not keys:
-        raise UnresolvedError("its subject is not in the map of subjects")
-    return keys
+        return [], "the map of subjects must give a list of ids, but gave text"
+    return keys, None if keys else "its subject is not in the map of subjects"
 
 
 def resolved(

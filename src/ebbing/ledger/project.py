@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from ebbing import fingerprint
 from ebbing.batches import size
 from ebbing.errors import InputError
 from ebbing.inspection import Inspection, inspect
@@ -129,11 +128,6 @@ class Project:
         """The content of every record, read once."""
         return inspect(self.dataset)
 
-    @cached_property
-    def data_fingerprint(self) -> str:
-        """32 hexadecimal digits of the full training set."""
-        return fingerprint.of_dataset(self.dataset)
-
     def marks(self, salt: str) -> dict[str, list[int]]:
         """Positions by the salted hash of their key."""
         return {marked(salt, "record", key): positions for key, positions in self.places.items()}
@@ -176,6 +170,7 @@ class Project:
             kind="erasure",
             description=description,
             overlap=self.overlap,
+            inspected=self.inspected,
         )
 
     def part(self, positions: Sequence[int]) -> Subset[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from sqlalchemy import select
@@ -143,8 +144,9 @@ class Work:
             named = set(session.scalars(select(Record.mark).where(Record.request_id.in_(own))))
         return {mark: places for mark, places in self.project.marks(salt).items() if mark in named}
 
+    @cached_property
     def request(self) -> ForgetRequest:
-        """What must be forgotten, of the data set as it is now."""
+        """What must be forgotten, of the data set as it is now; the data are checked once."""
         forget, gone, _ = self.places()
         batch = self.batch()
         reads = batch.kind != "gone" and bool(forget)
