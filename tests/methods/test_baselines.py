@@ -15,6 +15,7 @@ from torch.utils.data import TensorDataset
 
 import ebbing.methods
 from alike import require_same
+from ebbing.bench.methods import within
 from ebbing.errors import InputError
 from ebbing.fresh import reinitialise
 from ebbing.journal import Journal
@@ -542,6 +543,29 @@ def test_the_smallest_budget_is_what_the_shortest_repair_costs(method) -> None:
     if smallest > 1:
         with pytest.raises(InputError, match=r"must leave (some|as many) for the repair"):
             at(smallest - 1).unlearn(convolutions(), asked)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_noise_is_counted_for_every_class_that_goes(classes: int) -> None:
+    """Each has an input of its own, also where a quarter of what is allowed is not enough for that."""
+    inputs, labels = torch.randn(70, 5, generator=torch.Generator().manual_seed(4)), torch.arange(70) % 5
+    going = [i for i in range(50) if int(labels[i]) < classes]
+    data, unseen = (TensorDataset(inputs[part], labels[part]) for part in (slice(50), slice(50, 70)))
+    asked = ForgetRequest.from_ids(data, going, holdout=unseen)
+    model, stays = nn.Linear(5, 5), 50 - len(going)
+
+    def spent(method: Repairing) -> int:
+        journal = Journal()
+        method.unlearn(model, asked, journal=journal)
+        return journal.examples - 2 * stays
+
+    made = UNSIR(repair=replace(ONE_STEP, epochs=9, learning_rate=1e-9, max_examples=1))
+    assert spent(made) == made.expected_examples(asked) == made.least(asked) == classes + 3
+    training = Recipe(epochs=10)
+    enough = replace(made, repair=training, training=training, budget=(classes + 3) / training.examples(stays))
+    assert spent(enough) == classes + 3
+    at_four = within(made, 4 / training.examples(stays), training, asked)
+    assert (at_four is None) == (classes > 1)
 
 
 COUNTED = [*REPAIRING, SCRUB.presets["rewind"], NegGrad, SSD, LFSSD, SelectivePruning, TaskVector, ForgettingNetwork]

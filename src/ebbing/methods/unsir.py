@@ -13,7 +13,7 @@ from ebbing.methods.beside import affordable
 from ebbing.methods.repair import Repairing
 from ebbing.methods.unlearner import Run
 from ebbing.request import ForgetRequest
-from ebbing.task import Outputs, evaluation_mode
+from ebbing.task import Outputs, evaluation_mode, read_labels
 from ebbing.training import Pass, Recipe, descend, lone_record
 
 NOISE_RATE = 0.1  # of Adam, as in the public code
@@ -33,7 +33,8 @@ class UNSIR(Repairing):
     numbers alone.
 
     Attributes:
-        noises: inputs of noise for each class, at most, >= 1: making them takes a quarter of what is allowed.
+        noises: inputs of noise for each class, at most, >= 1: making them takes a quarter of what is allowed, or one step on
+            one for each class where that is more.
         noise_steps: of Adam on each, >= 1; fewer where a quarter is not enough for one input of each class.
         size_weight: w, >= 0.
         noise_share: of the records that a step of impairing sees, in (0, 1).
@@ -76,8 +77,12 @@ class UNSIR(Repairing):
         )
 
     def least(self, request: ForgetRequest) -> int:
-        """One step on noise for one class, which takes a quarter, and a step of impairing and of repairing."""
-        return 4
+        """One step on one input of noise for each class, one of impairing with a record and an input, one of repairing."""
+        return len(torch.unique(read_labels(request.forget), dim=0)) + 3
+
+    def expected_examples(self, request: ForgetRequest) -> int:
+        """Those of the repair, and no fewer than the shortest one processes."""
+        return max(super().expected_examples(request), self.least(request))
 
     def forget(self, model: nn.Module, run: Run) -> nn.Module:
         """Make noise, impair, repair."""
