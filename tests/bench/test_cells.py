@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from ebbing.bench import tasks
-from ebbing.bench.cells import TOO_DEAR, Cell, Places, cells_of, make_cells, refuse_other_settings
+from ebbing.bench.cells import REFERENCE, TOO_DEAR, Cell, Places, cells_of, file_of, make_cells, refuse_other_settings
 from ebbing.bench.exchange import export, take_in
 from ebbing.bench.methods import BUDGETS, METHODS, within
 from ebbing.bench.score import SPLITS, figures_of_each
@@ -29,6 +30,7 @@ from ebbing.observations import Observations
 from ebbing.seen import Seen
 from ebbing.training import Recipe, fit
 
+PUBLISHED = Path(__file__).parents[2] / "results" / "bench"
 NAME = "digits-mislabelled5-cnn/v1"
 # the frozen records with fewer and shorter trainings: enough that wrong labels are known by heart
 SMALL = replace(TASKS[NAME], models=4, recipe=Recipe(epochs=20, learning_rate=5e-3))
@@ -172,6 +174,36 @@ def test_another_method_under_the_same_label_is_refused(made) -> None:
     other = Cell(SMALL, "retrain-equal-compute", FineTune(), 0.3)
     with pytest.raises(InputError, match="was made with other settings under the label"):
         refuse_other_settings([other], places)
+
+
+def test_a_colon_of_a_label_is_a_dot_in_the_name_of_its_file(made, tmp_path) -> None:
+    """Not every system has colons in names; tables show the label as it was given."""
+    places = replace(made[0], results=tmp_path / "results")
+    shutil.copytree(made[0].results, places.results)
+    brief = FineTune(repair=Recipe(epochs=1))
+    (own,) = cells_of([SMALL], {"pkg.mod:Name": brief}, [0.3])
+    assert own.path == f"{SMALL.folder}/pkg.mod.Name-30.json"
+    assert list(make_cells([own], places, workers=1)) == [own]
+    refuse_other_settings([own], places)
+    shown = table(Board(SMALL, json.loads(places.reference(SMALL).read_text()), [figures(places, own)]), 0.3)
+    assert "pkg.mod:Name" in shown
+
+    with pytest.raises(InputError, match=r"those of 'pkg\.mod:Name' and 'pkg\.mod\.Name' have one name"):
+        cells_of([SMALL], {"pkg.mod:Name": brief, "pkg.mod.Name": brief}, [0.3])
+    alike = replace(own, label="pkg.mod.Name")
+    with pytest.raises(InputError, match=r"must be of the label 'pkg\.mod\.Name', but is of 'pkg\.mod:Name'"):
+        refuse_other_settings([alike], places)
+    with pytest.raises(InputError, match=r"must be of the label 'pkg:mod:Name', but is of 'pkg\.mod:Name'"):
+        take_in(SMALL, places, tmp_path, label="pkg:mod:Name", budget=0.3)
+
+
+def test_published_cells_are_found_where_they_lie() -> None:
+    held = [
+        json.loads(path.read_text()) | {"path": path} for path in PUBLISHED.glob("*/*.json") if path.stem != REFERENCE
+    ]
+    assert len(held) > 1000
+    for one in held:
+        assert one["path"].name == file_of(one["label"], one["budget"])
 
 
 def test_a_method_under_the_label_of_weights_made_elsewhere_is_refused(made) -> None:

@@ -183,3 +183,12 @@ def test_whoever_takes_part_has_something_to_tune(label: str) -> None:
 def test_what_cannot_be_tuned_is_refused(make, said) -> None:
     with pytest.raises(InputError, match=said):
         make()
+
+
+def test_a_tuning_of_a_label_that_is_spelled_alike_is_not_taken(tmp_path) -> None:
+    path = tmp_path / "tuned" / "pkg.mod.Name-20.json"
+    path.parent.mkdir()
+    assert replace(tuning(), label="pkg.mod:Name").path(tmp_path) == path
+    path.write_text(json.dumps({"label": "pkg.mod:Name"}))
+    with pytest.raises(InputError, match=r"must be of the label 'pkg\.mod\.Name', but is of 'pkg\.mod:Name'"):
+        tuned_method("pkg.mod.Name", METHODS["fine-tune"], 0.2, tmp_path)

@@ -95,8 +95,7 @@ class Cell:
     @property
     def path(self) -> str:
         """Its file, below the folder of results."""
-        at = "" if self.budget is None else f"-{100 * self.budget:g}"
-        return f"{self.task.folder}/{self.label}{at}.json"
+        return f"{self.task.folder}/{file_of(self.label, self.budget)}"
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,45 @@ def check_label(label: str) -> None:
         )
 
 
+def file_of(label: str, budget: float | None) -> str:
+    """The name of a file about a method within a budget: a colon of the label, which not every system allows, is a dot."""
+    at = "" if budget is None else f"-{100 * budget:g}"
+    return f"{label.replace(':', '.')}{at}.json"
+
+
+def refuse_other_label(held: Mapping[str, Any], label: str, path: Path) -> None:
+    """Refuse a file of another label that is spelled alike.
+
+    Args:
+        held: what the file holds.
+        label: that is asked for.
+        path: the file.
+
+    Raises:
+        InputError: if it is of such a label.
+    """
+    other = held.get("label", label)
+    if other != label and file_of(other, None) == file_of(label, None):
+        raise InputError(
+            f"{str(path)!r} must be of the label {label!r}, but is of {other!r}: in names of files a colon is a dot. "
+            "Take another label, or delete the file."
+        )
+
+
 def cells_of(tasks: Sequence[BenchTask], methods: Mapping[str, Unlearner], budgets: Sequence[float]) -> list[Cell]:
-    """Every method within every budget on every task, each once; what is free has no budget."""
+    """Every method within every budget on every task, each once; what is free has no budget.
+
+    Raises:
+        InputError: if the files of two methods would have one name.
+    """
+    spelled: dict[str, str] = {}
+    for label in methods:
+        other = spelled.setdefault(file_of(label, None), label)
+        if other != label:
+            raise InputError(
+                f"methods must have files of their own, but those of {other!r} and {label!r} have one name, in which a colon "
+                "is a dot. Give one of them another label (--method NAME@LABEL)."
+            )
     return [
         Cell(task, label, method, budget)
         for task in tasks
@@ -137,14 +173,18 @@ def cells_of(tasks: Sequence[BenchTask], methods: Mapping[str, Unlearner], budge
 
 
 def refuse_other_settings(cells: Sequence[Cell], places: Places) -> None:
-    """Refuse cells whose files were made by another method, or by other settings, under the same label.
+    """Refuse cells whose files were made by another method, by other settings or under a label that is spelled alike.
 
     Raises:
         InputError: naming the first.
     """
     for cell in cells:
         path = places.cell(cell)
-        if path.exists() and not is_identity_of(json.loads(path.read_text(encoding="utf-8"))["method"], cell.method):
+        if not path.exists():
+            continue
+        held = json.loads(path.read_text(encoding="utf-8"))
+        refuse_other_label(held, cell.label, path)
+        if not is_identity_of(held["method"], cell.method):
             raise InputError(
                 f"{str(path)!r} must be of the method that is asked for, but was made with other settings under the label "
                 f"{cell.label!r}. Give the method another label (--method NAME@LABEL), or delete the file."

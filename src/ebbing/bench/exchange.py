@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ebbing.batches import iterate, size
-from ebbing.bench.cells import INSIDE, Cell, Places, judge_of, refuse_other_models, trained
+from ebbing.bench.cells import INSIDE, Cell, Places, judge_of, refuse_other_label, refuse_other_models, trained
 from ebbing.bench.margins import read_margins
 from ebbing.bench.methods import METHODS
 from ebbing.bench.score import score
@@ -136,7 +136,7 @@ def take_in(
             f"{examples:,.0f} examples are more than {budget:.1%} of the {retraining:,} that one retraining processes. Give "
             "the budget that they lie in."
         )
-    _refuse_figures_of_ours(places.cell(cell))
+    _refuse_figures_of_ours(places.cell(cell), label)
     models = _weights_from(folder, task)
     weights = of_settings([of_tensors(model.state_dict()) for model in models])
     cost = {
@@ -178,9 +178,13 @@ def _refuse_label_or_budget(label: str, budget: float) -> None:
         raise InputError(f"the budget must be a share of one retraining in (0, 1], but is {budget:g}.")
 
 
-def _refuse_figures_of_ours(path: Path) -> None:
-    """A cell of a method that was run here is not written over."""
-    if path.exists() and json.loads(path.read_text(encoding="utf-8"))["method"].get("type") != ELSEWHERE:
+def _refuse_figures_of_ours(path: Path, label: str) -> None:
+    """A cell of a method that was run here, or of another label that is spelled alike, is not written over."""
+    if not path.exists():
+        return
+    held = json.loads(path.read_text(encoding="utf-8"))
+    refuse_other_label(held, label, path)
+    if held["method"].get("type") != ELSEWHERE:
         raise InputError(f"{str(path)!r} holds figures of a method that was run here. Take another label.")
 
 

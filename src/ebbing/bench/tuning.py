@@ -16,9 +16,11 @@ from ebbing.bench.cells import (
     Job,
     Places,
     check_label,
+    file_of,
     identity_of,
     is_identity_of,
     mark_as_made,
+    refuse_other_label,
     refuse_other_models,
     trained,
     try_out,
@@ -84,7 +86,7 @@ class Tuning:
 
     def path(self, results: Path) -> Path:
         """The file of the trials."""
-        return results / "tuned" / f"{self.label}-{100 * self.budget:g}.json"
+        return results / "tuned" / file_of(self.label, self.budget)
 
 
 def tune(
@@ -165,10 +167,11 @@ def _refuse_idle(tuning: Tuning, task: BenchTask, request: ForgetRequest) -> Non
 
 def tuned_method(label: str, method: Unlearner, budget: float, results: Path) -> Unlearner | None:
     """The method with the best settings that were found within a budget; None where it was not tuned."""
-    path = results / "tuned" / f"{label}-{100 * budget:g}.json"
+    path = results / "tuned" / file_of(label, budget)
     if not path.exists():
         return None
     held = json.loads(path.read_text(encoding="utf-8"))
+    refuse_other_label(held, label, path)
     if not is_identity_of(held["method"], method):
         raise InputError(
             f"{str(path)!r} was made for other settings of {label!r} beside the tuned ones. Tune these first."
