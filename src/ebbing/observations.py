@@ -99,6 +99,13 @@ class Signals:
         """The arrays by name, those that are there."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
 
+    def read_only(self) -> Signals:
+        """The same arrays as views that cannot be written to."""
+        views = {name: array.view() for name, array in self.arrays().items()}
+        for view in views.values():
+            view.flags.writeable = False
+        return Signals(**views)
+
     def __getitem__(self, models: slice | list[int]) -> Signals:
         """The rows of some of the models."""
         return Signals(**{name: array[models] for name, array in self.arrays().items()})

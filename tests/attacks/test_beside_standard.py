@@ -36,6 +36,17 @@ class Sure(Attack):
 
 
 @dataclass(frozen=True)
+class InPlace(LossThreshold):
+    """It writes its scores into what it is shown."""
+
+    name: ClassVar[str] = "in-place"
+
+    def scores(self, signals):
+        signals.margin[:] -= 3.0
+        return signals.margin
+
+
+@dataclass(frozen=True)
 class Nameless(LossThreshold):
     name: ClassVar[str] = ""
 
@@ -83,3 +94,9 @@ def test_what_cannot_stand_there_is_refused_before_anything_is_trained(more, sai
         replace(study, attacks=more)
     with pytest.raises(InputError, match=said):
         with_standard(more)
+
+
+def test_what_it_is_shown_cannot_be_changed(study) -> None:
+    """Everything else in the report is of the same arrays."""
+    with pytest.raises(ValueError, match="read-only"):
+        replace(study, attacks=(InPlace(),)).run()

@@ -90,6 +90,13 @@ class ChangesWhatItSees(Margin):
         return signals.margin
 
 
+class ChangesThemInRun(Margin):
+    def run(self, observations, *, seed=0, intervals=True):
+        found = super().run(observations, seed=seed, intervals=intervals)
+        observations.forget.margin.sort()
+        return found
+
+
 class JudgesByANumber(Margin):
     def judge(self, members, non_members, *, seed, intervals):
         return 0.5
@@ -110,7 +117,8 @@ CONTROLS = {
     BesideOthers: "must not depend on the models judged beside it",
     Unseeded: "the same seed",
     DrawsGlobally: "global random state of numpy",
-    ChangesWhatItSees: "must not change the observations",
+    ChangesWhatItSees: "must not change the observations, but tries to",
+    ChangesThemInRun: "must not change the observations, but does",
     JudgesByANumber: "must give an AttackResult, but gives float",
     TakesAThreshold: "beside its fields",
 }

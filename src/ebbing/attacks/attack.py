@@ -65,7 +65,7 @@ class Attack(ABC):
         """Membership scores, higher for what the attack takes for a member.
 
         Args:
-            signals: outputs of the models on one split, arrays of shape (n_models, n_examples).
+            signals: outputs of the models on one split, arrays of shape (n_models, n_examples) that cannot be written to.
 
         Returns:
             (n_models, n_examples) scores. Only their order within a row matters to a threshold attack.
@@ -111,7 +111,7 @@ class Attack(ABC):
 
     def _scored(self, signals: Signals) -> np.ndarray:
         """The scores, once they are known to be one for each model and record."""
-        scores, wanted = np.asarray(self.scores(signals)), (signals.n_models, signals.n_examples)
+        scores, wanted = np.asarray(self.scores(signals.read_only())), (signals.n_models, signals.n_examples)
         if scores.shape != wanted:
             raise InputError(
                 f"`scores` of {type(self).__name__} must give a score for each model and record, an array of shape {wanted}, "
