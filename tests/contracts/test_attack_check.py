@@ -64,6 +64,11 @@ class GivesNothing(Margin):
         return None
 
 
+class GivesObjects(Margin):
+    def scores(self, signals):
+        return signals.margin.astype(object)
+
+
 class NotANumber(Margin):
     def scores(self, signals):
         return signals.margin * np.nan
@@ -113,13 +118,14 @@ CONTROLS = {
     LosesRecords: r"an array of shape \(3, 60\), but gives one of shape \(3, 25\)",
     TurnedOver: r"an array of shape \(3, 60\), but gives one of shape \(60, 3\)",
     GivesNothing: r"an array of shape \(3, 60\), but gives one of shape \(\)",
+    GivesObjects: "must give real numbers, but gives object values",
     NotANumber: "must give an AUC, but .* contain NaN",
     BesideOthers: "must not depend on the models judged beside it",
     Unseeded: "the same seed",
     DrawsGlobally: "global random state of numpy",
     ChangesWhatItSees: "must not change the observations, but tries to",
     ChangesThemInRun: "must not change the observations, but does",
-    JudgesByANumber: "must give an AttackResult, but gives float",
+    JudgesByANumber: "`judge` of JudgesByANumber must give an AttackResult, but gives float",
     TakesAThreshold: "beside its fields",
 }
 

@@ -86,7 +86,7 @@ class Attack(ABC):
             missing, where there are fewer than 20 members or non-members, and for a model with NaN scores.
 
         Raises:
-            InputError: if `scores` does not give one score for each model and record.
+            InputError: if `scores` does not give one number for each model and record, or `judge` no `AttackResult`.
         """
         if observations.matched is None:
             reason = (
@@ -105,19 +105,32 @@ class Attack(ABC):
         return [
             AttackResult.missing(f"the {self.name} scores of this model contain NaN")
             if np.isnan(members).any() or np.isnan(non_members).any()
-            else self.judge(members, non_members, seed=seed, intervals=intervals)
+            else self._judged(members, non_members, seed=seed, intervals=intervals)
             for members, non_members in zip(member_rows, non_member_rows, strict=True)
         ]
 
     def _scored(self, signals: Signals) -> np.ndarray:
-        """The scores, once they are known to be one for each model and record."""
+        """The scores, once they are known to be one number for each model and record."""
         scores, wanted = np.asarray(self.scores(signals.read_only())), (signals.n_models, signals.n_examples)
         if scores.shape != wanted:
             raise InputError(
                 f"`scores` of {type(self).__name__} must give a score for each model and record, an array of shape {wanted}, "
                 f"but gives one of shape {scores.shape}."
             )
+        if scores.dtype.kind not in "biuf":
+            raise InputError(
+                f"`scores` of {type(self).__name__} must give real numbers, but gives {scores.dtype} values."
+            )
         return scores
+
+    def _judged(self, members: np.ndarray, non_members: np.ndarray, *, seed: int, intervals: bool) -> AttackResult:
+        """The figures of one model, once they are known to be a result."""
+        result = self.judge(members, non_members, seed=seed, intervals=intervals)
+        if not isinstance(result, AttackResult):
+            raise InputError(
+                f"`judge` of {type(self).__name__} must give an AttackResult, but gives {type(result).__name__}."
+            )
+        return result
 
     def judge(self, members: np.ndarray, non_members: np.ndarray, *, seed: int, intervals: bool) -> AttackResult:
         """The figures of one model, here from thresholds on the score.
