@@ -280,7 +280,7 @@ def _attacked(models: Observations, attacks: Sequence[Attack], *, seed: int) -> 
                 "high": auc and auc["high"],
                 "tpr_at_1pct_fpr": _range([r.tpr_at_1pct_fpr for r in results]),
                 "accuracy": _range([r.accuracy for r in results]),
-                "reason": first.reason,
+                "reason": next((r.reason for r in results if r.reason), None),
             }
     found["loss"]["roc"] = mean_roc(models)
     return found

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from ebbing.attacks import STANDARD, Attack, LossThreshold, with_standard
+from ebbing.auditing import judge_observations
 from ebbing.data.selection import select
 from ebbing.data.sources import load
 from ebbing.errors import InputError
 from ebbing.methods import DoNothing
 from ebbing.models import digits_mlp
+from ebbing.observations import SPLITS, Observations
 from ebbing.report.citations import citations
 from ebbing.report.html import render
 from ebbing.report.tidy import to_dataframe
@@ -83,6 +85,8 @@ def test_it_stands_beside_the_standard_ones(study) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
+        (Sure(), "must be a list of attacks, but is Sure"),
+        ((attack for attack in [Sure()]), "must be a list of attacks, but is <generator"),
         ([Sure], "must hold instances of Attack, but"),
         ([LossThreshold()], "'loss' is that of a standard one, which every report has"),
         ([Sure(), Sure(times=3.0)], "'sure' is that of two"),
@@ -100,3 +104,23 @@ def test_what_it_is_shown_cannot_be_changed(study) -> None:
     """Everything else in the report is of the same arrays."""
     with pytest.raises(ValueError, match="read-only"):
         replace(study, attacks=(InPlace(),)).run()
+
+
+@dataclass(frozen=True)
+class Unsure(LossThreshold):
+    """It has nothing to say of the second of several models."""
+
+    name: ClassVar[str] = "unsure"
+
+    def scores(self, signals):
+        return np.where(np.arange(signals.n_models)[:, None] == 1, np.nan, signals.margin)
+
+
+def test_why_figures_of_several_models_are_missing_is_said() -> None:
+    """Whichever model they are missing of."""
+    rng = np.random.default_rng(0)
+    seen = Observations.from_margins(**{split: rng.normal(size=(3, 40)) for split in SPLITS})
+    found = judge_observations(original=seen, unlearned={"mine": seen}, oracles=None, attacks=[Unsure()]).data
+    for subject in (found["original"], found["methods"]["mine"]):
+        assert subject["attacks"]["unsure"]["auc"] is None
+        assert "contain NaN" in subject["attacks"]["unsure"]["reason"]

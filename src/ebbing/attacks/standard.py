@@ -28,8 +28,10 @@ def with_standard(more: Sequence[Attack]) -> tuple[Attack, ...]:
         more: attacks whose names no standard one has.
 
     Raises:
-        InputError: if one is no attack, has no name, or has that of another.
+        InputError: if they are no list, or one is no attack, has no name, or has that of another.
     """
+    if not isinstance(more, Sequence):  # what can be read once would be gone at the second reading
+        raise InputError(f"`attacks` must be a list of attacks, but is {more!r}. Write [...] around a single one.")
     found = list(STANDARD)
     for attack in more:
         if not isinstance(attack, Attack):
