@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from torch import nn
 
 from ebbing import fingerprint
-from ebbing.attacks import Attack, with_standard
+from ebbing.attacks import Attack, try_attacks, with_standard
 from ebbing.bank import OracleBank
 from ebbing.battery import Battery, Copies, Level, Planted, copies_of, planted_in
 from ebbing.compiled import uncompiled
@@ -155,12 +155,14 @@ def audit(
         The report.
 
     Raises:
-        InputError: if there is nothing to judge, a model's outputs are not finite, or an attack has the name of another.
+        InputError: if there is nothing to judge, a model's outputs are not finite, or an attack has the name of another or
+            gives no scores; whatever an attack's own code raises comes through.
     """
-    with_standard(attacks)  # what is wrong with them is said before any model is looked at
+    with_standard(attacks)
     task, records = task or Classification(), records or {}
     models = _all_of(original, unlearned, oracles)
     first, enough = models.original[0], len(oracles) >= FEWEST_ORACLES
+    try_attacks(attacks, first, request, task=task)  # what is wrong with them is said before anything long
     # with too few retrained models there is nothing to hold the layers of any against
     layers = probed_layers(first, request, task=task) if inside and enough else []
     measured = measures if enough else None

@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from ebbing.attacks import STANDARD, Attack, LossThreshold, with_standard
-from ebbing.auditing import judge_observations
+from ebbing.attacks import STANDARD, Attack, LossThreshold, try_attacks, with_standard
+from ebbing.attacks.attack import MIN_RECORDS
+from ebbing.auditing import audit, judge_observations
 from ebbing.data.selection import select
 from ebbing.data.sources import load
 from ebbing.errors import InputError
@@ -100,10 +101,29 @@ def test_what_cannot_stand_there_is_refused_before_anything_is_trained(more, sai
         with_standard(more)
 
 
-def test_what_it_is_shown_cannot_be_changed(study) -> None:
-    """Everything else in the report is of the same arrays."""
+def test_what_it_is_shown_cannot_be_changed(study, monkeypatch) -> None:
+    """Everything else in the report is of the same arrays; what raises is known before models are looked at."""
+    monkeypatch.setattr("ebbing.auditing.see", lambda *args, **more: pytest.fail("models were looked at"))
+    original = study.trainer.initial(seed=0)
     with pytest.raises(ValueError, match="read-only"):
-        replace(study, attacks=(InPlace(),)).run()
+        audit(original=original, unlearned=original, oracles=[], request=study.request, attacks=[InPlace()])
+
+
+def test_they_are_tried_on_as_few_records_as_they_have_figures_of(study) -> None:
+    seen = []
+
+    class Noting(Sure):
+        def scores(self, signals):
+            seen.append(signals.margin.shape)
+            return super().scores(signals)
+
+    original = study.trainer.initial(seed=0)
+    try_attacks([Noting()], original, study.request, task=study.task)
+    assert seen == [(1, MIN_RECORDS), (1, MIN_RECORDS)]
+    few = replace(study.request, forget_ids=study.request.forget_ids[: MIN_RECORDS - 1])
+    for request in (few, replace(study.request, matched=None)):
+        try_attacks([Noting()], original, request, task=study.task)
+    assert len(seen) == 2
 
 
 @dataclass(frozen=True)

@@ -354,6 +354,18 @@ def test_a_network_must_know_every_class(call, tmp_path, monkeypatch) -> None:
     )
 
 
+def test_an_attack_is_tried_on_the_untrained_network(call, folder, write) -> None:
+    write("class Own(Attack):\n    name = 'own'\n    def scores(self, signals):\n        return signals.margin[0]")
+    for more in ([], ["--dry-run"]):
+        said = call("run", "--attack", "mine:Own", *SHORT, "--out", "out", *more)
+        assert said.code == 2
+        assert said.err.startswith(
+            "Error: `scores` of Own must give a score for each model and record, an array of shape"
+        )
+        assert said.err.count("\n") == 1, said.err
+        assert not Path("out").exists()
+
+
 def test_settings_come_in_any_order(call, tmp_path) -> None:
     orders = (["curve.exponent=2", "curve=power-law"], ["curve=power-law", "curve.exponent=2"])
     for order in (*orders, ["conv.fastest=300", "conv.slowest=400", "conv=ranked-rate"]):

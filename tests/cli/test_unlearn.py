@@ -376,6 +376,23 @@ def test_the_users_code_is_named_where_it_raises_in_the_middle_of_a_run(unlearn,
     assert not list(folder.glob("new.*.json"))
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "return signals.margin / signals.no",
+            "mine.py, line 7, raised AttributeError: 'Signals' object has no attribute",
+        ),
+        ("return signals.margin.astype(str)", "`scores` of Own must give real numbers, but gives <U32 values."),
+    ],
+)
+def test_an_attack_is_tried_before_anything_is_done(body, message, refused, write) -> None:
+    write(f"class Own(Attack):\n    name = 'own'\n    def scores(self, signals):\n        {body}")
+    listed("more.txt", *range(24))
+    assert message in refused(forget="more.txt", attack="mine:Own")
+    assert message in refused("--dry-run", forget="more.txt", attack="mine:Own")
+
+
 def test_debug_shows_where(call, folder, write) -> None:
     write(LATE.format(fault="raise RuntimeError('cannot do 44')"))
     words = ["--model", "mine:Late", "--weights", "model.safetensors", "--data", "project:train_set"]

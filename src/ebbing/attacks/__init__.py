@@ -6,7 +6,7 @@ from ebbing.attacks.entropy import EntropyThreshold
 from ebbing.attacks.logistic import LossLogistic
 from ebbing.attacks.loss import LossThreshold
 from ebbing.attacks.modified_entropy import ModifiedEntropyThreshold
-from ebbing.attacks.standard import STANDARD, with_standard
+from ebbing.attacks.standard import STANDARD, try_attacks, with_standard
 
 __all__ = [
     "STANDARD",
@@ -20,5 +20,6 @@ __all__ = [
     "auc",
     "bootstrap_auc_interval",
     "tpr_at_fpr",
+    "try_attacks",
     "with_standard",
 ]

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ebbing.attacks.attack import Attack
+from torch import nn
+
+from ebbing.attacks.attack import MIN_RECORDS, Attack
 from ebbing.attacks.confidence import ConfidenceThreshold
 from ebbing.attacks.entropy import EntropyThreshold
 from ebbing.attacks.logistic import LossLogistic
 from ebbing.attacks.loss import LossThreshold
 from ebbing.attacks.modified_entropy import ModifiedEntropyThreshold
+from ebbing.batches import evenly
 from ebbing.errors import InputError
+from ebbing.observations import observe
+from ebbing.request import ForgetRequest
+from ebbing.task import Task
 
 STANDARD: tuple[Attack, ...] = (
     LossThreshold(),
@@ -52,3 +59,29 @@ def with_standard(more: Sequence[Attack]) -> tuple[Attack, ...]:
             )
         found.append(attack)
     return tuple(found)
+
+
+def try_attacks(attacks: Sequence[Attack], model: nn.Module, request: ForgetRequest, *, task: Task) -> None:
+    """Run attacks on 20 records of each split, the fewest that they have figures of: what is wrong with them is found early.
+
+    Args:
+        attacks: what they find is not looked at.
+        model: may be untrained; left as it was.
+        request: what it is tried on; without matched records no attack is run.
+        task: turns batches into outputs.
+
+    Raises:
+        InputError: if one gives no number for each record, or no result; whatever its own code raises comes through.
+    """
+    if not attacks or request.matched is None:
+        return
+    few = replace(
+        request,
+        forget_ids=request.forget_ids[:MIN_RECORDS],
+        retain_ids=request.retain_ids[:MIN_RECORDS],
+        holdout=evenly(request.holdout, MIN_RECORDS),
+        matched=evenly(request.matched, MIN_RECORDS),
+    )
+    seen = observe([model], few, task=task, logits=True)
+    for attack in attacks:
+        attack.run(seen)

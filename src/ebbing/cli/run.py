@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ebbing import models
 from ebbing.allocator import keep_freed_memory
+from ebbing.attacks import try_attacks
 from ebbing.batches import evenly
 from ebbing.battery import Level
 from ebbing.cli.attacks import attacks_of
@@ -140,8 +141,10 @@ def build_study(options: Options) -> tuple[Study, Trainer]:
     bundle = _load(options)
     request = select(options.forget, bundle, seed=options.seed)
     trainer = Trainer(build, recipe, device=device, together=options.together)
+    untrained = trainer.initial(seed=options.seed)
     with named_option(f"--model {model_name!r}"):
-        preflight(trainer.initial(seed=options.seed), request, task=trainer.task)
+        preflight(untrained, request, task=trainer.task)
+    try_attacks(attacks, untrained, request, task=trainer.task)
     if options.together > 1 and options.workers:
         raise InputError(f"--together {options.together} trains in one process: leave --workers and --executor out.")
     if options.together > 1 and (problem := why_apart(trainer, request.retain)) is not None:

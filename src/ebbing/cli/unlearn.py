@@ -15,6 +15,7 @@ from torch import nn
 
 from ebbing import __version__
 from ebbing.allocator import keep_freed_memory
+from ebbing.attacks import try_attacks
 from ebbing.bank import OracleBank
 from ebbing.batches import size
 from ebbing.checkpoints import WeightsRecord, digest_of, record_path, write_weights
@@ -192,6 +193,7 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
     original = own.load(options.weights, options.weights_option, console)
     record = check_record(options.weights, own.request, console)
     tell_request(own, original, console)
+    try_attacks(own.attacks, original, own.request, task=own.task)
     if hint := toward_chance(options.folder, start, methods.values()):
         print_line(console, hint)
     study = Study(
