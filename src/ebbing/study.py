@@ -192,7 +192,7 @@ class Study:
         if len(originals) > 1 and self.workers is not None:
             show = progress(f"{name}, {len(originals)} models", len(originals))
             numbers = list(range(len(originals)))
-            one_thread = replace(self, threads=1)
+            one_thread = replace(self, threads=1, attacks=())  # methods have nothing of attacks, which need not travel
             work, folders = (one_thread, name, method, list(originals)), [self.store.directory]
             for _ in compute(_unlearn_one, work, numbers, workers=self.workers, folders=folders):
                 show(1)
