@@ -111,6 +111,15 @@ class Loud(Attack):
         return signals.logits.max(axis=-1)
 
 
+class Dull(Loud):
+    """One that needs an argument."""
+
+    name = "dull"
+
+    def __init__(self, times: float) -> None:
+        self.times = times
+
+
 # ---------------------------------------------------------------- what the tests do with it
 
 

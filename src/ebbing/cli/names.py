@@ -113,16 +113,18 @@ def made(kind: Any, base: type | tuple[type, ...], what: str) -> Any:
         InputError: if that gives no instance of ``base``.
     """
     names = " or ".join(b.__name__ for b in (base if isinstance(base, tuple) else (base,)))
+    wanted = f"{'an' if names[0] in 'AEIOU' else 'a'} {names}"
     if isinstance(kind, type) and issubclass(kind, base):
         try:
             return kind()
         except Exception as error:
             raise InputError(
-                f"{what} must be a {names} that can be made without arguments, but {kind.__name__}() raised "
-                f"{type(error).__name__}: {_one_line(error)}"
+                f"{what} must be {wanted} that can be made without arguments, but {kind.__name__}() raised "
+                f"{type(error).__name__}: {_one_line(error).rstrip('.')}. Give them defaults, or name an instance in "
+                "its module."
             ) from error
     if not isinstance(kind, base) or isinstance(kind, type):
-        raise InputError(f"{what} must be a {names}, but is {_one_line(repr(kind))}.")
+        raise InputError(f"{what} must be {wanted}, but is {_one_line(repr(kind))}.")
     return kind
 
 
