@@ -190,6 +190,13 @@ def test_tuning_names_the_command_that_makes_its_cells(call, places, monkeypatch
     assert f"bench run --tuned {' '.join(words)} --results {places[1]} --out {places[3]}" in out
 
 
+@pytest.mark.parametrize("setting", ["repair.learning_rate=0.5", "mine.repair.learning_rate=0.5"])
+def test_what_is_tuned_cannot_be_set(setting, call, places) -> None:
+    said = call("bench", "tune", "--method", "fine-tune@mine", "--set", setting, *places)
+    assert said.code == 2
+    assert "--set must be of what is not tuned, but 'repair.learning_rate' is." in said.err
+
+
 def test_tuning_says_why_settings_were_refused(call, places, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = {"settings": {"repair.learning_rate": 0.01}, "value": REFUSED, "seconds": 1.0, "reason": "It is too hot."}
     monkeypatch.setattr(bench, "tune", lambda tuning, places, **more: iter([trial]))

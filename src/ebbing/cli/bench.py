@@ -251,8 +251,13 @@ def tune_method(
     options = BenchOptions(results, out, methods=(word,), settings=settings, budgets=(budget,))
     ((label, method),) = _methods(options).items()
     tasks = [task for task in chosen_tasks(words or ("digits-",)) if words or task.chosen_on]
-    ranges = dict(_range(text, method) for text in space)
-    tuning = Tuning(label, method, budget, space_of(label, method, ranges), tasks, trials)
+    ranges = space_of(label, method, dict(_range(text, method) for text in space))
+    for path in (setting.partition("=")[0].removeprefix(f"{label}.") for setting in settings):
+        if path in ranges:
+            raise InputError(
+                f"--set must be of what is not tuned, but {path!r} is. Leave it out, or tune others by --space."
+            )
+    tuning = Tuning(label, method, budget, ranges, tasks, trials)
     places = Places(results, out, data_dir, command_line())
     check_writable(results, "--results")
     check_writable(out)
