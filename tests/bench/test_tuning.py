@@ -16,7 +16,7 @@ from ebbing.errors import InputError
 from ebbing.methods import FineTune
 from ebbing.observations import observe
 from ebbing.testing.problems import guarded
-from ebbing.training import Recipe, Trainer
+from ebbing.training import Recipe
 
 TASK = replace(TASKS["digits-mislabelled5-cnn/v1"], models=4, recipe=Recipe(epochs=12, learning_rate=5e-3))
 
@@ -53,7 +53,7 @@ def test_trials_are_kept_and_gone_on_from(places) -> None:
         assert trial["value"] == one["value"] == pytest.approx(abs(one["memory"]) / one["band"] + lost, abs=0.3)
 
 
-def test_models_are_trained_first_and_told_of(tmp_path, monkeypatch) -> None:
+def test_models_are_trained_first_and_told_of(tmp_path) -> None:
     """They take longer than the first trial, and in a trial one process alone would train them."""
     places, quick = Places(tmp_path / "results", tmp_path / "work"), replace(TASK, recipe=Recipe(epochs=1))
     told = []
@@ -67,8 +67,9 @@ def test_models_are_trained_first_and_told_of(tmp_path, monkeypatch) -> None:
     assert {needed for *_, needed in told} == {8}
     assert {(job.role, job.number) for job, *_ in told} == {(r, n) for r in ("retrained", "original") for n in range(4)}
     (places.work / quick.folder / "validation" / "retrained-2.npz").unlink()
-    monkeypatch.setattr(Trainer, "__call__", lambda *args, **more: pytest.fail("a model was trained again"))
+    weights = {path: path.stat().st_mtime_ns for path in places.store(quick).directory.iterdir()}
     tried(2)
+    assert {path: path.stat().st_mtime_ns for path in places.store(quick).directory.iterdir()} == weights
     assert [(job.role, job.number, done, needed) for job, done, needed in told[8:]] == [("retrained", 2, 1, 1)]
     tried(2)
     assert len(told) == 9
