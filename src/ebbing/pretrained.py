@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ebbing.checkpoints import WeightsRecord, digest_of, parts_of, record_path, write_record
+from ebbing.checkpoints import WeightsRecord, check_safetensors, digest_of, parts_of, record_path, write_record
 from ebbing.errors import InputError
 from ebbing.files import write_whole_folder
 from ebbing.fingerprint import of_settings
@@ -105,7 +105,7 @@ class Pretrained:
                     output_loading_info=True,
                     **more,
                 )
-        except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError, AttributeError) as error:
+        except Exception as error:  # whatever the files made the library say
             raise InputError(f"{folder} must hold a model that transformers can load, but: {error}") from error
         if like is not None or self.classes is not None:
             _refuse_other_base(model, told, folder, like or folder)
@@ -135,7 +135,7 @@ class Configured:
             with _quiet(library):
                 config = library.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
                 model: nn.Module = kind(config)
-        except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError, AttributeError) as error:
+        except Exception as error:  # whatever the files made the library say
             raise InputError(
                 f"{folder / CONFIG} must be a configuration that transformers can make a model of, but: {error}"
             ) from error
@@ -157,7 +157,7 @@ def weights_in(path: Path) -> Path:
 
 def is_language_model(folder: Path) -> bool:
     """Whether the configuration in a folder names a model that predicts the next token."""
-    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in _config(folder).get("architectures") or ())
+    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in _architectures(folder))
 
 
 def padding_in(folder: Path) -> int:
@@ -170,7 +170,7 @@ def check_folder(folder: Path) -> None:
     """Refuse a folder that is not of one model with safetensors.
 
     Raises:
-        InputError: saying which file is missing, or what is wrong with an index, and what to do.
+        InputError: saying which file is missing or damaged, or what is wrong with an index, and what to do.
     """
     if not is_folder(folder) and (folder / ADAPTER).is_file():
         raise InputError(
@@ -189,7 +189,10 @@ def check_folder(folder: Path) -> None:
             f"the weights in {folder} must be {WEIGHTS}, but there is no such file. Pickles are not opened: load the model "
             "where you trust it, and write it by model.save_pretrained(FOLDER)."
         )
-    parts_of(weights_in(folder))
+    _config(folder)
+    for path in parts_of(weights_in(folder)):
+        if path.name != INDEX:
+            check_safetensors(path)
 
 
 def write_folder(out: Path, model: nn.Module, *, like: Path, record: WeightsRecord) -> WeightsRecord:
@@ -293,18 +296,29 @@ def _refuse_other_base(model: Any, told: Mapping[str, Any], folder: Path, like: 
 
 
 def _config(folder: Path) -> dict[str, Any]:
+    """The configuration in a folder."""
+    path = folder / CONFIG
+    way_out = "Restore it, or write the model anew by model.save_pretrained(FOLDER)."
     try:
-        found: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{folder / CONFIG} must be the JSON of a configuration, but cannot be read: {error}."
+            f"{path} must be the JSON of a configuration, but cannot be read: {error}. {way_out}"
         ) from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} must be the JSON of a configuration, but holds a {type(found).__name__}. {way_out}")
     return found
+
+
+def _architectures(folder: Path) -> list[str]:
+    """The classes that the configuration in a folder names."""
+    named = _config(folder).get("architectures")
+    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
 
 
 def _class_of(library: Any, folder: Path) -> Any:
     """The class that the configuration names."""
-    names = _config(folder).get("architectures") or []
+    names = _architectures(folder)
     kind = getattr(library, names[0], None) if names else None
     if not (isinstance(kind, type) and issubclass(kind, library.PreTrainedModel)):
         raise InputError(

@@ -374,6 +374,42 @@ def test_a_model_in_parts_of_which_one_is_missing_is_refused(here: Path, tmp_pat
             check_folder(parts)
 
 
+WHOLE_FILE = "is cut short, damaged or something else"
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "content", "says"),
+    [
+        ("--hf", "model.safetensors", lambda old: old[:-500], WHOLE_FILE),
+        ("--retrained", "model.safetensors", lambda old: old[:50], WHOLE_FILE),
+        ("--pretrained", "model.safetensors", lambda old: b"", WHOLE_FILE),
+        ("--hf", "config.json", lambda old: old[:9], "must be the JSON of a configuration, but cannot be read"),
+        ("--retrained", "config.json", lambda old: b"[]", "must be the JSON of a configuration, but holds a list"),
+        ("--pretrained", "config.json", lambda old: b"[]", "must be the JSON of a configuration, but holds a list"),
+        ("--hf", "config.json", lambda old: b'{"architectures": 5}', "must name an architecture"),
+        ("--hf", "config.json", lambda old: old.replace(b'size": 24', b'size": "a"'), "transformers can load, but"),
+    ],
+)
+def test_a_damaged_file_of_a_folder_is_named(call, here: Path, tmp_path: Path, option, name, content, says) -> None:
+    folder = tmp_path / "damaged"
+    bert("BertForSequenceClassification").save_pretrained(folder)
+    path = folder / name
+    path.write_bytes(content(path.read_bytes()))
+    said = call(*arguments(here, "--dry-run", option, str(folder)))
+    assert said.code == 2, said.err
+    told = " ".join(said.err.split())
+    assert says in told
+    assert str(folder if "load" in says else path) in told
+
+
+def test_a_damaged_part_of_a_model_is_named(here: Path, tmp_path: Path) -> None:
+    parts = in_parts(here / "tuned", tmp_path / "parts")
+    damaged = sorted(parts.glob("model-*.safetensors"))[1]
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.raises(InputError, match=rf"{re.escape(str(damaged))} is cut short"):
+        Pretrained(str(parts))()
+
+
 def bert(kind: str, **more: object) -> torch.nn.Module:
     """A model of the size of the project's."""
     config = transformers.BertConfig(

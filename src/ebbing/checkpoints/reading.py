@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -65,6 +66,20 @@ def read_weights(path: Path, model: nn.Module, *, allow_pt: bool = False) -> lis
     return notes
 
 
+def check_safetensors(path: Path) -> None:
+    """Refuse what is no whole file of safetensors; of its content the header alone is read.
+
+    Raises:
+        InputError: if the file is not there, no file, cut short or something else.
+    """
+    refuse_what_is_no_file(path)
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except Exception as error:  # whatever the bytes made the parser say
+        raise _damaged(path, error) from None
+
+
 def _is_pt(path: Path, *, allow_pt: bool) -> bool:
     """Whether the content is a pickle or an archive of ``torch.save``; refused if that is not allowed.
 
@@ -99,10 +114,14 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path, device="cpu")
     except Exception as error:  # whatever the bytes made the parser say
-        raise InputError(
-            f"weights must be a whole file of safetensors, but {path} is cut short, damaged or something else: "
-            f"{shown(str(error))}. Restore it, or write it again."
-        ) from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"weights must be a whole file of safetensors, but {path} is cut short, damaged or something else: "
+        f"{shown(str(error))}. Restore it, or write it again."
+    )
 
 
 def _read_pt(path: Path, notes: list[str]) -> dict[str, Tensor]:
