@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ebbing.checkpoints import WeightsRecord, check_safetensors, digest_of, parts_of, record_path, write_record
+from ebbing.checkpoints.shown import few
 from ebbing.errors import InputError
 from ebbing.files import write_whole_folder
 from ebbing.fingerprint import of_settings
@@ -29,7 +30,7 @@ class Pretrained:
     """What builds the model of a folder that ``save_pretrained`` wrote: architecture, configuration and weights.
 
     Called without arguments it gives the model, read anew each time. Weights are read from safetensors alone, in one file or
-    several; no code of the folder is run.
+    several; no code of the folder is run. They must be whole: what is missing would be drawn at random.
 
     Where the folder is the checkpoint that a fine-tuning started from, ``like`` or ``classes`` say what the fine-tuning made
     of it: what the folder has no weights for, or has them in other shapes on top of the base, as a head for other classes, is
@@ -67,7 +68,7 @@ class Pretrained:
 
         Raises:
             InputError: if the folder lacks a file, the transformers library cannot make a model of it, or its weights are not
-                those of the base of a model like ``like``.
+                all those of that model or, with ``like`` or ``classes``, of its base.
         """
         library = _library()
         folder = Path(self.folder)
@@ -109,6 +110,8 @@ class Pretrained:
             raise InputError(f"{folder} must hold a model that transformers can load, but: {error}") from error
         if like is not None or self.classes is not None:
             _refuse_other_base(model, told, folder, like or folder)
+        else:
+            _refuse_missing(model, told, folder)
         made: nn.Module = model.eval()
         return made
 
@@ -141,6 +144,40 @@ class Configured:
             ) from error
         dtype = getattr(config, "dtype", None)
         return model.to(dtype).eval() if isinstance(dtype, torch.dtype) else model.eval()
+
+
+def load_folder(folder: Path, network: Pretrained) -> nn.Module:
+    """The model in a folder, where it is of the network that another folder holds.
+
+    Args:
+        folder: of the model.
+        network: the other; its weights are not read.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        InputError: if the folder lacks a file or weights, or holds a model of another network.
+    """
+    model = Pretrained(str(folder))()
+    if folder.resolve() == Path(network.folder).resolve():
+        return model
+    with torch.device("meta"):
+        own = {name: tensor.shape for name, tensor in Configured(network.folder)().state_dict().items()}
+    theirs = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    shapes = [name for name in own if name in theirs and own[name] != theirs[name]]
+    found = {
+        "missing": own.keys() - theirs.keys(),
+        "unexpected": theirs.keys() - own.keys(),
+        "of another shape": shapes,
+    }
+    misfits = "; ".join(f"{len(names)} {what} ({few(sorted(names))})" for what, names in found.items() if names)
+    if misfits:
+        raise InputError(
+            f"the tensors in {folder} must be the {len(own)} of the network in {network.folder}, but there are {misfits}. "
+            "Name a model that was trained as that one was, from its class and configuration."
+        )
+    return model
 
 
 def is_folder(path: Path) -> bool:
@@ -266,6 +303,27 @@ def _largest_part(folder: Path) -> int | str:
     if weights.name == WEIGHTS:
         return "1000TB"
     return max(part.stat().st_size for part in parts_of(weights)[1:])
+
+
+def _refuse_missing(model: nn.Module, told: Mapping[str, Any], folder: Path) -> None:
+    """A trained model has weights for all of its network; what is tied to another tensor is not missing.
+
+    Args:
+        model: as it was made.
+        told: what the transformers library says of its loading: names of weights that were missing or unexpected.
+        folder: of the model.
+    """
+    missing, unexpected = sorted(told["missing_keys"]), sorted(told["unexpected_keys"])
+    if missing:
+        strange = (
+            f", and {len(unexpected)} are there that it has no place for ({few(unexpected)})" if unexpected else ""
+        )
+        raise InputError(
+            f"the weights in {folder} must be all those of its {type(model).__name__}, but {len(missing)} of "
+            f"{len(model.state_dict())} are missing ({few(missing)}){strange}. They would be drawn at random: save the trained "
+            "model whole, by model.save_pretrained(FOLDER). What a fine-tuning started from may lack a head: that is "
+            "--pretrained, or in Python Pretrained with `like` or `classes`."
+        )
 
 
 def _refuse_other_base(model: Any, told: Mapping[str, Any], folder: Path, like: Path) -> None:

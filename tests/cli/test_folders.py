@@ -302,7 +302,8 @@ def test_a_folder_gives_the_model_that_was_written_into_it(name: str, tmp_path: 
     """Some architectures have other names in files than in the model."""
     model = built(name)
     model.save_pretrained(tmp_path / "held")
-    path, build = tmp_path / "held" / "model.safetensors", Pretrained(str(tmp_path / "held"))
+    model.save_pretrained(tmp_path / "network")
+    path, build = tmp_path / "held" / "model.safetensors", Pretrained(str(tmp_path / "network"))
     found = load_weights(path, "--weights", build=build, allow_pt=False, device="cpu", console=Console())
     for (name_, own), other in zip(found.named_parameters(), model.parameters(), strict=True):
         assert torch.equal(own, other), name_
@@ -477,6 +478,74 @@ def test_weights_of_something_else_are_refused(here: Path, tmp_path: Path) -> No
     save_file({"other.weight": torch.zeros(2)}, tmp_path / "start" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match="are not there"):
         Pretrained(str(tmp_path / "start"), like=str(here / "tuned"))()
+
+
+def without_head(folder: Path, out: Path) -> Path:
+    """The model of a folder, but for the weights of its head."""
+    shutil.copytree(folder, out)
+    held = load_file(out / "model.safetensors")
+    kept = {name: value for name, value in held.items() if not name.startswith("classifier")}
+    save_file(kept, out / "model.safetensors", metadata={"format": "pt"})
+    return out
+
+
+MISSING_HEAD = "2 of 41 are missing (classifier.bias; classifier.weight)"
+
+
+@pytest.mark.parametrize("option", ["--hf", "--retrained"])
+def test_a_trained_model_without_the_weights_of_its_head_is_refused(call, here: Path, tmp_path: Path, option) -> None:
+    """A head that is drawn at random was trained on nothing: it is neither a model to judge nor a reference."""
+    folder = without_head(here / "tuned", tmp_path / "headless")
+    said = call(*arguments(here, "--dry-run", option, str(folder)))
+    assert said.code == 2, said.err
+    told = " ".join(said.err.split())
+    assert f"{option}: the weights in {folder}" in told
+    assert MISSING_HEAD in told
+
+
+@pytest.mark.parametrize("option", ["--original", "--unlearned", "--retrained"])
+def test_what_is_judged_must_have_all_its_weights(call, here: Path, tmp_path: Path, option) -> None:
+    folder = without_head(here / "tuned", tmp_path / "headless")
+    other = bert("BertForSequenceClassification")
+    other.save_pretrained(tmp_path / "other")
+    named = {"--original": here / "tuned", "--unlearned": tmp_path / "other"} | {option: folder}
+    words = ["audit", "--model", f"hf:{here / 'tuned'}", "--data", "mytexts:train_set", "--holdout", "mytexts:test_set"]
+    words += ["--forget", str(here / "ids.txt"), *(str(word) for pair in named.items() for word in pair)]
+    said = call(*words)
+    assert said.code == 2, said.err
+    assert f"{option}: the weights in {folder}" in " ".join(said.err.split())
+
+
+def test_the_checkpoint_of_a_fine_tuning_may_lack_a_head(call, here: Path, tmp_path: Path) -> None:
+    folder = without_head(here / "tuned", tmp_path / "headless")
+    said = call(*arguments(here, "--dry-run", "--pretrained", str(folder)))
+    assert said.code == 0, said.err
+
+
+def test_weights_of_other_names_are_no_trained_model(here: Path, tmp_path: Path) -> None:
+    shutil.copytree(here / "tuned", tmp_path / "odd")
+    save_file({"other.weight": torch.zeros(2)}, tmp_path / "odd" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        InputError, match=r"41 of 41 are missing .*1 are there that it has no place for \(other.weight\)"
+    ):
+        Pretrained(str(tmp_path / "odd"))()
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "says"),
+    [
+        ("BertModel", {}, "missing (bert.embeddings"),
+        ("BertForMaskedLM", {}, "unexpected (cls.predictions"),
+        ("BertForSequenceClassification", {"num_labels": 5}, "2 of another shape (classifier.bias; classifier.weight)"),
+    ],
+)
+def test_a_reference_is_of_the_network_that_is_judged(call, here: Path, tmp_path: Path, kind, more, says) -> None:
+    bert(kind, **more).save_pretrained(tmp_path / "other")
+    said = call(*arguments(here, "--dry-run", "--retrained", str(tmp_path / "other")))
+    assert said.code == 2, said.err
+    told = " ".join(said.err.split())
+    assert f"--retrained: the tensors in {tmp_path / 'other'} must be the 41 of the network in {here / 'tuned'}" in told
+    assert says in told
 
 
 def test_a_folder_goes_by_its_content_wherever_it_lies(project: Path, tmp_path: Path) -> None:

@@ -225,6 +225,7 @@ def test_weights_in_parts_stay_in_parts(folders, tmp_path) -> None:
         ("weights", "must be model.safetensors, but there is no such file"),
         ("configuration", "is a folder with config.json, but"),
         ("checkpoint", "--pretrained: "),
+        ("head", r"--hf: the weights in .* are missing \(classifier.bias; classifier.weight\)"),
     ],
 )
 def test_a_folder_that_is_no_model_is_refused_and_nothing_is_made(folders, tmp_path, harm, told) -> None:
@@ -234,6 +235,10 @@ def test_a_folder_that_is_no_model_is_refused_and_nothing_is_made(folders, tmp_p
         (source / "config.json").write_text(json.dumps(config | {"architectures": ["OursForAnything"]}))
     if harm in ("weights", "configuration"):
         (source / ("model.safetensors" if harm == "weights" else "config.json")).unlink()
+    if harm == "head":
+        held = load_file(source / "model.safetensors")
+        kept = {name: value for name, value in held.items() if not name.startswith("classifier")}
+        save_file(kept, source / "model.safetensors", metadata={"format": "pt"})
     start = str(tmp_path / "nowhere" if harm == "checkpoint" else folders["pretrained"])
     settings = Settings(database="sqlite:///ledger.db", key="k", hf=True, pretrained=start)
     with pytest.raises(InputError, match=told):

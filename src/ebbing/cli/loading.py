@@ -24,7 +24,7 @@ from ebbing.data.columns import is_file_of_columns, read_columns
 from ebbing.data.text import tensors_of_columns
 from ebbing.errors import InputError
 from ebbing.language import CausalLM
-from ebbing.pretrained import Pretrained, is_folder, is_language_model, padding_in, weights_in
+from ebbing.pretrained import Pretrained, is_folder, is_language_model, load_folder, padding_in, weights_in
 from ebbing.task import Classification, Task
 from ebbing.training import seeded
 
@@ -122,9 +122,13 @@ def load_weights(
     """A fresh network with the weights of a file; what there is to know of them is said.
 
     Those of a folder of the transformers library are read by it, as it has other names in files for some architectures.
+
+    Raises:
+        InputError: if the weights are not those of the network, all of them.
     """
     if path == weights_in(path.parent) and isinstance(build, Pretrained):
-        return Pretrained(str(path.parent))().to(device)
+        with named_option(option):
+            return load_folder(path.parent, build).to(device)
     with seeded(0):
         model = build()
     with named_option(option):
