@@ -211,6 +211,36 @@ def test_a_folder_that_is_no_model_of_safetensors_is_refused(call, here: Path, t
     assert all(each in said.err for each in says)
 
 
+@pytest.mark.parametrize("harm", ["folder", "configuration", "weights", "part", "head"])
+def test_a_folder_that_cannot_be_used_is_told_once_beside_what_else_is_wrong(
+    call, here: Path, tmp_path: Path, harm
+) -> None:
+    folder = tmp_path / "harmed"
+    if harm == "part":
+        in_parts(here / "tuned", folder)
+        sorted(folder.glob("model-*.safetensors"))[0].unlink()
+    elif harm == "head":
+        without_head(here / "tuned", folder)
+    elif harm != "folder":
+        shutil.copytree(here / "tuned", folder)
+        (folder / ("config.json" if harm == "configuration" else "model.safetensors")).write_text("{", encoding="utf-8")
+    more = ["--hf", str(folder), "--pretrained", str(here / "encoder"), "--forget", "nowhere.txt"]
+    said = call(*arguments(here, *more, "--oracles", "2", "--dry-run"))
+    assert said.code == 2, said.err
+    assert said.err.count("Error: ") == 2, said.err
+    assert said.err.count("Error: --hf: ") == 1
+    assert "--forget must be a file" in said.err
+
+
+def test_a_folder_that_is_missing_is_told_once_where_models_are_judged(call, here: Path) -> None:
+    weights = str(here / "tuned" / "model.safetensors")
+    words = ["audit", "--model", "hf:nowhere", "--original", weights, "--unlearned", weights]
+    words += ["--data", "mytexts:train_set", "--holdout", "mytexts:test_set", "--forget", str(here / "ids.txt")]
+    said = call(*words)
+    assert said.code == 2, said.err
+    assert said.err.count("Error: ") == 1, said.err
+
+
 def test_errors_speak_of_the_option_that_was_given(call, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder is named by --hf alone: nobody said --model or --weights."""
     save_file({"other": torch.zeros(2)}, "other.safetensors")

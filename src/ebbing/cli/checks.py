@@ -17,11 +17,12 @@ from ebbing.ray_pool import RayExecutor
 
 @contextmanager
 def noted(problems: list[str]) -> Iterator[None]:
-    """Note what is wrong and go on, so that the user learns of everything at once."""
+    """Note what is wrong and go on, so that the user learns of everything at once, and of each once."""
     try:
         yield
     except InputError as error:
-        problems.append(str(error))
+        if str(error) not in problems:
+            problems.append(str(error))
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def model_and_weights(model: str | None, weights: Path | None, folder: Path | No
 def start_of(
     folder: Path | None, pretrained: Path | None, words: tuple[str, ...], train_function: str | None
 ) -> tuple[Pretrained | None, Recipe | None]:
-    """What a fine-tuning started from, and how it was done; None where that is not said.
+    """What a fine-tuning started from, and how it was done; None where that is not said. No folder is read.
 
     Args:
         folder: of --hf.
@@ -59,9 +59,7 @@ def start_of(
         raise InputError("--pretrained is what the model of --hf was fine-tuned from, but --hf is not given.")
     if train_function is not None:
         raise InputError("--train-fn and --pretrained both say how references are retrained. Give one of them.")
-    start = Pretrained(str(pretrained), like=str(folder))
-    start()  # to find out
-    return start, fine_tuning(words)
+    return Pretrained(str(pretrained), like=str(folder)), fine_tuning(words)
 
 
 def fine_tuning(words: tuple[str, ...]) -> Recipe:

@@ -107,15 +107,14 @@ def prepare(options: OwnOptions, problems: list[str], *, workers: Workers | None
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    model = ""  # where it cannot be used, no more is asked of it
     with noted(problems):
         build = builder_of(options.model, {}, option=options.model_option)
+        model = options.model
     named = {"data": options.data, "holdout": options.holdout, "matched": options.matched}
-    pad = 0
+    datasets = datasets_of(named | {"training_view": options.training_view}, problems, pad=padding_of(model))
     with noted(problems):
-        pad = padding_of(options.model)
-    datasets = datasets_of(named | {"training_view": options.training_view}, problems, pad=pad)
-    with noted(problems):
-        task = task_of(options.task, model=options.model)
+        task = task_of(options.task, model=model)
     with noted(problems):
         device = device_named(options.device, workers=workers)
     with noted(problems):

@@ -154,13 +154,15 @@ def _procedure(options: QualifyOptions, console: Console) -> Procedure:
         check_file(options.weights, "--weights")
     with noted(problems):
         check_writable(options.out.parent)
+    model = ""  # where it cannot be used, no more is asked of it
     with noted(problems):
         build = builder_of(options.model, {})
+        model = options.model
     datasets = datasets_of(
         {"data": options.data, "holdout": options.holdout, "training_view": options.training_view}, problems
     )
     with noted(problems):
-        task = task_of(options.task, model=options.model)
+        task = task_of(options.task, model=model)
     with noted(problems):
         device = device_named(options.device)
     with noted(problems):

@@ -157,10 +157,13 @@ def _study(options: UnlearnOptions, console: Console) -> tuple[Own, dict[str, Un
             with named_option(options.own.model_option):
                 check_folder(options.folder)
         check_file(options.weights, options.weights_option)
+    there = not problems
     start: Pretrained | None = None
     recipe: Recipe | None = None
     with noted(problems):
         start, recipe = start_of(options.folder, options.pretrained, options.recipe, options.train_function)
+        if start is not None and there:
+            start()  # to find out
     retrained: list[Path] = []
     for path in options.retrained:
         with noted(problems):
