@@ -442,6 +442,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 def test_a_caller_that_is_killed_loses_nothing_and_its_workers_end(cluster, tmp_path) -> None:
     script, done = tmp_path / "caller.py", tmp_path / "done"
@@ -482,6 +483,7 @@ def logged(folder: Path, item: int) -> str:
     return str(node)
 
 
+@pytest.mark.slow
 def test_a_node_that_is_killed_loses_nothing_that_is_finished(cluster, executor, tmp_path) -> None:
     """The last test here: the cluster has one node afterwards."""
     assert executor.at_once == 2

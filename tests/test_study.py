@@ -412,6 +412,7 @@ def call_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     return done.value.code or 0
 
 
+@pytest.mark.slow
 def test_after_an_interruption_the_same_command_goes_on(tmp_path, work, monkeypatch) -> None:
     process = start(tmp_path)
     wait_for_models(process, tmp_path, 2)
