@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from ebbing.bench.cells import identity_of
+from ebbing.bench.labels import identity_of
 from ebbing.curves import ForgettingCurve
 from ebbing.fingerprint import as_plain, is_plain_of, of_model, of_settings, source_of
 from ebbing.methods import Ebb, SelectivePruning

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from ebbing.bench import tasks
-from ebbing.bench.cells import REFERENCE, TOO_DEAR, Cell, Places, cells_of, file_of, make_cells, refuse_other_settings
+from ebbing.bench.cells import TOO_DEAR, Cell, Places, cells_of, make_cells, refuse_other_settings
 from ebbing.bench.exchange import export, take_in
+from ebbing.bench.labels import REFERENCE, file_of
 from ebbing.bench.methods import BUDGETS, METHODS, within
 from ebbing.bench.score import SPLITS, figures_of_each
 from ebbing.bench.spaces import Range

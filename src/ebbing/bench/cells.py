@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from ebbing import __version__
+from ebbing.bench.labels import REFERENCE, check_label, file_of, identity_of, is_identity_of, refuse_other_label
 from ebbing.bench.margins import publish_margins
 from ebbing.bench.methods import FREE, refuse_overdrawn, within
 from ebbing.bench.score import floors, score
@@ -22,7 +22,7 @@ from ebbing.bench.tasks import BenchTask, request_of
 from ebbing.errors import InputError
 from ebbing.evidence import Judge
 from ebbing.files import write_text
-from ebbing.fingerprint import as_plain, is_plain_of, sources_of
+from ebbing.fingerprint import as_plain, sources_of
 from ebbing.inside import probed_layers
 from ebbing.journal import Journal
 from ebbing.machine import describe
@@ -35,7 +35,6 @@ from ebbing.store import ModelStore, Trained, kept, train_or_load
 from ebbing.study import ORACLE_SEEDS
 from ebbing.training import Trainer
 
-REFERENCE = "reference"
 MARK = "made_by.json"  # in a folder of models
 TOO_DEAR = "It costs more than the budget, whatever is set."
 INSIDE = 16  # models whose layers are read and which relearn: that takes longer than most methods
@@ -112,44 +111,6 @@ class Job:
         return f"{self.task.folder}/{self.role}-{self.number}"
 
 
-def check_label(label: str) -> None:
-    """A label becomes the name of a file and a word in tables.
-
-    Raises:
-        InputError: if it is not fit for either.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9][\w.:+-]*", label) or label == REFERENCE:
-        raise InputError(
-            f"a label must begin with a letter or digit, hold letters, digits and . : + - _ alone, and not be {REFERENCE!r}, "
-            f"but is {label!r}."
-        )
-
-
-def file_of(label: str, budget: float | None) -> str:
-    """The name of a file about a method within a budget: a colon of the label, which not every system allows, is a dot."""
-    at = "" if budget is None else f"-{100 * budget:g}"
-    return f"{label.replace(':', '.')}{at}.json"
-
-
-def refuse_other_label(held: Mapping[str, Any], label: str, path: Path) -> None:
-    """Refuse a file of another label that is spelled alike.
-
-    Args:
-        held: what the file holds.
-        label: that is asked for.
-        path: the file.
-
-    Raises:
-        InputError: if it is of such a label.
-    """
-    other = held.get("label", label)
-    if other != label and file_of(other, None) == file_of(label, None):
-        raise InputError(
-            f"{str(path)!r} must be of the label {label!r}, but is of {other!r}: in names of files a colon is a dot. "
-            "Take another label, or delete the file."
-        )
-
-
 def cells_of(tasks: Sequence[BenchTask], methods: Mapping[str, Unlearner], budgets: Sequence[float]) -> list[Cell]:
     """Every method within every budget on every task, each once; what is free has no budget.
 
@@ -189,18 +150,6 @@ def refuse_other_settings(cells: Sequence[Cell], places: Places) -> None:
                 f"{str(path)!r} must be of the method that is asked for, but was made with other settings under the label "
                 f"{cell.label!r}. Give the method another label (--method NAME@LABEL), or delete the file."
             )
-
-
-def identity_of(method: Unlearner) -> dict[str, Any]:
-    """What tells two methods apart: settings, where the class lives and, of what is from elsewhere, the text."""
-    return {"class": as_plain(type(method)), "source": sources_of(method), "settings": as_plain(method)}
-
-
-def is_identity_of(saved: Mapping[str, Any], method: Unlearner) -> bool:
-    """Whether what `identity_of` once gave is that of a method today, see `ebbing.fingerprint.is_plain_of`."""
-    now = identity_of(method)
-    same = all(saved.get(name) == now[name] for name in ("class", "source"))  # what was made elsewhere has neither
-    return same and is_plain_of(saved["settings"], method)
 
 
 def jobs_for(cells: Sequence[Cell], places: Places) -> list[Job]:

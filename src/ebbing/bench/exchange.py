@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from ebbing.batches import iterate, size
-from ebbing.bench.cells import INSIDE, Cell, Places, judge_of, refuse_other_label, refuse_other_models, trained
+from ebbing.bench.cells import INSIDE, Cell, Places, judge_of, refuse_other_models, trained
+from ebbing.bench.labels import refuse_other_label
 from ebbing.bench.margins import read_margins
 from ebbing.bench.methods import METHODS
 from ebbing.bench.score import score
@@ -136,7 +137,7 @@ def take_in(
             f"{examples:,.0f} examples are more than {budget:.1%} of the {retraining:,} that one retraining processes. Give "
             "the budget that they lie in."
         )
-    _refuse_figures_of_ours(places.cell(cell), label)
+    held = _held(places.cell(cell), label)
     models = _weights_from(folder, task)
     weights = of_settings([of_tensors(model.state_dict()) for model in models])
     cost = {
@@ -144,8 +145,8 @@ def take_in(
         "seconds_ratio": None,
         "seconds": seconds,
     }
-    if places.cell(cell).exists():
-        _refuse_other_weights(places.cell(cell), weights, cost)
+    if held is not None:
+        _refuse_other_weights(places.cell(cell), held, weights, cost)
         return TakenIn(cell, new=False)
     judge, seen = _judge(task, places), []
     for number, model in enumerate(models):
@@ -178,19 +179,23 @@ def _refuse_label_or_budget(label: str, budget: float) -> None:
         raise InputError(f"the budget must be a share of one retraining in (0, 1], but is {budget:g}.")
 
 
-def _refuse_figures_of_ours(path: Path, label: str) -> None:
-    """A cell of a method that was run here, or of another label that is spelled alike, is not written over."""
+def _held(path: Path, label: str) -> dict[str, Any] | None:
+    """What a cell holds of weights that were brought back before; None where there is no cell.
+
+    Raises:
+        InputError: if it is of a method that was run here, or of another label that is spelled alike.
+    """
     if not path.exists():
-        return
-    held = json.loads(path.read_text(encoding="utf-8"))
+        return None
+    held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     refuse_other_label(held, label, path)
     if held["method"].get("type") != ELSEWHERE:
         raise InputError(f"{str(path)!r} holds figures of a method that was run here. Take another label.")
+    return held
 
 
-def _refuse_other_weights(path: Path, weights: str, cost: dict[str, float | None]) -> None:
+def _refuse_other_weights(path: Path, held: dict[str, Any], weights: str, cost: dict[str, float | None]) -> None:
     """A cell of weights that were brought back before is not written over; cells of old do not say which they were."""
-    held = json.loads(path.read_text(encoding="utf-8"))
     if held["method"].get("weights") != weights:
         raise InputError(
             f"{str(path)!r} must be of the weights that are given, but was made of others, or does not say of which. Take "

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ebbing.bench.cells import REFERENCE, TOO_DEAR
+from ebbing.bench.cells import TOO_DEAR
+from ebbing.bench.labels import REFERENCE
 from ebbing.bench.tasks import TASKS, BenchTask
 from ebbing.errors import InputError
 

@@ -12,19 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ebbing.bench.cells import (
-    Job,
-    Places,
-    check_label,
-    file_of,
-    identity_of,
-    is_identity_of,
-    mark_as_made,
-    refuse_other_label,
-    refuse_other_models,
-    trained,
-    try_out,
-)
+from ebbing.bench.cells import Job, Places, mark_as_made, refuse_other_models, trained, try_out
+from ebbing.bench.labels import check_label, file_of, identity_of, is_identity_of, refuse_other_label
 from ebbing.bench.methods import refuse_overdrawn, within
 from ebbing.bench.spaces import Range, with_value
 from ebbing.bench.tasks import BenchTask, request_of
