@@ -43,6 +43,7 @@ def reports(tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["do-nothing", "retrain", "ebb"])
 def test_mixed_precision_leaves_verdicts_as_they_are(reports, method):
     verdicts = {name: report.verdicts[method].outcome for name, report in reports.items()}

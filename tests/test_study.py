@@ -166,6 +166,7 @@ def test_several_originals_are_each_unlearned_and_judged_together(study, work) -
     assert work == []
 
 
+@pytest.mark.slow
 def test_workers_unlearn_the_same_bits(study, tmp_path) -> None:
     assert torch.get_num_threads() == 1, "the pool has one thread a process"
     study = replace(study, methods={"tune": study.methods["tune"]}, originals=2, oracles=0, measures=None)

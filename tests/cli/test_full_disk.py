@@ -95,6 +95,7 @@ def leave_room(disk: Path, pages: int) -> None:
     assert os.statvfs(disk).f_bavail == pages
 
 
+@pytest.mark.slow
 def test_a_disk_that_runs_full_is_named_and_what_was_finished_stays(start, project, undisturbed, disk) -> None:
     def pages(path: Path) -> int:
         return -(-path.stat().st_size // os.statvfs(disk).f_frsize)

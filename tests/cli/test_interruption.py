@@ -192,6 +192,7 @@ def through(
 FEW = {"loading": 1, "unlearning": 1, "references": 2, "audit": 1, "report": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGINT])
 def test_after_a_few_strikes_the_same_command_ends_as_if_there_had_been_none(quick, clinic, tmp_path, what) -> None:
     # in the order of the phases, as a run that comes to its end leaves nothing to strike at in training
